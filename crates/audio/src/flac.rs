@@ -1,0 +1,94 @@
+//! Flac written frame by frame, so that memory does not grow with the song.
+//!
+//! `flacenc` compresses one frame at a time but offers whole streams only in memory; so the stream's two parts are
+//! put together here: the header (rewritten at the end, when length, frame sizes and checksum are known), frames.
+
+use std::io::{self, Seek, SeekFrom, Write};
+
+use flacenc::bitsink::ByteSink;
+use flacenc::component::{BitRepr, Stream, StreamInfo};
+use flacenc::config::Encoder;
+use flacenc::error::{Verified, Verify};
+use flacenc::source::{Context, Fill, FrameBuf};
+
+/// Frames in a block, as the reference encoder has it at 44.1 kHz.
+const BLOCK: usize = 4096;
+
+/// Bits of a sample. A stem is made of floats: 24 bits keep what 16 would round away, which is heard when stems
+/// are made louder or put together again.
+pub(crate) const BITS: usize = 24;
+
+/// Writer of a flac stream.
+pub(crate) struct FlacWriter<W> {
+    out: W,
+    config: Verified<Encoder>,
+    info: StreamInfo,
+    checksum: Context,
+    block: FrameBuf,
+    /// Interleaved samples that do not fill a block yet.
+    pending: Vec<i32>,
+    blocks: usize,
+}
+
+impl<W: Write + Seek> FlacWriter<W> {
+    pub(crate) fn new(out: W, rate: u32) -> io::Result<Self> {
+        let mut config = Encoder::default();
+        config.block_size = BLOCK;
+        let config = config.into_verified().map_err(|(_, error)| refused(error))?;
+        let info = StreamInfo::new(rate as usize, 2, BITS).map_err(refused)?;
+        let block = FrameBuf::with_size(2, BLOCK).map_err(refused)?;
+        let checksum = Context::new(BITS, 2);
+        let mut writer = Self { out, config, info, checksum, block, pending: Vec::new(), blocks: 0 };
+        writer.write_header()?;
+        Ok(writer)
+    }
+
+    /// `samples`: interleaved, 24 bits each.
+    pub(crate) fn write(&mut self, samples: impl Iterator<Item = i32>) -> io::Result<()> {
+        for sample in samples {
+            self.pending.push(sample);
+            if self.pending.len() == 2 * BLOCK {
+                self.write_block()?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> io::Result<W> {
+        if !self.pending.is_empty() {
+            self.write_block()?;
+        }
+        self.info.set_md5_digest(&self.checksum.md5_digest());
+        self.info.set_total_samples(self.checksum.total_samples());
+        self.out.seek(SeekFrom::Start(0))?;
+        self.write_header()?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+
+    fn write_header(&mut self) -> io::Result<()> {
+        // The last block may be shorter, and yet the stream counts as one of fixed blocks.
+        self.info.set_block_sizes(BLOCK, BLOCK).map_err(refused)?;
+        let mut sink = ByteSink::new();
+        Stream::with_stream_info(self.info.clone()).write(&mut sink).map_err(refused)?;
+        self.out.write_all(sink.as_slice())
+    }
+
+    fn write_block(&mut self) -> io::Result<()> {
+        self.block.fill_interleaved(&self.pending).map_err(refused)?;
+        self.checksum.fill_interleaved(&self.pending).map_err(refused)?;
+        self.pending.clear();
+        let frame = flacenc::encode_fixed_size_frame(&self.config, &self.block, self.blocks, &self.info)
+            .map_err(refused)?;
+        self.blocks += 1;
+        self.info.update_frame_info(&frame);
+        let mut sink = ByteSink::new();
+        frame.write(&mut sink).map_err(refused)?;
+        self.out.write_all(sink.as_slice())
+    }
+}
+
+/// `flacenc` refuses only what is checked before it gets here; its errors cannot travel between threads.
+fn refused(error: impl std::fmt::Display) -> io::Error {
+    io::Error::other(error.to_string())
+}

@@ -1,0 +1,225 @@
+//! Stereo to a file that appears under its name whole or not at all.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use tempfile::NamedTempFile;
+
+use crate::flac::{self, FlacWriter};
+use crate::{AudioError, Problem, Stereo};
+
+/// What an [`AudioWriter`] writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Wav, 16-bit integers.
+    Wav16,
+    /// Wav, 24-bit integers.
+    Wav24,
+    /// Wav, 32-bit floats: nothing is rounded or clipped.
+    Wav32f,
+    /// Flac, 24-bit integers, without loss.
+    Flac,
+}
+
+impl Format {
+    /// All formats, by name.
+    pub const ALL: [(&'static str, Self); 4] =
+        [("wav16", Self::Wav16), ("wav24", Self::Wav24), ("wav32f", Self::Wav32f), ("flac", Self::Flac)];
+
+    /// The ending of a file's name, without the dot.
+    pub fn extension(self) -> &'static str {
+        if self == Self::Flac { "flac" } else { "wav" }
+    }
+
+    /// Bits of an integer sample; `None` for floats.
+    fn bits(self) -> Option<u32> {
+        match self {
+            Self::Wav16 => Some(16),
+            Self::Wav24 => Some(24),
+            Self::Wav32f => None,
+            Self::Flac => Some(flac::BITS as u32),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(_, format)| format == self).map_or("", |(name, _)| name);
+        f.pad(name)
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|(name, _)| *name == text);
+        found.map(|(_, format)| *format).ok_or_else(|| {
+            let names = Self::ALL.map(|(name, _)| name).join(", ");
+            format!("unknown format '{text}'; choose one of {names}")
+        })
+    }
+}
+
+enum Encoder {
+    Wav(hound::WavWriter<BufWriter<File>>),
+    Flac(Box<FlacWriter<BufWriter<File>>>),
+}
+
+/// Writes stereo to a temporary file in the target's folder, which takes the target's name at
+/// [`finish`](Self::finish). Dropped before that, it leaves nothing behind.
+pub struct AudioWriter {
+    encoder: Encoder,
+    temporary: NamedTempFile,
+    path: PathBuf,
+    format: Format,
+    rate: u32,
+    frames: u64,
+    clipped: u64,
+}
+
+impl AudioWriter {
+    /// Starts a file at `rate` Hz. A file of that name stays as it is until `finish` replaces it.
+    ///
+    /// # Errors
+    /// [`Problem::Write`] where the folder is missing or cannot be written to, [`Problem::SampleRate`] for a rate
+    /// that the format cannot hold.
+    pub fn create(path: &Path, format: Format, rate: u32) -> Result<Self, AudioError> {
+        Self::start(path, format, rate).map_err(|problem| AudioError::new(Some(path), problem))
+    }
+
+    fn start(path: &Path, format: Format, rate: u32) -> Result<Self, Problem> {
+        // flacenc writes no higher rate.
+        const MAX_FLAC_RATE: u32 = 96_000;
+        if rate == 0 || (format == Format::Flac && rate > MAX_FLAC_RATE) {
+            return Err(Problem::SampleRate(rate));
+        }
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".unbraid-").suffix(".part");
+        // A temporary file is its owner's alone by default; this one is to become an ordinary file.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let temporary = builder.tempfile_in(folder).map_err(Problem::Write)?;
+        let out = BufWriter::with_capacity(1 << 16, temporary.as_file().try_clone().map_err(Problem::Write)?);
+        let encoder = match format {
+            Format::Flac => Encoder::Flac(Box::new(FlacWriter::new(out, rate).map_err(Problem::Write)?)),
+            Format::Wav16 | Format::Wav24 | Format::Wav32f => {
+                let (bits_per_sample, sample_format) = match format.bits() {
+                    Some(bits) => (bits as u16, hound::SampleFormat::Int),
+                    None => (32, hound::SampleFormat::Float),
+                };
+                let spec = hound::WavSpec { channels: 2, sample_rate: rate, bits_per_sample, sample_format };
+                Encoder::Wav(hound::WavWriter::new(out, spec).map_err(wav_error)?)
+            }
+        };
+        Ok(Self { encoder, temporary, path: path.to_path_buf(), format, rate, frames: 0, clipped: 0 })
+    }
+
+    /// Appends a block of any length.
+    ///
+    /// Integer formats round to nearest and clip at full scale.
+    ///
+    /// # Errors
+    /// [`Problem::NonFinite`] for a sample that is NaN or infinite, [`Problem::TooLong`] past the 4 GiB of a wav,
+    /// [`Problem::Write`] where the disk is full.
+    ///
+    /// # Panics
+    /// When the channels differ in length.
+    pub fn write(&mut self, block: &Stereo) -> Result<(), AudioError> {
+        self.append(block).map_err(|problem| AudioError::new(Some(&self.path), problem))
+    }
+
+    fn append(&mut self, block: &Stereo) -> Result<(), Problem> {
+        let [left, right] = block;
+        assert_eq!(left.len(), right.len(), "both channels have the same length");
+        for channel in block {
+            if let Some(index) = channel.iter().position(|sample| !sample.is_finite()) {
+                let seconds = (self.frames + index as u64) as f64 / f64::from(self.rate);
+                return Err(Problem::NonFinite { seconds });
+            }
+        }
+        self.frames += left.len() as u64;
+        let interleaved = left.iter().zip(right).flat_map(|(&left, &right)| [left, right]);
+        let scale = self.format.bits().map_or(0.0, |bits| f64::from(1 << (bits - 1)));
+        if self.format.bits().is_some() {
+            self.clipped += interleaved.clone().filter(|sample| sample.abs() > 1.0).count() as u64;
+        }
+        let quantised = interleaved
+            .clone()
+            .map(|sample| (f64::from(sample) * scale).round().clamp(-scale, scale - 1.0) as i32);
+        match &mut self.encoder {
+            Encoder::Flac(flac) => flac.write(quantised).map_err(Problem::Write),
+            Encoder::Wav(wav) => {
+                // A wav counts its bytes in 32 bits; the header takes less than 100 of them.
+                let frame_bytes = 2 * u64::from(wav.spec().bits_per_sample / 8);
+                if self.frames * frame_bytes > u64::from(u32::MAX) - 100 {
+                    return Err(Problem::TooLong("a wav file ends at 4 GiB; write flac instead"));
+                }
+                match self.format.bits() {
+                    None => interleaved.into_iter().try_for_each(|sample| wav.write_sample(sample)),
+                    Some(_) => quantised.into_iter().try_for_each(|sample| wav.write_sample(sample)),
+                }
+                .map_err(wav_error)
+            }
+        }
+    }
+
+    /// Completes the file, brings it to the disk and gives it its name. Answers how many samples were clipped
+    /// (of each channel, added up; 0 for floats).
+    ///
+    /// # Errors
+    /// [`Problem::Write`]; then nothing is left under the name, or what was there before.
+    pub fn finish(self) -> Result<u64, AudioError> {
+        let Self { encoder, temporary, path, clipped, .. } = self;
+        let done = match encoder {
+            Encoder::Wav(wav) => wav.finalize().map_err(wav_error),
+            Encoder::Flac(flac) => flac.finish().map(drop).map_err(Problem::Write),
+        };
+        done.and_then(|()| temporary.as_file().sync_all().map_err(Problem::Write))
+            .and_then(|()| temporary.persist(&path).map(drop).map_err(|error| Problem::Write(error.error)))
+            .map_err(|problem| AudioError::new(Some(&path), problem))?;
+        Ok(clipped)
+    }
+}
+
+fn wav_error(error: hound::Error) -> Problem {
+    Problem::Write(match error {
+        hound::Error::IoError(error) => error,
+        error => io::Error::other(error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AudioWriter, Format};
+    use crate::Problem;
+
+    #[test]
+    fn a_wav_ends_before_its_counters_do() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let block = [vec![0.0; 100], vec![0.0; 100]];
+        for (name, format) in Format::ALL {
+            let path = folder.path().join(name);
+            let mut writer = AudioWriter::create(&path, format, 44_100).expect("a writable folder");
+            // As if all but a few frames of 4 GiB had been written.
+            writer.frames = match format {
+                Format::Wav16 => (1 << 30) - 60,
+                Format::Wav24 => (1 << 32) / 6 - 60,
+                Format::Wav32f | Format::Flac => (1 << 29) - 60,
+            };
+            let result = writer.write(&block).map_err(|error| error.problem);
+            assert_eq!(
+                matches!(result, Err(Problem::TooLong(_))),
+                format != Format::Flac,
+                "{name}: {result:?}"
+            );
+        }
+    }
+}

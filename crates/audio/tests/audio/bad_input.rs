@@ -1,0 +1,226 @@
+//! Every bad file is refused with its own reason, and none brings the program down.
+
+use std::path::Path;
+
+use flacenc::component::BitRepr;
+use flacenc::error::Verify;
+use unbraid_audio::{AudioReader, Problem, read_segment};
+
+use crate::common::*;
+
+const FIXTURES: [&str; 8] =
+    ["tagged.mp3", "untagged.mp3", "mono22.mp3", "tone.ogg", "aac.m4a", "alac.m4a", "tone.flac", "tone.aiff"];
+
+fn bytes_of(name: &str) -> Vec<u8> {
+    std::fs::read(fixture(name)).unwrap()
+}
+
+fn problem(bytes: &[u8]) -> Problem {
+    match read_bytes(bytes, 44_100) {
+        Ok(block) => panic!("{} frames came out of a bad file", block[0].len()),
+        Err(error) => error.problem,
+    }
+}
+
+macro_rules! assert_problem {
+    ($bytes:expr, $pattern:pat $(if $guard:expr)?, $($context:tt)+) => {{
+        let problem = problem($bytes);
+        assert!(matches!(problem, $pattern $(if $guard)?), "{}: {problem:?}", format_args!($($context)+));
+    }};
+}
+
+#[test]
+fn what_is_no_file_is_told_with_its_name() {
+    let missing = AudioReader::open(Path::new("/no/such/song.wav"), 44_100).err().unwrap();
+    assert!(matches!(missing.problem, Problem::Open(_)));
+    assert!(missing.to_string().starts_with("/no/such/song.wav: cannot open it"), "{missing}");
+    let folder = tempfile::tempdir().unwrap();
+    let error = AudioReader::open(folder.path(), 44_100).err().unwrap();
+    assert!(matches!(error.problem, Problem::NotAFile), "{error}");
+    let error = read_segment(Path::new("/no/such/song.wav"), 0, 10, 44_100).unwrap_err();
+    assert!(matches!(error.problem, Problem::Open(_)), "{error}");
+}
+
+#[test]
+fn what_is_no_audio_is_told() {
+    assert_problem!(b"", Problem::Empty, "empty");
+    let folder = tempfile::tempdir().unwrap();
+    let prose = "This is a letter, and not a song. ".repeat(5_000);
+    for name in ["letter.wav", "letter.mp3", "letter.flac", "letter.m4a"] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, &prose).unwrap();
+        let error = AudioReader::open(&path, 44_100).err().unwrap();
+        assert!(matches!(error.problem, Problem::UnknownFormat), "{error}");
+    }
+    assert_problem!(b"RIFF\0\0\0\0AVI LIST", Problem::UnknownFormat, "a film");
+    assert_problem!(b"x", Problem::UnknownFormat, "one byte");
+}
+
+#[test]
+fn a_file_cut_anywhere_is_cut_short() {
+    for name in FIXTURES {
+        let bytes = bytes_of(name);
+        for cut in (12..bytes.len()).step_by(bytes.len() / 60).chain(bytes.len() - 8..bytes.len()) {
+            // Without a tag that counts them, nothing tells that whole frames of an mp3 are missing.
+            if name == "untagged.mp3" && bytes[cut..].starts_with(b"\xff\xfb") {
+                continue;
+            }
+            assert_problem!(
+                &bytes[..cut],
+                Problem::Truncated(_),
+                "{name} cut to {cut} of {} bytes",
+                bytes.len()
+            );
+        }
+    }
+    let whole = wav(1, 2, 44_100, 16, &[0; 4_000]);
+    for cut in 12..whole.len() {
+        assert_problem!(&whole[..cut], Problem::Truncated(_), "wav cut to {cut}");
+    }
+}
+
+#[test]
+fn an_mp3_cut_in_the_middle_fails_when_it_is_opened() {
+    for name in ["tagged.mp3", "untagged.mp3", "mono22.mp3"] {
+        let bytes = bytes_of(name);
+        let half = bytes[..bytes.len() / 2].to_vec();
+        let error =
+            AudioReader::from_source(Box::new(std::io::Cursor::new(half)), None, 44_100).err().unwrap();
+        assert!(matches!(error.problem, Problem::Truncated(_)), "{name}: {error}");
+        assert!(error.to_string().contains("copy or download it again"), "{error}");
+    }
+}
+
+/// The cut that leaves nothing half, between two pages or two frames, is seen before anything is decoded.
+#[test]
+fn a_file_cut_between_its_parts_is_cut_short() {
+    let assert_cut = |bytes: &[u8]| {
+        let error =
+            AudioReader::from_source(Box::new(std::io::Cursor::new(bytes.to_vec())), None, 44_100).err();
+        let problem = error.expect("a cut file must not open").problem;
+        assert!(matches!(problem, Problem::Truncated(_)), "cut to {}: {problem}", bytes.len());
+    };
+    let starts_of = |bytes: &[u8], marker: &[u8]| -> Vec<usize> {
+        (1..bytes.len()).filter(|&at| bytes[at..].starts_with(marker)).collect()
+    };
+    let ogg = bytes_of("tone.ogg");
+    for cut in starts_of(&ogg, b"OggS") {
+        assert_cut(&ogg[..cut]);
+    }
+    let mp3 = bytes_of("tagged.mp3");
+    let frames = starts_of(&mp3, b"\xff\xfb");
+    // One frame less than the tag promises is let through, for encoders that count the tag.
+    for &cut in &frames[..frames.len() - 1] {
+        assert_cut(&mp3[..cut]);
+    }
+}
+
+#[test]
+fn no_samples_are_no_audio() {
+    assert_problem!(&wav(1, 2, 44_100, 16, &[]), Problem::NoAudio, "wav");
+    // Half a frame.
+    assert_problem!(&wav(1, 2, 44_100, 16, &[0; 3]), Problem::NoAudio, "wav");
+    let mut aiff = bytes_of("tone.aiff");
+    aiff.truncate(54);
+    let at = |name: &[u8]| bytes_of("tone.aiff").windows(4).position(|four| four == name).unwrap();
+    let form = aiff.len() as u32 - 8;
+    aiff[4..8].copy_from_slice(&form.to_be_bytes());
+    let ssnd = at(b"SSND");
+    assert_eq!(ssnd, 38);
+    aiff[ssnd + 4..ssnd + 8].copy_from_slice(&8_u32.to_be_bytes());
+    assert_problem!(&aiff, Problem::NoAudio, "aiff");
+}
+
+#[test]
+fn samples_that_are_no_numbers_are_refused_with_their_time() {
+    for (value, at) in [(f32::NAN, 0), (f32::INFINITY, 11_025), (f32::NEG_INFINITY, 44_099), (1e30, 22_050)] {
+        let mut signal = sweeps(44_100, 44_100);
+        signal[1][at] = value;
+        let bytes = wav(3, 2, 44_100, 32, &float_data(&signal));
+        for rate in [44_100, 48_000] {
+            let problem = read_bytes(&bytes, rate).unwrap_err().problem;
+            let expected = at as f64 / 44_100.0;
+            assert!(matches!(problem, Problem::NonFinite { seconds } if seconds == expected), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn more_than_two_channels_are_refused() {
+    assert_problem!(&wav(1, 6, 44_100, 16, &[0; 1_200]), Problem::Channels(6), "wav");
+    assert_problem!(&wav(1, 0xffff, 44_100, 16, &[0; 1_200]), Problem::Channels(0xffff), "wav");
+    let config = flacenc::config::Encoder::default().into_verified().unwrap();
+    let source = flacenc::source::MemSource::from_samples(&[9; 6 * 512], 6, 16, 44_100);
+    let stream = flacenc::encode_with_fixed_block_size(&config, source, 256).unwrap();
+    let mut sink = flacenc::bitsink::ByteSink::new();
+    stream.write(&mut sink).unwrap();
+    assert_problem!(sink.as_slice(), Problem::Channels(6), "flac");
+}
+
+#[test]
+fn absurd_headers_are_refused_before_anything_is_allocated() {
+    for rate in [0, 999, 384_001, u32::MAX] {
+        assert_problem!(&wav(1, 2, rate, 16, &[0; 400]), Problem::SampleRate(r) if r == rate, "{rate} Hz");
+    }
+    assert_problem!(&wav(1, 0, 44_100, 16, &[0; 400]), Problem::Malformed { .. }, "no channels");
+    assert_problem!(&wav(1, 2, 44_100, 0, &[0; 400]), Problem::Malformed { .. }, "no bits");
+    assert_problem!(&wav(3, 2, 44_100, 16, &[0; 400]), Problem::Unsupported(_), "floats of 16 bits");
+    for declared in [401, 0x7fff_ffff, 0xffff_fffe] {
+        let lying = wav_declaring(1, 2, 44_100, 16, declared, &[0; 400]);
+        assert_problem!(&lying, Problem::Truncated(_), "{declared} bytes promised");
+    }
+    // A chunk before the audio that claims 4 GiB.
+    let mut chunk = wav(1, 2, 44_100, 16, &[0; 400]);
+    chunk[36..44].copy_from_slice(b"LIST\xff\xff\xff\xff");
+    assert_problem!(&chunk, Problem::Truncated(_), "a chunk of 4 GiB");
+    // The sizes of an m4a's boxes, one after the other.
+    let m4a = bytes_of("alac.m4a");
+    for name in [b"moov", b"trak", b"mdia", b"stsz", b"stco", b"stts", b"elst", b"mdat"] {
+        let at = m4a.windows(4).position(|four| four == name).unwrap();
+        for size in [0xffff_ffff_u32, 0x7fff_ffff, 2] {
+            let mut lying = m4a.clone();
+            lying[at - 4..at].copy_from_slice(&size.to_be_bytes());
+            assert!(read_bytes(&lying, 44_100).is_err(), "{} of {size} bytes", String::from_utf8_lossy(name));
+        }
+    }
+    for rate in [0, 999, 1_000_000] {
+        let error = AudioReader::open(&fixture("tone.flac"), rate).err().unwrap();
+        assert!(matches!(error.problem, Problem::SampleRate(r) if r == rate), "{error}");
+    }
+}
+
+#[test]
+fn a_flac_must_match_its_checksum() {
+    let mut bytes = bytes_of("tone.flac");
+    // The last byte of the first block's MD5 sum.
+    bytes[41] ^= 1;
+    assert_problem!(&bytes, Problem::Malformed { .. }, "checksum");
+}
+
+/// Bytes changed at random, mostly near the beginning, where the headers are. Whatever comes of it, it comes as a
+/// value and soon; what comes as samples is finite and no more than the file can hold.
+#[test]
+fn damage_never_brings_the_reader_down() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let tone = wav(1, 2, 44_100, 16, &[7; 4_000]);
+    for (name, good) in FIXTURES.map(|name| (name, bytes_of(name))).into_iter().chain([("wav", tone)]) {
+        for _ in 0..150 {
+            let mut bytes = good.clone();
+            for _ in 0..=random(4) {
+                let reach = if random(3) > 0 { bytes.len().min(600) } else { bytes.len() };
+                let at = random(reach);
+                bytes[at] = [0, 0xff, 0x7f, random(256) as u8][random(4)];
+            }
+            if let Ok(block) = read_bytes(&bytes, 44_100) {
+                assert!(block.iter().flatten().all(|sample| sample.is_finite()), "{name}");
+                assert!(block[0].len() < 100 * 44_100, "{name}: {} frames", block[0].len());
+            }
+        }
+    }
+}

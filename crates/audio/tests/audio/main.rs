@@ -1,0 +1,17 @@
+//! What the crate promises, from outside.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod common;
+mod decode;
+mod resample;
+mod write;
+
+/// Training reads on worker threads.
+#[test]
+fn readers_and_writers_can_change_threads() {
+    fn is_send<T: Send>() {}
+    is_send::<unbraid_audio::AudioReader>();
+    is_send::<unbraid_audio::AudioWriter>();
+    is_send::<unbraid_audio::AudioError>();
+}

@@ -1,0 +1,141 @@
+//! What is written is what was given, or nothing is.
+
+use std::path::Path;
+
+use unbraid_audio::{AudioWriter, Format, Problem, Stereo};
+
+use crate::common::*;
+
+fn write(path: &Path, format: Format, rate: u32, blocks: &[Stereo]) -> u64 {
+    let mut writer = AudioWriter::create(path, format, rate).unwrap();
+    for block in blocks {
+        writer.write(block).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+#[test]
+fn every_format_keeps_the_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    // Below, at and above the block of a flac, and lengths that its predictors do not fit into.
+    for frames in [1, 2, 31, 33, 4_095, 4_096, 4_097, 20_000] {
+        let signal = sweeps(44_100, frames);
+        for (name, format) in Format::ALL {
+            let path = folder.path().join(name).with_extension(format.extension());
+            let cut = frames / 3;
+            let blocks = [
+                signal.each_ref().map(|channel| channel[..cut].to_vec()),
+                Stereo::default(),
+                signal.each_ref().map(|channel| channel[cut..].to_vec()),
+            ];
+            assert_eq!(write(&path, format, 44_100, &blocks), 0, "nothing clips");
+            if format == Format::Flac {
+                // With a checksum in the header, reading holds the samples against it.
+                assert_ne!(std::fs::read(&path).unwrap()[26..42], [0; 16]);
+            }
+            let got = read_all(&path, 44_100).unwrap();
+            let step = match format {
+                Format::Wav16 => 1.0 / 32_768.0,
+                Format::Wav24 | Format::Flac => 1.0 / 8_388_608.0,
+                Format::Wav32f => 0.0,
+            };
+            for (got, signal) in got.iter().zip(&signal) {
+                assert_eq!(got.len(), frames, "{name}");
+                let worst = got.iter().zip(signal).map(|(g, s)| (g - s).abs()).fold(0.0, f32::max);
+                assert!(worst <= step / 2.0, "{name}, {frames} frames: off by {worst}");
+            }
+        }
+    }
+}
+
+#[test]
+fn another_reader_agrees_on_wav() {
+    let folder = tempfile::tempdir().unwrap();
+    let signal = [vec![0.5, -1.0, 0.25], vec![-0.5, 0.125, 0.75]];
+    for (format, bits, scale) in [(Format::Wav16, 16, 32_768.0), (Format::Wav24, 24, 8_388_608.0)] {
+        let path = folder.path().join("a.wav");
+        write(&path, format, 48_000, std::slice::from_ref(&signal));
+        let mut reader = hound::WavReader::open(&path).unwrap();
+        let spec = reader.spec();
+        assert_eq!((spec.channels, spec.sample_rate, spec.bits_per_sample), (2, 48_000, bits));
+        let samples: Vec<f32> =
+            reader.samples::<i32>().map(|sample| sample.unwrap() as f32 / scale).collect();
+        assert_eq!(samples, [0.5, -0.5, -1.0, 0.125, 0.25, 0.75]);
+    }
+}
+
+#[test]
+fn integers_clip_at_full_scale_and_tell_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let loud = [vec![1.0, 1.5, -1.0, -7.0], vec![0.0, 0.5, 1.25, -0.5]];
+    for (name, format) in Format::ALL {
+        let path = folder.path().join("loud").with_extension(format.extension());
+        let clipped = write(&path, format, 44_100, std::slice::from_ref(&loud));
+        let got = read_all(&path, 44_100).unwrap();
+        if format == Format::Wav32f {
+            assert_eq!((clipped, got), (0, loud.clone()));
+        } else {
+            assert_eq!(clipped, 3, "{name}");
+            assert!(got.iter().flatten().all(|sample| sample.abs() <= 1.0), "{name} does not wrap around");
+            assert!(got[0][1] > 0.9999 && got[0][3] == -1.0, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_file_appears_at_the_end_or_never() {
+    let folder = tempfile::tempdir().unwrap();
+    for (_, format) in Format::ALL {
+        let path = folder.path().join("song");
+        let mut writer = AudioWriter::create(&path, format, 44_100).unwrap();
+        writer.write(&sweeps(44_100, 10_000)).unwrap();
+        assert!(!path.exists(), "not before it is whole");
+        drop(writer);
+        assert!(names(folder.path()).is_empty(), "nothing is left: {:?}", names(folder.path()));
+
+        std::fs::write(&path, "what was there").unwrap();
+        let mut writer = AudioWriter::create(&path, format, 44_100).unwrap();
+        writer.write(&sweeps(44_100, 10_000)).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"what was there");
+        writer.finish().unwrap();
+        assert_eq!(read_all(&path, 44_100).unwrap()[0].len(), 10_000);
+        assert_eq!(names(folder.path()), ["song"]);
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn a_sample_that_is_no_number_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut block = sweeps(1_000, 100);
+    block[1][50] = f32::NAN;
+    let mut writer = AudioWriter::create(&folder.path().join("nan.wav"), Format::Wav16, 1_000).unwrap();
+    writer.write(&sweeps(1_000, 200)).unwrap();
+    let problem = writer.write(&block).unwrap_err().problem;
+    assert!(matches!(problem, Problem::NonFinite { seconds } if seconds == 0.25), "{problem}");
+}
+
+#[test]
+fn a_missing_folder_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let error =
+        AudioWriter::create(&folder.path().join("no/such/song.wav"), Format::Wav16, 44_100).err().unwrap();
+    assert!(matches!(error.problem, Problem::Write(_)), "{error}");
+    assert!(error.to_string().contains("song.wav"), "{error}");
+}
+
+#[test]
+fn formats_are_known_by_name() {
+    for (name, format) in Format::ALL {
+        assert_eq!((name.parse(), format.to_string()), (Ok(format), name.to_owned()));
+    }
+    let error = "mp3".parse::<Format>().unwrap_err();
+    assert!(error.contains("wav16, wav24, wav32f, flac"), "{error}");
+}

@@ -1,0 +1,89 @@
+//! `unbraid doctor`: what there is to compute on.
+
+use clap::Args;
+use serde::Serialize;
+use unbraid_ops::device::{self, Choice, DeviceInfo};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Entry {
+    device: String,
+    name: String,
+    kind: String,
+    backend: String,
+    driver: String,
+    driver_version: String,
+    max_binding_bytes: Option<u64>,
+    max_buffer_bytes: Option<u64>,
+    workgroup_memory_bytes: Option<u32>,
+    shader_f16: bool,
+    subgroups: bool,
+    timestamps: bool,
+    trusted: bool,
+    reason: Option<String>,
+    /// Whether `--device auto` takes it.
+    auto: bool,
+}
+
+impl Entry {
+    fn of(info: DeviceInfo, auto: Option<Choice>) -> Self {
+        Self {
+            auto: auto == Some(info.choice),
+            device: info.choice.to_string(),
+            name: info.name,
+            kind: info.kind.to_string(),
+            backend: info.backend,
+            driver: info.driver,
+            driver_version: info.driver_version,
+            max_binding_bytes: info.limits.map(|limits| limits.binding),
+            max_buffer_bytes: info.limits.map(|limits| limits.buffer),
+            workgroup_memory_bytes: info.limits.map(|limits| limits.workgroup_memory),
+            shader_f16: info.features.f16,
+            subgroups: info.features.subgroups,
+            timestamps: info.features.timestamps,
+            trusted: info.trusted.is_ok(),
+            reason: info.trusted.err(),
+        }
+    }
+
+    fn print(&self) {
+        let auto = if self.auto { "  ← auto" } else { "" };
+        println!("{:<6} {} ({}){auto}", self.device, self.name, self.kind);
+        if !self.driver.is_empty() {
+            println!("       {} · {} {}", self.backend, self.driver, self.driver_version);
+        }
+        if let (Some(binding), Some(buffer)) = (self.max_binding_bytes, self.max_buffer_bytes) {
+            let mib = |bytes: u64| bytes >> 20;
+            println!("       one tensor up to {} MiB, one buffer up to {} MiB", mib(binding), mib(buffer));
+        }
+        let features =
+            [(self.shader_f16, "f16"), (self.subgroups, "subgroups"), (self.timestamps, "timestamps")];
+        let features: Vec<_> = features.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
+        if !features.is_empty() {
+            println!("       {}", features.join(", "));
+        }
+        match &self.reason {
+            None => println!("       trusted"),
+            Some(reason) => println!("       not trusted: {reason}"),
+        }
+    }
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let auto = device::select(Choice::Auto).ok().map(|(_, info)| info.choice);
+        let entries: Vec<_> = device::list().into_iter().map(|info| Entry::of(info, auto)).collect();
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&entries)?);
+        } else {
+            entries.iter().for_each(Entry::print);
+        }
+        Ok(())
+    }
+}

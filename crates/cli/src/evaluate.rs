@@ -1,0 +1,76 @@
+//! `unbraid evaluate`.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use unbraid_model::weights;
+use unbraid_train::{Evaluation, dataset, evaluate};
+
+use crate::progress::Screen;
+use crate::{DeviceArgument, separate::Cutting};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The model, as training exports it.
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Folder in the MUSDB18-HQ layout.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Folder of the data set to score.
+    #[arg(long, default_value = "test")]
+    split: String,
+    /// At most so many seconds of each song.
+    #[arg(long, value_name = "SECONDS")]
+    limit: Option<f64>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    cutting: Cutting,
+    #[command(flatten)]
+    device: DeviceArgument,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let (device, _) = self.device.open()?;
+        let loaded = weights::load(&self.model, &device)?;
+        let rate = loaded.config.sample_rate;
+        let tracks = dataset::scan(&self.data.join(&self.split), &loaded.config.stems, rate)?;
+        let options = self.cutting.options(rate);
+        let mut screen = Screen::new();
+        let evaluation = evaluate(&loaded.model, &tracks, &options, self.limit, &mut screen)?;
+        drop(screen);
+        let Some(evaluation) = evaluation else { bail!("stopped; no scores") };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&evaluation)?);
+        } else {
+            print(&evaluation);
+        }
+        Ok(())
+    }
+}
+
+fn print(evaluation: &Evaluation) {
+    let decibels = |value: Option<f64>| value.map_or_else(|| "–".into(), |value| format!("{value:.2}"));
+    println!("{:<12} {:>8} {:>8} {:>8} {:>12}", "dB", "uSDR", "cSDR", "SI-SDR", "mixture uSDR");
+    for (stem, scores) in &evaluation.stems {
+        let (usdr, baseline) = (scores.usdr, scores.baseline_usdr);
+        let (csdr, si_sdr) = (decibels(scores.csdr), decibels(scores.si_sdr));
+        println!("{stem:<12} {usdr:>8.2} {csdr:>8} {si_sdr:>8} {baseline:>12.2}");
+    }
+    println!(
+        "{:<12} {:>8.2} {:>8} {:>8} {:>12.2}",
+        "mean",
+        evaluation.usdr,
+        decibels(evaluation.csdr),
+        decibels(evaluation.si_sdr),
+        evaluation.baseline_usdr
+    );
+    println!(
+        "songs: {}; mixture uSDR: what the mixture scaled by its best constant would score",
+        evaluation.songs.len()
+    );
+}

@@ -1,0 +1,21 @@
+//! Ctrl-C asks; whoever works looks and ends at a safe place. A second Ctrl-C ends at once.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn install() {
+    let result = ctrlc::set_handler(|| {
+        if REQUESTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nending at the next safe place; press Ctrl-C again to end at once");
+    });
+    if let Err(error) = result {
+        eprintln!("Ctrl-C will end at once: {error}");
+    }
+}
+
+pub(crate) fn requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed)
+}

@@ -1,0 +1,74 @@
+//! `unbraid`: takes a recording apart into its stems, and trains the network that does.
+//!
+//! This crate is the edge: arguments, progress, files and exit codes. What it drives is in the libraries.
+
+mod data;
+mod doctor;
+mod evaluate;
+mod interrupt;
+mod progress;
+mod separate;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use unbraid_ops::device::{self, Choice, DeviceInfo};
+
+/// Takes a recording apart into its stems (vocals, drums, bass, other), and trains the network that does.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Separate songs into stems.
+    Separate(separate::Arguments),
+    /// Train a network on a folder of stems (MUSDB18-HQ layout).
+    Train(train::Arguments),
+    /// Score a model on whole songs: uSDR, cSDR and SI-SDR per stem.
+    Evaluate(evaluate::Arguments),
+    /// Make data.
+    #[command(subcommand)]
+    Data(data::Verb),
+    /// List devices: drivers, memory, features, and whether they are trusted.
+    Doctor(doctor::Arguments),
+}
+
+#[derive(Debug, Args)]
+struct DeviceArgument {
+    /// auto (the best trusted GPU, else the CPU), cpu, gpu, or gpu:N as `unbraid doctor` lists them.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: Choice,
+}
+
+impl DeviceArgument {
+    /// Opens the device and says which it is.
+    fn open(&self) -> anyhow::Result<(burn::tensor::Device, DeviceInfo)> {
+        let (device, info) = device::select(self.device)?;
+        eprintln!("device: {} ({})", info.name, info.kind);
+        Ok((device, info))
+    }
+}
+
+fn main() -> ExitCode {
+    interrupt::install();
+    let result = match Cli::parse().verb {
+        Verb::Separate(arguments) => arguments.run(),
+        Verb::Train(arguments) => arguments.run(),
+        Verb::Evaluate(arguments) => arguments.run(),
+        Verb::Data(verb) => verb.run(),
+        Verb::Doctor(arguments) => arguments.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            // What a shell reports for a program ended by Ctrl-C.
+            if interrupt::requested() { ExitCode::from(130) } else { ExitCode::FAILURE }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! `unbraid separate`: songs in, stems out, a song's stems together or none.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use serde::Serialize;
+use unbraid_audio::{AudioReader, AudioWriter, Format, Stereo};
+use unbraid_model::{ModelConfig, Separator, SeparatorOptions, Tfswa, weights};
+
+use crate::{DeviceArgument, interrupt, progress};
+
+/// How songs are cut for the network.
+#[derive(Debug, Args)]
+pub(crate) struct Cutting {
+    /// Part of a segment that the next one covers again, 0 to 0.75: more is smoother and slower.
+    #[arg(long, default_value_t = 0.25)]
+    overlap: f32,
+    /// Seconds given to the network at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 6.0)]
+    segment: f64,
+}
+
+impl Cutting {
+    pub(crate) fn options(&self, rate: u32) -> SeparatorOptions {
+        let segment = (self.segment * f64::from(rate)).round() as usize;
+        SeparatorOptions { segment, overlap: self.overlap, batch: 1 }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// wav, flac, mp3, ogg, m4a or aiff.
+    #[arg(required = true, value_name = "SONG")]
+    songs: Vec<PathBuf>,
+    /// The model, as training exports it.
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// Where SONG/STEM.wav goes.
+    #[arg(long, value_name = "DIR", default_value = "separated")]
+    out: PathBuf,
+    /// Only these stems, with commas between.
+    #[arg(long, value_name = "STEM,…", value_delimiter = ',', conflicts_with = "two_stems")]
+    stems: Vec<String>,
+    /// Only this stem and the rest: the mixture less the stem, as no_STEM.
+    #[arg(long, value_name = "STEM")]
+    two_stems: Option<String>,
+    /// wav16, wav24, wav32f or flac.
+    #[arg(long, default_value_t = Format::Wav16)]
+    format: Format,
+    /// Replace stems that are there already.
+    #[arg(long)]
+    force: bool,
+    /// Print a JSON report.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    cutting: Cutting,
+    #[command(flatten)]
+    device: DeviceArgument,
+}
+
+/// One file to write.
+#[derive(Debug, Clone)]
+struct Output {
+    /// The file's name without its ending.
+    name: String,
+    /// Index of the network's stem.
+    stem: usize,
+    /// Whether it is the mixture less the stem.
+    rest: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    device: String,
+    model: String,
+    songs: Vec<SongReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct SongReport {
+    song: PathBuf,
+    stems: Vec<PathBuf>,
+    audio_seconds: f64,
+    wall_seconds: f64,
+    /// Samples beyond full scale, by stem; integer formats clip them.
+    clipped: Vec<u64>,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let targets = self.targets()?;
+        let (device, info) = self.device.open()?;
+        let loaded = weights::load(&self.model, &device)?;
+        let outputs = self.outputs(&loaded.config)?;
+        for target in &targets {
+            self.refuse_existing(target, &outputs)?;
+        }
+        let mut songs = Vec::new();
+        for (song, target) in self.songs.iter().zip(&targets) {
+            let separated = self.separate(song, target, &loaded.model, &outputs);
+            songs.push(separated.with_context(|| format!("{} was not separated", song.display()))?);
+        }
+        if self.json {
+            let report = Report { device: info.name, model: loaded.config.name, songs };
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        }
+        Ok(())
+    }
+
+    /// A folder for every song, no two the same.
+    fn targets(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut seen = HashSet::new();
+        self.songs
+            .iter()
+            .map(|song| {
+                let name = song.file_stem().with_context(|| format!("{} is not a file", song.display()))?;
+                let target = self.out.join(name);
+                ensure!(
+                    seen.insert(target.clone()),
+                    "two songs would go to {}: rename one, or separate them with different --out",
+                    target.display(),
+                );
+                Ok(target)
+            })
+            .collect()
+    }
+
+    fn outputs(&self, config: &ModelConfig) -> anyhow::Result<Vec<Output>> {
+        let stem = |name: &String| {
+            let found = config.stems.iter().position(|stem| stem == name);
+            found.with_context(|| {
+                format!("the model has no stem '{name}'; it has {}", config.stems.join(", "))
+            })
+        };
+        if let Some(name) = &self.two_stems {
+            let stem = stem(name)?;
+            let rest = Output { name: format!("no_{name}"), stem, rest: true };
+            return Ok(vec![Output { name: name.clone(), stem, rest: false }, rest]);
+        }
+        let names = if self.stems.is_empty() { &config.stems } else { &self.stems };
+        let mut outputs: Vec<Output> = Vec::new();
+        for name in names {
+            ensure!(outputs.iter().all(|output| output.name != *name), "--stems names '{name}' twice");
+            outputs.push(Output { name: name.clone(), stem: stem(name)?, rest: false });
+        }
+        Ok(outputs)
+    }
+
+    fn path(&self, folder: &Path, output: &Output) -> PathBuf {
+        folder.join(format!("{}.{}", output.name, self.format.extension()))
+    }
+
+    fn refuse_existing(&self, target: &Path, outputs: &[Output]) -> anyhow::Result<()> {
+        for path in outputs.iter().map(|output| self.path(target, output)) {
+            ensure!(
+                self.force || !path.exists(),
+                "{} exists: --force replaces it, --out DIR writes elsewhere",
+                path.display(),
+            );
+        }
+        Ok(())
+    }
+
+    fn separate(
+        &self,
+        song: &Path,
+        target: &Path,
+        model: &Tfswa,
+        outputs: &[Output],
+    ) -> anyhow::Result<SongReport> {
+        let began = Instant::now();
+        let rate = model.config().sample_rate;
+        let mut reader = AudioReader::open(song, rate)?;
+        // The first block before anything is created: most bad files show here.
+        let mut block = reader.read(rate as usize)?;
+        let shortest = model.least_samples();
+        ensure!(
+            block[0].len() >= shortest,
+            "it lasts {} samples: too short to hold music, {shortest} are needed",
+            block[0].len(),
+        );
+
+        let folder = Staging::create(target)?;
+        let open = |output| AudioWriter::create(&self.path(folder.path(), output), self.format, rate);
+        let mut writers = outputs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let mut separator = Separator::new(model.clone(), self.cutting.options(rate))?;
+        let label = song.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let bar = progress::song_bar(label, reader.frames());
+
+        // What of the mixture has no finished stems yet.
+        let mut mixture: Stereo = Default::default();
+        let mut samples = 0;
+        while !block[0].is_empty() {
+            if interrupt::requested() {
+                bail!("interrupted");
+            }
+            for (waiting, new) in mixture.iter_mut().zip(&block) {
+                waiting.extend(new);
+            }
+            samples += block[0].len();
+            let stems = pollster::block_on(separator.push(&block))?;
+            write(&mut writers, outputs, &mut mixture, &stems)?;
+            bar.set_position(samples as u64);
+            block = reader.read(rate as usize)?;
+        }
+        let stems = pollster::block_on(separator.finish())?;
+        write(&mut writers, outputs, &mut mixture, &stems)?;
+        let clipped = writers.into_iter().map(AudioWriter::finish).collect::<Result<Vec<_>, _>>()?;
+        bar.finish_and_clear();
+        let names: Vec<_> = outputs.iter().map(|output| self.path(Path::new(""), output)).collect();
+        folder.publish(target, &names)?;
+
+        let audio_seconds = samples as f64 / f64::from(rate);
+        let wall_seconds = began.elapsed().as_secs_f64();
+        eprintln!("{}: {audio_seconds:.1} s of music in {wall_seconds:.1} s", target.display());
+        for (output, &count) in outputs.iter().zip(&clipped) {
+            if count > 0 {
+                eprintln!("{}: {count} samples clipped at full scale; wav32f keeps them", output.name);
+            }
+        }
+        let stems = names.iter().map(|name| target.join(name)).collect();
+        Ok(SongReport { song: song.to_owned(), stems, audio_seconds, wall_seconds, clipped })
+    }
+}
+
+/// Writes finished samples, and lets go of the mixture's that belong to them.
+fn write(
+    writers: &mut [AudioWriter],
+    outputs: &[Output],
+    mixture: &mut Stereo,
+    stems: &[Stereo],
+) -> anyhow::Result<()> {
+    let Some(finished) = stems.first().map(|stem| stem[0].len()) else { return Ok(()) };
+    for (writer, output) in writers.iter_mut().zip(outputs) {
+        let stem = &stems[output.stem];
+        if output.rest {
+            let rest = |side: usize| mixture[side].iter().zip(&stem[side]).map(|(m, s)| m - s).collect();
+            writer.write(&[rest(0), rest(1)])?;
+        } else {
+            writer.write(stem)?;
+        }
+    }
+    for side in mixture {
+        side.drain(..finished);
+    }
+    Ok(())
+}
+
+/// A hidden folder beside the target, in which stems are made; gone unless published.
+struct Staging {
+    folder: tempfile::TempDir,
+    /// Folders that did not exist before, innermost first: removed again if nothing comes of it.
+    created: Vec<PathBuf>,
+}
+
+impl Staging {
+    fn create(target: &Path) -> anyhow::Result<Self> {
+        let parent =
+            target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let created =
+            parent.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+        let created = created.map(Path::to_owned).collect();
+        let writable =
+            || format!("cannot write into {}; check that it is a folder you may write to", parent.display());
+        fs::create_dir_all(parent).with_context(writable)?;
+        let folder =
+            tempfile::Builder::new().prefix(".unbraid-").tempdir_in(parent).with_context(writable)?;
+        Ok(Self { folder, created })
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Moves the stems into the target: as one folder where there is none yet.
+    fn publish(mut self, target: &Path, names: &[PathBuf]) -> anyhow::Result<()> {
+        let failed = || format!("cannot move the stems to {}", target.display());
+        if target.exists() {
+            for name in names {
+                fs::rename(self.path().join(name), target.join(name)).with_context(failed)?;
+            }
+        } else {
+            // The temporary folder is private; the stems' folder is like any other.
+            let staged = self.path().join("stems");
+            fs::create_dir(&staged).with_context(failed)?;
+            for name in names {
+                fs::rename(self.path().join(name), staged.join(name)).with_context(failed)?;
+            }
+            fs::rename(&staged, target).with_context(failed)?;
+        }
+        self.created.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // Empties itself first, as the created folders hold it; both are clean-up after another error.
+        let _ = fs::remove_dir_all(self.folder.path());
+        for folder in &self.created {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The TFSWA block: time attention, frequency attention, windowed attention, each with its MLP.
+
+use burn::module::{Module, Param};
+use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
+use burn::tensor::{Device, Tensor, activation::gelu};
+use unbraid_ops::{Attention, Sequences, attention};
+
+use crate::config::{ModelConfig, Positional};
+
+/// Standard deviation of a fresh relative-position bias table, as in the Swin Transformer.
+const BIAS_TABLE_STD: f64 = 0.02;
+
+/// A linear map with the weights of `initializer` and a bias of zeros.
+pub(crate) fn linear(inputs: usize, outputs: usize, initializer: &Initializer, device: &Device) -> Linear {
+    Linear {
+        weight: initializer.init_with([inputs, outputs], Some(inputs), Some(outputs), device),
+        bias: Some(Initializer::Zeros.init([outputs], device)),
+    }
+}
+
+/// Uniform weights of variance `gain² / (3 · inputs)`.
+pub(crate) fn uniform(gain: f64) -> Initializer {
+    Initializer::KaimingUniform { gain: gain / 3f64.sqrt(), fan_out_only: false }
+}
+
+/// One attention and its MLP: `x ← x + proj(attention(qkv(LN x)))`, then `x ← x + MLP(LN x)`.
+///
+/// Keeps the shape of its input, `[b, t, f, c]`.
+#[derive(Module, Debug)]
+pub struct SubLayer {
+    norm_attention: LayerNorm,
+    qkv: Linear,
+    position_bias: Option<Param<Tensor<2>>>,
+    projection: Linear,
+    norm_mlp: LayerNorm,
+    expand: Linear,
+    contract: Linear,
+    #[module(skip)]
+    attention: Attention,
+    chunk: usize,
+}
+
+impl SubLayer {
+    fn new(config: &ModelConfig, channels: usize, sequences: Sequences, device: &Device) -> Self {
+        let window = matches!(sequences, Sequences::Window { .. });
+        let attention = Attention {
+            sequences,
+            heads: config.num_heads,
+            rotary: !window && config.positional == Positional::Rotary,
+            chunk: None,
+        };
+        let hidden = channels * config.mlp_ratio;
+        // Every residual branch starts small, so that their sum does not grow with depth.
+        let branches = 2 * sub_layers(config);
+        let quiet = uniform(1.0 / (branches as f64).sqrt());
+        Self {
+            norm_attention: LayerNormConfig::new(channels).init(device),
+            qkv: linear(channels, 3 * channels, &uniform(1.0), device),
+            position_bias: bias_shape(config, sequences)
+                .map(|shape| Initializer::Normal { mean: 0.0, std: BIAS_TABLE_STD }.init(shape, device)),
+            projection: linear(channels, channels, &quiet, device),
+            norm_mlp: LayerNormConfig::new(channels).init(device),
+            expand: linear(channels, hidden, &uniform(1.0), device),
+            contract: linear(hidden, channels, &quiet, device),
+            attention,
+            chunk: match sequences {
+                Sequences::Time => config.tsa_chunk_size,
+                Sequences::Frequency => config.fsa_chunk_size,
+                Sequences::Window { .. } => 0,
+            },
+        }
+    }
+
+    /// `x [b, t, f, c]` → `[b, t, f, c]`, `chunk` sequences of every batch item at a time.
+    ///
+    /// Sequences do not see each other and the rest is per token, so chunks change what exists at once and
+    /// nothing else.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let axis = match self.attention.sequences {
+            Sequences::Time => 2,
+            Sequences::Frequency => 1,
+            Sequences::Window { .. } => return self.forward_whole(x),
+        };
+        let extent = x.dims()[axis];
+        if self.chunk == 0 || self.chunk >= extent {
+            return self.forward_whole(x);
+        }
+        let chunks = (0..extent).step_by(self.chunk).map(|start| {
+            let length = self.chunk.min(extent - start);
+            self.forward_whole(x.clone().narrow(axis, start, length))
+        });
+        Tensor::cat(chunks.collect(), axis)
+    }
+
+    fn forward_whole(&self, x: Tensor<4>) -> Tensor<4> {
+        let [_, frames, bins, _] = x.dims();
+        let mut options = self.attention;
+        if let Sequences::Window { size, shift } = &mut options.sequences {
+            // A plane within one window is not rolled: that would only part its edges.
+            for ((shift, size), extent) in shift.iter_mut().zip(size).zip([frames, bins]) {
+                *shift = if extent > *size { *shift } else { 0 };
+            }
+        }
+        let bias = self.position_bias.as_ref().map(Param::val);
+        let qkv = self.qkv.forward(self.norm_attention.forward(x.clone()));
+        let x = x + self.projection.forward(attention(qkv, bias, &options));
+        let hidden = gelu(self.expand.forward(self.norm_mlp.forward(x.clone())));
+        x + self.contract.forward(hidden)
+    }
+}
+
+/// Time attention, frequency attention, then attention within windows.
+#[derive(Module, Debug)]
+pub struct Block {
+    time: SubLayer,
+    frequency: SubLayer,
+    window: SubLayer,
+}
+
+impl Block {
+    fn new(config: &ModelConfig, channels: usize, shifted: bool, device: &Device) -> Self {
+        let size = config.window_size;
+        let shift = if shifted { size.map(|side| side / 2) } else { [0, 0] };
+        Self {
+            time: SubLayer::new(config, channels, Sequences::Time, device),
+            frequency: SubLayer::new(config, channels, Sequences::Frequency, device),
+            window: SubLayer::new(config, channels, Sequences::Window { size, shift }, device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.window.forward(self.frequency.forward(self.time.forward(x)))
+    }
+}
+
+/// The blocks of one resolution; windows are shifted in every second one.
+#[derive(Module, Debug)]
+pub struct Stage {
+    blocks: Vec<Block>,
+}
+
+impl Stage {
+    pub(crate) fn new(config: &ModelConfig, resolution: usize, device: &Device) -> Self {
+        let block = |index| Block::new(config, config.dims[resolution], index % 2 == 1, device);
+        Self { blocks: (0..config.depths[resolution]).map(block).collect() }
+    }
+
+    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.blocks.iter().fold(x, |x, block| block.forward(x))
+    }
+}
+
+/// Shape of the relative-position bias table, `[h, (2·size_t − 1)(2·size_f − 1)]`, for windows.
+fn bias_shape(config: &ModelConfig, sequences: Sequences) -> Option<[usize; 2]> {
+    match sequences {
+        Sequences::Window { size: [t, f], .. } => Some([config.num_heads, (2 * t - 1) * (2 * f - 1)]),
+        Sequences::Time | Sequences::Frequency => None,
+    }
+}
+
+/// Sub-layers of the whole network: three a block, every resolution but the coarsest twice.
+fn sub_layers(config: &ModelConfig) -> usize {
+    let depths = config.depths.iter().sum::<usize>();
+    3 * (2 * depths - config.depths.last().copied().unwrap_or(0))
+}
+
+/// Learned values of one block of `channels`.
+pub(crate) fn block_parameters(config: &ModelConfig, channels: usize) -> usize {
+    let hidden = channels * config.mlp_ratio;
+    let map = |inputs: usize, outputs: usize| inputs * outputs + outputs;
+    let sub_layer = 4 * channels
+        + map(channels, 3 * channels)
+        + map(channels, channels)
+        + map(channels, hidden)
+        + map(hidden, channels);
+    let [t, f] = config.window_size;
+    3 * sub_layer + config.num_heads * (2 * t - 1) * (2 * f - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Distribution;
+
+    fn config(tsa_chunk_size: usize, fsa_chunk_size: usize) -> ModelConfig {
+        let tiny = ModelConfig::preset("tfswa_unet_tiny").expect("a preset");
+        ModelConfig { tsa_chunk_size, fsa_chunk_size, ..tiny }
+    }
+
+    /// The same weights under several chunk sizes: chunks must not show in a single bit.
+    #[test]
+    fn chunks_change_nothing() {
+        let device = Device::flex();
+        device.seed(7);
+        let x = Tensor::<4>::random([2, 19, 23, 32], Distribution::Normal(0.0, 2.0), &device);
+        for sequences in [Sequences::Time, Sequences::Frequency] {
+            let whole = SubLayer::new(&config(0, 0), 32, sequences, &device);
+            let expected = whole.forward(x.clone()).into_data();
+            for chunk in [1, 2, 5, 17, 64] {
+                let chunked = SubLayer { chunk, ..whole.clone() };
+                assert_eq!(chunked.forward(x.clone()).into_data(), expected, "{sequences:?}, chunk {chunk}");
+            }
+        }
+    }
+
+    /// A time sub-layer joins the frames of a bin, a frequency sub-layer the bins of a frame: a token reaches
+    /// exactly its own sequence.
+    #[test]
+    fn a_token_reaches_its_sequence_only() {
+        let device = Device::flex();
+        device.seed(3);
+        let x = Tensor::<4>::random([1, 6, 7, 32], Distribution::Normal(0.0, 1.0), &device);
+        let at = [0..1, 2..3, 4..5, 0..32];
+        let poke = Tensor::<4>::random([1, 1, 1, 32], Distribution::Normal(0.0, 1.0), &device);
+        let poked = x.clone().slice_assign(at, poke);
+        for (sequences, expected) in [(Sequences::Time, [6, 1]), (Sequences::Frequency, [1, 7])] {
+            let layer = SubLayer::new(&config(0, 0), 32, sequences, &device);
+            let change = (layer.forward(x.clone()) - layer.forward(poked.clone())).abs().sum_dim(3);
+            let change = change.into_data().try_to_vec::<f32>().expect("f32");
+            let moved = |t: usize, f: usize| change[t * 7 + f] > 0.0;
+            assert!(moved(2, 4));
+            let frames = (0..6).filter(|&t| moved(t, 4)).count();
+            let bins = (0..7).filter(|&f| moved(2, f)).count();
+            assert_eq!([frames, bins], expected, "{sequences:?}");
+            assert_eq!(change.iter().filter(|&&c| c > 0.0).count(), expected[0] * expected[1]);
+        }
+    }
+}

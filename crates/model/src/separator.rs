@@ -1,0 +1,490 @@
+//! Separation of a stream: blocks of samples in, blocks of stems out, by overlapping segments.
+//!
+//! Segments of equal length start every `segment · (1 − overlap)` samples. Each one's stems are weighted by a
+//! window that fades over the overlap and is never zero, summed, and divided by the summed weights: where only
+//! one segment reaches, as at the song's ends, its own weight cancels. The last segment is moved back to end with
+//! the song, so that it is as long as the others and ends with as much context.
+
+use burn::tensor::{Device, ExecutionError, Tensor, TensorData};
+
+use crate::network::{STEREO, Tfswa};
+
+/// Planar stereo: left and right, full scale ±1.
+pub type Stereo = [Vec<f32>; STEREO];
+
+/// How a song is cut.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SeparatorOptions {
+    /// Samples of a segment.
+    pub segment: usize,
+    /// Part of a segment that the next one covers again, 0 to 0.75.
+    pub overlap: f32,
+    /// Segments run at once, 1 to 64.
+    pub batch: usize,
+}
+
+/// Why a separation ends.
+#[derive(Debug, thiserror::Error)]
+pub enum SeparateError {
+    /// An option out of bounds.
+    #[error("{0}")]
+    Options(String),
+    /// Left and right of a block differ in length.
+    #[error("a block has {left} samples on the left and {right} on the right; give both channels whole")]
+    Block {
+        /// Samples on the left.
+        left: usize,
+        /// Samples on the right.
+        right: usize,
+    },
+    /// The song holds NaN or infinity.
+    #[error("the song holds a value that is not finite at {seconds:.3} s; decode it again, or cut that part out")]
+    Input {
+        /// Place in the song.
+        seconds: f64,
+    },
+    /// The network gave NaN or infinity, twice.
+    #[error(
+        "the network gave a value that is not finite at {seconds:.3} s, twice; try another device (`--device cpu`) \
+         and, if it stays, other weights"
+    )]
+    NotFinite {
+        /// Place in the song.
+        seconds: f64,
+    },
+    /// The device failed.
+    #[error("the device failed: {0}")]
+    Device(#[from] ExecutionError),
+}
+
+/// What a [`Separator`] runs on segments. The seam that lets tests put a known network in.
+#[expect(async_fn_in_trait, reason = "one thread drives a separation, natively and in a browser's worker")]
+pub trait Network {
+    /// Number of stems it gives.
+    fn stems(&self) -> usize;
+
+    /// Samples per second of the song.
+    fn sample_rate(&self) -> u32;
+
+    /// Fewest samples of a segment.
+    fn least_samples(&self) -> usize;
+
+    /// Segments of equal length → for each segment, for each stem, as many samples.
+    async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError>;
+}
+
+impl Network for Tfswa {
+    fn stems(&self) -> usize {
+        self.config().stems.len()
+    }
+
+    fn sample_rate(&self) -> u32 {
+        self.config().sample_rate
+    }
+
+    fn least_samples(&self) -> usize {
+        self.least_samples()
+    }
+
+    async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
+        let samples = segments[0][0].len();
+        let values: Vec<f32> = segments.iter().flatten().flatten().copied().collect();
+        let data = TensorData::new(values, [segments.len(), STEREO, samples]);
+        let stems = self.forward(Tensor::from_data(data, &self.device())).into_data_async().await?;
+        let stems = stems.as_slice::<f32>().expect("the network computes in f32");
+        let stereo = |stem: &[f32]| [stem[..samples].to_vec(), stem[samples..].to_vec()];
+        let segment = |stems: &[f32]| stems.chunks_exact(STEREO * samples).map(stereo).collect();
+        Ok(stems.chunks_exact(self.stems() * STEREO * samples).map(segment).collect())
+    }
+}
+
+/// Separates a stream of samples. Memory does not grow with the length of the song.
+#[derive(Debug)]
+pub struct Separator<N = Tfswa> {
+    network: N,
+    segment: usize,
+    hop: usize,
+    batch: usize,
+    /// Samples from `input_start` on: what the next segments need, and the last one once more.
+    input: Stereo,
+    input_start: usize,
+    /// Where the next segment starts.
+    next: usize,
+    /// Weighted sums per stem, and the sum of the weights, from `finished` on.
+    sums: Vec<Stereo>,
+    weights: Vec<f32>,
+    /// Samples given out.
+    finished: usize,
+}
+
+impl<N: Network> Separator<N> {
+    /// A separator at the beginning of a song.
+    ///
+    /// # Errors
+    /// [`SeparateError::Options`] names the option that is out of bounds, and the bounds.
+    pub fn new(network: N, options: SeparatorOptions) -> Result<Self, SeparateError> {
+        let SeparatorOptions { segment, overlap, batch } = options;
+        let (least, most) = (network.least_samples(), 120 * network.sample_rate() as usize);
+        let refuse = |reason| Err(SeparateError::Options(reason));
+        if !(least..=most).contains(&segment) {
+            return refuse(format!("a segment of {segment} samples is not from {least} to {most}"));
+        }
+        if !(0.0..=0.75).contains(&overlap) {
+            return refuse(format!("an overlap of {overlap} is not from 0 to 0.75"));
+        }
+        if !(1..=64).contains(&batch) {
+            return refuse(format!("a batch of {batch} segments is not from 1 to 64"));
+        }
+        let shared = (segment as f64 * f64::from(overlap)).round() as usize;
+        let sums = vec![Stereo::default(); network.stems()];
+        Ok(Self {
+            network,
+            segment,
+            hop: segment - shared,
+            batch,
+            input: Stereo::default(),
+            input_start: 0,
+            next: 0,
+            sums,
+            weights: Vec::new(),
+            finished: 0,
+        })
+    }
+
+    /// Takes the song's next samples, any number of them. Returns, for each stem, the samples that are finished
+    /// by now, following those of earlier calls: maybe none, and as many for each stem.
+    ///
+    /// # Errors
+    /// [`SeparateError`]; the separator is of no use after one.
+    pub async fn push(&mut self, block: &Stereo) -> Result<Vec<Stereo>, SeparateError> {
+        let [left, right] = block.each_ref().map(Vec::len);
+        if left != right {
+            return Err(SeparateError::Block { left, right });
+        }
+        if let Some(index) = (0..left).find(|&i| !(block[0][i].is_finite() && block[1][i].is_finite())) {
+            return Err(SeparateError::Input { seconds: self.seconds(self.input_end() + index) });
+        }
+        let mut output = vec![Stereo::default(); self.sums.len()];
+        let mut taken = 0;
+        while taken < left {
+            // No more than a batch needs, so that a whole song in one block is not held twice.
+            let needed = self.next + (self.batch - 1) * self.hop + self.segment - self.input_end();
+            let end = left.min(taken + needed);
+            for (input, block) in self.input.iter_mut().zip(block) {
+                input.extend_from_slice(&block[taken..end]);
+            }
+            taken = end;
+            if self.input_end() == self.next + (self.batch - 1) * self.hop + self.segment {
+                self.run_batch(self.batch, &mut output).await?;
+            }
+        }
+        Ok(output)
+    }
+
+    /// Ends the song. Returns the samples not given out so far: with those of all calls of
+    /// [`Separator::push`], as many as were put in.
+    ///
+    /// # Errors
+    /// As [`Separator::push`].
+    pub async fn finish(mut self) -> Result<Vec<Stereo>, SeparateError> {
+        let mut output = vec![Stereo::default(); self.sums.len()];
+        let end = self.input_end();
+        if end >= self.next + self.segment {
+            let waiting = (end - self.next - self.segment) / self.hop + 1;
+            self.run_batch(waiting, &mut output).await?;
+        }
+        if end > self.finished + self.weights.len() {
+            self.next = end.saturating_sub(self.segment);
+            self.run_segments(&[self.next]).await?;
+        }
+        self.give_out(end, &mut output);
+        Ok(output)
+    }
+
+    /// Samples held of the song and of its stems, per channel: what memory is made of.
+    pub fn buffered(&self) -> usize {
+        self.input[0].len() + self.weights.len() + self.sums.iter().map(|sum| sum[0].len()).sum::<usize>()
+    }
+
+    fn input_end(&self) -> usize {
+        self.input_start + self.input[0].len()
+    }
+
+    fn seconds(&self, sample: usize) -> f64 {
+        sample as f64 / f64::from(self.network.sample_rate())
+    }
+
+    /// Runs the next `count` segments and gives out what no later one can reach.
+    async fn run_batch(&mut self, count: usize, output: &mut [Stereo]) -> Result<(), SeparateError> {
+        let starts: Vec<usize> = (0..count).map(|index| self.next + index * self.hop).collect();
+        self.run_segments(&starts).await?;
+        self.next += count * self.hop;
+        self.give_out(self.next, output);
+        // One segment stays: the song's last one may reach back to where this one started.
+        let keep = self.next - self.hop;
+        for channel in &mut self.input {
+            channel.drain(..keep - self.input_start);
+        }
+        self.input_start = keep;
+        Ok(())
+    }
+
+    async fn run_segments(&mut self, starts: &[usize]) -> Result<(), SeparateError> {
+        let segments: Vec<Stereo> = starts.iter().map(|&start| self.cut(start)).collect();
+        let mut results = self.network.run(&segments).await?;
+        for ((segment, stems), &start) in segments.iter().zip(&mut results).zip(starts) {
+            if first_not_finite(stems).is_some() {
+                *stems = self.network.run(std::slice::from_ref(segment)).await?.remove(0);
+            }
+            if let Some(index) = first_not_finite(stems) {
+                return Err(SeparateError::NotFinite { seconds: self.seconds(start + index) });
+            }
+            self.add(start, stems);
+        }
+        Ok(())
+    }
+
+    /// A segment of the input; one of a song shorter than the network takes ends in silence.
+    fn cut(&self, start: usize) -> Stereo {
+        let from = start - self.input_start;
+        self.input.each_ref().map(|channel| {
+            let mut segment = channel[from..channel.len().min(from + self.segment)].to_vec();
+            segment.resize(segment.len().max(self.network.least_samples()), 0.0);
+            segment
+        })
+    }
+
+    /// Adds the weighted stems of the segment at `start`, but for samples already given out or past the song.
+    fn add(&mut self, start: usize, stems: &[Stereo]) {
+        let end = self.input_end().min(start + self.segment);
+        let length = end - start;
+        let fade = (self.segment - self.hop).min(length.div_ceil(2));
+        let weight = |index: usize| (index + 1).min(length - index).min(fade + 1) as f32 / (fade + 1) as f32;
+        let first = self.finished.max(start);
+        let (skip, offset) = (first - start, first - self.finished);
+        let reach = end - self.finished;
+
+        self.weights.resize(reach.max(self.weights.len()), 0.0);
+        for (sum, index) in self.weights[offset..].iter_mut().zip(skip..length) {
+            *sum += weight(index);
+        }
+        for (sum, stem) in self.sums.iter_mut().flatten().zip(stems.iter().flatten()) {
+            sum.resize(reach.max(sum.len()), 0.0);
+            for (sum, index) in sum[offset..].iter_mut().zip(skip..length) {
+                *sum += weight(index) * stem[index];
+            }
+        }
+    }
+
+    /// Moves samples up to `end` from the sums to the output.
+    fn give_out(&mut self, end: usize, output: &mut [Stereo]) {
+        let count = end - self.finished;
+        for (output, sum) in output.iter_mut().flatten().zip(self.sums.iter_mut().flatten()) {
+            output.extend(sum.drain(..count).zip(&self.weights).map(|(sum, weight)| sum / weight));
+        }
+        self.weights.drain(..count);
+        self.finished = end;
+    }
+}
+
+/// Place of the first sample of any stem that is NaN or infinite.
+fn first_not_finite(stems: &[Stereo]) -> Option<usize> {
+    let bad = |channel: &Vec<f32>| channel.iter().position(|value| !value.is_finite());
+    stems.iter().flatten().filter_map(bad).min()
+}
+
+impl Tfswa {
+    /// The device of its weights.
+    fn device(&self) -> Device {
+        burn::module::Module::devices(self).swap_remove(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::{Cell, RefCell};
+
+    const LEAST: usize = 33;
+
+    /// What a test's network gives for a segment: each stem the segment times its gain, and maybe a bad value.
+    struct Gains<'a> {
+        gains: &'a [f32],
+        /// Lengths of all segments run.
+        lengths: &'a RefCell<Vec<usize>>,
+        /// Which runs (of one batch each) are spoiled.
+        spoil: &'a dyn Fn(usize) -> bool,
+        runs: Cell<usize>,
+    }
+
+    impl Network for Gains<'_> {
+        fn stems(&self) -> usize {
+            self.gains.len()
+        }
+
+        fn sample_rate(&self) -> u32 {
+            1000
+        }
+
+        fn least_samples(&self) -> usize {
+            LEAST
+        }
+
+        async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
+            let run = self.runs.replace(self.runs.get() + 1);
+            self.lengths.borrow_mut().extend(segments.iter().map(|segment| segment[0].len()));
+            let scale = |segment: &Stereo, gain: f32| segment.each_ref().map(|c| c.iter().map(|x| x * gain).collect());
+            let mut results: Vec<Vec<Stereo>> =
+                segments.iter().map(|segment| self.gains.iter().map(|&gain| scale(segment, gain)).collect()).collect();
+            if (self.spoil)(run) {
+                results[0][0][1][7] = f32::NAN;
+            }
+            Ok(results)
+        }
+    }
+
+    fn song(samples: usize) -> Stereo {
+        let mut state = 1u64;
+        let mut noise = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        };
+        [0, 1].map(|_| (0..samples).map(|_| noise()).collect())
+    }
+
+    /// Separates `song` in blocks of the lengths `blocks` gives in turn. Returns the stems, and the most samples
+    /// ever buffered.
+    fn separate<N: Network>(
+        network: N,
+        options: SeparatorOptions,
+        song: &Stereo,
+        blocks: &[usize],
+    ) -> Result<(Vec<Stereo>, usize), SeparateError> {
+        pollster::block_on(async {
+            let mut separator = Separator::new(network, options)?;
+            let mut stems = vec![Stereo::default(); separator.network.stems()];
+            let mut append = |new: Vec<Stereo>| {
+                for (stem, new) in stems.iter_mut().flatten().zip(new.into_iter().flatten()) {
+                    stem.extend(new);
+                }
+            };
+            let (mut start, mut most) = (0, 0);
+            for length in blocks.iter().cycle() {
+                let end = song[0].len().min(start + length);
+                append(separator.push(&song.each_ref().map(|c| c[start..end].to_vec())).await?);
+                most = most.max(separator.buffered());
+                start = end;
+                if start == song[0].len() {
+                    break;
+                }
+            }
+            append(separator.finish().await?);
+            Ok((stems, most))
+        })
+    }
+
+    #[test]
+    fn identity_gives_the_song_back_whatever_its_length_blocks_overlap_and_batch() {
+        let gains = [1.0, -0.5, 0.0];
+        for samples in [0, 1, 2, 32, 33, 99, 100, 101, 175, 399, 400, 1777] {
+            let song = song(samples);
+            for (overlap, batch) in [(0.0, 1), (0.25, 1), (0.25, 3), (0.5, 2), (0.75, 1), (0.75, 4), (0.33, 2)] {
+                for blocks in [&[1][..], &[7, 150, 3], &[100_000]] {
+                    let lengths = RefCell::new(Vec::new());
+                    let network =
+                        Gains { gains: &gains, lengths: &lengths, spoil: &|_| false, runs: Cell::new(0) };
+                    let options = SeparatorOptions { segment: 100, overlap, batch };
+                    let (stems, _) = separate(network, options, &song, blocks).unwrap();
+                    let case = format!("{samples} samples, {options:?}, blocks {blocks:?}");
+                    for (stem, gain) in stems.iter().zip(gains) {
+                        for (stem, song) in stem.iter().zip(&song) {
+                            assert_eq!(stem.len(), samples, "{case}");
+                            // Two roundings of f32 a sample: 134 dB below it, first and last included.
+                            let error = |(y, x): (&f32, &f32)| (y - gain * x).abs() <= 2e-7 * x.abs();
+                            assert!(stem.iter().zip(song).all(error), "{case}");
+                        }
+                    }
+                    // Every segment of a song that fills one is of full length: no silence is made up.
+                    let least = if samples >= 100 { 100 } else { samples.max(LEAST) };
+                    assert!(lengths.borrow().iter().all(|&length| length == least), "{case}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_the_song() {
+        let lengths = RefCell::new(Vec::new());
+        let options = SeparatorOptions { segment: 200, overlap: 0.25, batch: 2 };
+        let most = [10_000, 100_000].map(|samples| {
+            let network = Gains { gains: &[1.0; 4], lengths: &lengths, spoil: &|_| false, runs: Cell::new(0) };
+            separate(network, options, &song(samples), &[64]).unwrap().1
+        });
+        assert_eq!(most[0], most[1]);
+        // Input of a batch and the segment before it; weights and four stems of one overlap.
+        assert!(most[1] <= 200 + 2 * 150 + 150 + 5 * 50, "{}", most[1]);
+    }
+
+    /// A network that gives the number of the segment: joins must fade from one to the next.
+    #[test]
+    fn segments_fade_into_each_other() {
+        struct Count(Cell<f32>);
+        impl Network for Count {
+            fn stems(&self) -> usize {
+                1
+            }
+            fn sample_rate(&self) -> u32 {
+                1000
+            }
+            fn least_samples(&self) -> usize {
+                1
+            }
+            async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
+                let value = self.0.replace(self.0.get() + 1.0);
+                Ok(vec![vec![segments[0].each_ref().map(|channel| vec![value; channel.len()])]])
+            }
+        }
+        let options = SeparatorOptions { segment: 100, overlap: 0.4, batch: 1 };
+        let (stems, _) = separate(Count(Cell::new(0.0)), options, &song(400), &[50]).unwrap();
+        let stem = &stems[0][0];
+        assert_eq!((stem[0], stem[59], stem[100]), (0.0, 0.0, 1.0));
+        let steps = stem.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(steps.clone().all(|step| (0.0..=1.01 / 41.0).contains(&step)), "{:?}", steps.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_bad_segment_is_run_again_once_then_reported_with_its_time() {
+        let lengths = RefCell::new(Vec::new());
+        let options = SeparatorOptions { segment: 100, overlap: 0.0, batch: 1 };
+        let network =
+            |spoil| Gains { gains: &[1.0], lengths: &lengths, spoil, runs: Cell::new(0) };
+        let (stems, _) = separate(network(&|run| run == 2), options, &song(300), &[300]).unwrap();
+        assert_eq!(stems[0], song(300));
+        let error = separate(network(&|run| run >= 2), options, &song(300), &[300]).unwrap_err();
+        assert!(matches!(error, SeparateError::NotFinite { seconds } if (seconds - 0.207).abs() < 1e-9), "{error}");
+    }
+
+    #[test]
+    fn bad_blocks_and_options_are_refused() {
+        let lengths = RefCell::new(Vec::new());
+        let network = || Gains { gains: &[1.0], lengths: &lengths, spoil: &|_| false, runs: Cell::new(0) };
+        let options = SeparatorOptions { segment: 100, overlap: 0.25, batch: 1 };
+        for bad in [
+            SeparatorOptions { segment: LEAST - 1, ..options },
+            SeparatorOptions { segment: usize::MAX, ..options },
+            SeparatorOptions { overlap: 0.9, ..options },
+            SeparatorOptions { overlap: f32::NAN, ..options },
+            SeparatorOptions { batch: 0, ..options },
+        ] {
+            assert!(matches!(Separator::new(network(), bad), Err(SeparateError::Options(_))), "{bad:?}");
+        }
+        let mut song = song(150);
+        song[1][120] = f32::INFINITY;
+        let error = separate(network(), options, &song, &[50]).unwrap_err();
+        assert!(matches!(error, SeparateError::Input { seconds } if (seconds - 0.120).abs() < 1e-9), "{error}");
+        let mut separator = Separator::new(network(), options).unwrap();
+        let error = pollster::block_on(separator.push(&[vec![0.0; 3], vec![0.0; 2]])).unwrap_err();
+        assert!(matches!(error, SeparateError::Block { left: 3, right: 2 }), "{error}");
+        assert!(lengths.borrow().is_empty() || lengths.borrow().iter().all(|&length| length == 100));
+    }
+}

@@ -1,0 +1,204 @@
+//! The network as a whole, on the CPU backend: what its masks mean, and that all of it learns.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use unbraid_model::{ModelConfig, PRESETS, Tfswa, named_shapes, named_tensors, with_tensors};
+
+/// Small, with every part there is: two sub-bands, three resolutions, a shifted window, sizes that need padding.
+fn small() -> ModelConfig {
+    ModelConfig {
+        n_fft: 360,
+        hop_length: 90,
+        subbands: 2,
+        dims: vec![8, 12, 16],
+        depths: vec![2, 1, 1],
+        num_heads: 2,
+        window_size: [3, 5],
+        stems: ["a", "b", "c"].map(String::from).to_vec(),
+        ..ModelConfig::preset("tfswa_unet_tiny").expect("a preset")
+    }
+}
+
+fn noise(shape: [usize; 3], device: &Device) -> Tensor<3> {
+    device.seed(11);
+    Tensor::random(shape, Distribution::Normal(0.0, 0.1), device)
+}
+
+/// A network whose masks are what `bias` gives for (part, stem, channel, sub-band), the same in every bin.
+fn constant_masks(config: &ModelConfig, bias: impl Fn(usize, usize, usize, usize) -> f32) -> Tfswa {
+    let device = Device::flex();
+    let model = config.init(&device);
+    let mut tensors = named_tensors(&model).expect("read back");
+    let mut values = Vec::new();
+    for part in 0..2 {
+        for stem in 0..config.stems.len() {
+            for channel in 0..2 {
+                values.extend((0..config.subbands).map(|subband| bias(part, stem, channel, subband)));
+            }
+        }
+    }
+    let outputs = values.len();
+    tensors.insert("head.bias".into(), TensorData::new(values, [outputs]));
+    let zeros = vec![0f32; config.dims[0] * outputs];
+    tensors.insert("head.weight".into(), TensorData::new(zeros, [config.dims[0], outputs]));
+    with_tensors(model, tensors).expect("its own tensors")
+}
+
+fn energy(x: Tensor<3>) -> f32 {
+    x.square().sum().into_scalar::<f32>()
+}
+
+/// `error` below `signal`, in dB.
+fn decibels(signal: f32, error: f32) -> f32 {
+    10.0 * (signal / error.max(f32::MIN_POSITIVE)).log10()
+}
+
+#[test]
+fn parameters_are_counted_without_building() {
+    let configs = PRESETS.map(|name| ModelConfig::preset(name).expect("a preset"));
+    for config in configs.into_iter().chain([small()]) {
+        let built: usize = named_shapes(&config.init(&Device::flex())).values().map(|s| s.iter().product::<usize>()).sum();
+        assert_eq!(config.parameters(), built, "{}", config.name);
+    }
+}
+
+#[test]
+fn any_length_gives_stems_of_that_length() {
+    let device = Device::flex();
+    let model = small().init(&device);
+    for samples in [model.least_samples(), 200, 359, 1000, 1441] {
+        let stems = model.forward(noise([2, 2, samples], &device));
+        assert_eq!(stems.dims(), [2, 3, 2, samples]);
+        let data = stems.into_data().try_to_vec::<f32>().expect("f32");
+        assert!(data.iter().all(|x| x.is_finite()) && data.iter().any(|&x| x != 0.0));
+    }
+    let silence = model.forward(Tensor::zeros([1, 2, 1000], &device));
+    assert_eq!(silence.abs().max().into_scalar::<f32>(), 0.0);
+}
+
+/// The topmost bin included: white noise comes back whole.
+#[test]
+fn masks_of_one_give_the_mixture() {
+    let model = constant_masks(&small(), |part, stem, channel, _| {
+        f32::from(part == 0 && (stem, channel) != (1, 0) && stem != 2)
+    });
+    let mixture = noise([2, 2, 1000], &Device::flex());
+    let stems = model.forward(mixture.clone());
+    let stem = |index| stems.clone().narrow(1, index, 1).reshape([2, 2, 1000]);
+    assert!(decibels(energy(mixture.clone()), energy(stem(0) - mixture.clone())) > 110.0);
+    assert_eq!(energy(stem(2)), 0.0);
+    let [left, right] = [0, 1].map(|channel| stem(1).narrow(1, channel, 1));
+    assert_eq!(energy(left), 0.0);
+    let mixture = mixture.narrow(1, 1, 1);
+    assert!(decibels(energy(mixture.clone()), energy(right - mixture)) > 110.0);
+}
+
+/// Multiplying every bin by i turns phases by a quarter: same power, nothing in common with the mixture.
+#[test]
+fn masks_are_complex() {
+    let model = constant_masks(&small(), |part, stem, _, _| f32::from(part == 1 && stem == 0));
+    let mixture = noise([1, 2, 12_000], &Device::flex());
+    let turned = model.forward(mixture.clone()).narrow(1, 0, 1).reshape([1, 2, 12_000]);
+    let (before, after) = (energy(mixture.clone()), energy(turned.clone()));
+    let common = (mixture * turned).sum().into_scalar::<f32>();
+    assert!((after / before - 1.0).abs() < 0.03, "{before} {after}");
+    assert!(common.abs() < 0.03 * before, "{common} of {before}");
+}
+
+/// A tone in the lower half of the spectrum passes the lower sub-band's mask only.
+#[test]
+fn subbands_are_the_parts_of_the_spectrum_in_order() {
+    let wave = |cycles_per_sample: f32| {
+        let tone = (0..3600).map(|n| (std::f32::consts::TAU * cycles_per_sample * n as f32).sin() * 0.2);
+        let tone: Vec<f32> = tone.collect();
+        Tensor::<3>::from_data(TensorData::new([tone.clone(), tone].concat(), [1, 2, 3600]), &Device::flex())
+    };
+    let model = constant_masks(&small(), |part, stem, _, subband| f32::from(part == 0 && stem == subband));
+    for (frequency, subband) in [(0.05, 0), (0.2, 0), (0.3, 1), (0.45, 1)] {
+        let mixture = wave(frequency);
+        let stems = model.forward(mixture.clone());
+        // The ends are reflected, which breaks the tone's phase; look at the middle.
+        let middle = |x: Tensor<3>| energy(x.narrow(2, 720, 2160));
+        let passed = [0, 1].map(|stem| middle(stems.clone().narrow(1, stem, 1).reshape([1, 2, 3600])));
+        assert!(decibels(passed[subband], passed[1 - subband]) > 40.0, "{frequency}: {passed:?}");
+        assert!((passed[subband] / middle(mixture) - 1.0).abs() < 1e-3);
+    }
+}
+
+#[test]
+fn stems_scale_with_the_mixture() {
+    let device = Device::flex();
+    device.seed(5);
+    let model = small().init(&device);
+    let mixture = noise([1, 2, 3000], &device);
+    let expected = model.forward(mixture.clone()).reshape([1, 6, 3000]);
+    for gain in [0.01, 30.0] {
+        let stems = model.forward(mixture.clone() * gain).reshape([1, 6, 3000]) / gain;
+        let snr = decibels(energy(expected.clone()), energy(stems - expected.clone()));
+        assert!(snr > 60.0, "gain {gain}: {snr} dB");
+    }
+}
+
+#[test]
+fn a_fresh_network_gives_each_stem_its_share_about() {
+    let device = Device::flex();
+    device.seed(6);
+    let model = small().init(&device);
+    let mixture = noise([1, 2, 3000], &device);
+    let stems = model.forward(mixture.clone());
+    for index in 0..3 {
+        let stem = stems.clone().narrow(1, index, 1).reshape([1, 2, 3000]);
+        let share = mixture.clone() / 3.0;
+        assert!(decibels(energy(share.clone()), energy(stem - share)) > 6.0);
+    }
+}
+
+#[test]
+fn chunks_do_not_change_the_stems() {
+    let device = Device::flex();
+    device.seed(9);
+    let model = small().init(&device);
+    let tensors = named_tensors(&model).expect("read back");
+    let mixture = noise([2, 2, 2000], &device);
+    let expected = model.forward(mixture.clone()).into_data();
+    for (tsa_chunk_size, fsa_chunk_size) in [(1, 1), (7, 3), (32, 0), (0, 5)] {
+        let config = ModelConfig { tsa_chunk_size, fsa_chunk_size, ..small() };
+        let chunked = with_tensors(config.init(&device), tensors.clone()).expect("the same shapes");
+        assert_eq!(chunked.forward(mixture.clone()).into_data(), expected, "{tsa_chunk_size}, {fsa_chunk_size}");
+    }
+}
+
+/// Every parameter takes part: it has a gradient, finite and not all zero.
+#[test]
+fn all_of_it_learns() {
+    struct Gradients<'a> {
+        path: Vec<String>,
+        gradients: &'a burn::tensor::Gradients,
+        norms: BTreeMap<String, f32>,
+    }
+    impl burn::module::ModuleVisitor for Gradients<'_> {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+            let norm = param.grad(self.gradients).map_or(f32::NAN, |g| g.abs().sum().into_scalar::<f32>());
+            self.norms.insert(self.path.join("."), norm);
+        }
+    }
+    let device = Device::flex().autodiff();
+    device.seed(2);
+    let model = small().init(&device);
+    let mixture = noise([1, 2, 3000], &device);
+    let target = noise([1, 2, 3000], &device).unsqueeze_dim::<4>(1);
+    let loss = (model.forward(mixture) - target * 0.3).abs().mean();
+    let gradients = loss.backward();
+    let mut visitor = Gradients { path: Vec::new(), gradients: &gradients, norms: BTreeMap::new() };
+    burn::module::Module::visit(&model, &mut visitor);
+    let still: Vec<_> = visitor.norms.iter().filter(|(_, norm)| !(**norm > 0.0 && norm.is_finite())).collect();
+    assert_eq!(visitor.norms.len(), named_shapes(&model).len());
+    assert!(still.is_empty(), "{still:?}");
+}

@@ -1,0 +1,227 @@
+//! Weights files: what is saved comes back, and what does not fit itself is refused, whatever is wrong with it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::{DType, Device, TensorData};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use unbraid_model::weights::{self, METADATA_KEY, Provenance, Reason};
+use unbraid_model::{ModelConfig, Tfswa, named_tensors, with_tensors};
+
+fn model() -> Tfswa {
+    let device = Device::flex();
+    device.seed(1);
+    let config = ModelConfig {
+        n_fft: 256,
+        hop_length: 64,
+        dims: vec![8, 8],
+        depths: vec![1, 1],
+        num_heads: 2,
+        window_size: [2, 3],
+        ..ModelConfig::preset("tfswa_unet_tiny").expect("a preset")
+    };
+    config.init(&device)
+}
+
+fn provenance() -> Provenance {
+    Provenance {
+        tool: "0.1.0".into(),
+        date: "2026-01-02".into(),
+        data: "invented".into(),
+        steps: 12,
+        seed: 3,
+        scores: BTreeMap::from([("uSDR vocals".into(), 4.25)]),
+        notes: "a \"quoted\" note".into(),
+    }
+}
+
+fn saved(folder: &Path) -> Vec<u8> {
+    let path = folder.join("whole.safetensors");
+    weights::save(&path, &model(), &provenance()).expect("saved");
+    fs::read(path).expect("read")
+}
+
+/// Takes a file apart, lets `change` have its way, and puts it together again.
+fn rebuilt(
+    bytes: &[u8],
+    change: impl FnOnce(&mut BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>, &mut HashMap<String, String>),
+) -> Vec<u8> {
+    let file = SafeTensors::deserialize(bytes).expect("whole");
+    let (_, header) = SafeTensors::read_metadata(bytes).expect("whole");
+    let mut metadata = header.metadata().clone().expect("metadata");
+    let mut tensors = BTreeMap::new();
+    for (name, view) in file.iter() {
+        tensors.insert(name.to_owned(), (view.dtype(), view.shape().to_vec(), view.data().to_vec()));
+    }
+    change(&mut tensors, &mut metadata);
+    let views = tensors.iter().map(|(name, (dtype, shape, data))| {
+        (name, TensorView::new(*dtype, shape.clone(), data).expect("sizes agree"))
+    });
+    safetensors::serialize(views.collect::<Vec<_>>(), Some(metadata)).expect("serialised")
+}
+
+fn refusal(bytes: &[u8]) -> Reason {
+    weights::from_bytes(bytes, &Device::flex()).err().expect("must be refused").reason
+}
+
+#[test]
+fn saved_is_loaded_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let model = model();
+    weights::save(&path, &model, &provenance()).unwrap();
+    let loaded = weights::load(&path, &Device::flex()).unwrap();
+    assert_eq!(loaded.config, *model.config());
+    assert_eq!(loaded.model.config(), model.config());
+    assert_eq!(loaded.provenance, provenance());
+    assert_eq!(named_tensors(&loaded.model).unwrap(), named_tensors(&model).unwrap());
+
+    let first = fs::read(&path).unwrap();
+    weights::save(&path, &loaded.model, &loaded.provenance).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), first, "the same network gives the same bytes");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left over");
+}
+
+#[test]
+fn half_precision_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = rebuilt(&saved(folder.path()), |tensors, _| {
+        for (dtype, shape, data) in tensors.values_mut() {
+            let half = TensorData::from_bytes_vec(data.clone(), shape.clone(), DType::F32).convert_dtype(DType::F16);
+            (*dtype, *data) = (Dtype::F16, half.as_bytes().to_vec());
+        }
+    });
+    let loaded = weights::from_bytes(&bytes, &Device::flex()).unwrap();
+    for ((name, half), (_, full)) in named_tensors(&loaded.model).unwrap().iter().zip(named_tensors(&model()).unwrap()) {
+        assert_eq!(half.dtype(), DType::F32);
+        for (half, full) in half.as_slice::<f32>().unwrap().iter().zip(full.as_slice::<f32>().unwrap()) {
+            assert!((half - full).abs() <= full.abs() / 2048.0 + 3e-8, "{name}: {half} {full}");
+        }
+    }
+}
+
+#[test]
+fn a_failed_save_leaves_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    fs::write(&path, b"before").unwrap();
+    let mut tensors = named_tensors(&model()).unwrap();
+    tensors.insert("norm.gamma".into(), TensorData::new(vec![f32::NAN; 8], [8]));
+    let broken = with_tensors(model(), tensors).unwrap();
+    let error = weights::save(&path, &broken, &provenance()).unwrap_err();
+    assert!(matches!(&error.reason, Reason::NotFinite(name) if name == "norm.gamma"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), b"before");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+
+    let nowhere = folder.path().join("no such folder").join("model.safetensors");
+    let error = weights::save(&nowhere, &model(), &provenance()).unwrap_err();
+    assert!(error.to_string().contains("no such folder"), "{error}");
+    // A folder in the file's place: the rename fails, and the temporary file goes.
+    let occupied = folder.path().join("occupied");
+    fs::create_dir_all(occupied.join("inside")).unwrap();
+    weights::save(&occupied, &model(), &provenance()).unwrap_err();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn files_that_are_not_whole_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = saved(folder.path());
+    let path = folder.path().join("broken.safetensors");
+    let lengths = (0..2000).step_by(61).chain([7, 8, 9, bytes.len() / 2, bytes.len() - 1]);
+    for length in lengths {
+        fs::write(&path, &bytes[..length]).unwrap();
+        let error = weights::load(&path, &Device::flex()).unwrap_err();
+        assert!(matches!(error.reason, Reason::Format(_)), "{length} bytes: {error}");
+        assert!(error.to_string().contains("broken.safetensors"), "{error}");
+    }
+    assert!(matches!(refusal(&[&bytes[..], &[0]].concat()), Reason::Format(_)));
+    assert!(matches!(refusal(b"These are the lyrics of a song, not weights."), Reason::Format(_)));
+    assert!(matches!(weights::load(folder.path(), &Device::flex()).unwrap_err().reason, Reason::Io(_)));
+    let missing = weights::load(&folder.path().join("missing"), &Device::flex()).unwrap_err();
+    assert!(matches!(missing.reason, Reason::Io(_)) && missing.to_string().contains("missing"));
+
+    for header in [u64::MAX, 1 << 40, 9 << 20, bytes.len() as u64 - 7] {
+        let lying = [&header.to_le_bytes(), &bytes[8..]].concat();
+        assert!(matches!(refusal(&lying), Reason::Format(_)));
+    }
+}
+
+#[test]
+fn headers_that_lie_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = saved(folder.path());
+    let edit = |from: &str, to: &str| {
+        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let header = String::from_utf8(bytes[8..8 + length].to_vec()).unwrap();
+        assert!(header.contains(from), "{header}");
+        let header = header.replacen(from, to, 1);
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes[8 + length..]].concat()
+    };
+    for (from, to) in [
+        ("\"shape\":[8]", "\"shape\":[9]"),
+        ("\"shape\":[8]", "\"shape\":[18446744073709551615,8]"),
+        ("\"data_offsets\":[0,", "\"data_offsets\":[4,"),
+        ("\"data_offsets\":[0,", "\"data_offsets\":[18446744073709551615,"),
+        ("\"dtype\":\"F32\"", "\"dtype\":\"F64\""),
+        ("\"dtype\":\"F32\"", "\"dtype\":\"F128\""),
+    ] {
+        assert!(matches!(refusal(&edit(from, to)), Reason::Format(_)), "{from} → {to}");
+    }
+}
+
+#[test]
+fn tensors_must_be_those_of_the_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = saved(folder.path());
+    let refused = |change: fn(&mut BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>), word: &str| {
+        let reason = refusal(&rebuilt(&bytes, |tensors, _| change(tensors)));
+        assert!(matches!(reason, Reason::Tensors(_)) && reason.to_string().contains(word), "{reason}");
+    };
+    refused(|t| drop(t.remove("norm.beta")), "norm.beta is missing");
+    refused(|t| drop(t.insert("extra".into(), (Dtype::F32, vec![1], vec![0; 4]))), "extra");
+    refused(|t| t.get_mut("norm.beta").unwrap().1 = vec![2, 4], "norm.beta");
+    refused(|t| t.get_mut("norm.beta").unwrap().0 = Dtype::I32, "norm.beta");
+    let reason = refusal(&rebuilt(&bytes, |tensors, _| {
+        tensors.get_mut("norm.beta").unwrap().2[..4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    }));
+    assert!(matches!(&reason, Reason::NotFinite(name) if name == "norm.beta"), "{reason}");
+}
+
+#[test]
+fn descriptions_must_be_ours_and_reasonable() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = saved(folder.path());
+    let described = |from: &str, to: &str| {
+        refusal(&rebuilt(&bytes, |_, metadata| {
+            let text = metadata.get_mut(METADATA_KEY).unwrap();
+            assert!(text.contains(from), "{text}");
+            *text = text.replacen(from, to, 1);
+        }))
+    };
+    assert!(matches!(described("\"format\":1", "\"format\":2"), Reason::Description(_)));
+    assert!(matches!(described("\"hop_length\"", "\"hop\""), Reason::Description(_)));
+    assert!(matches!(described("{", "["), Reason::Description(_)));
+    assert!(matches!(described("\"n_fft\":256", "\"n_fft\":257"), Reason::Config(_)));
+    // As wide as the bounds let it be, and more than memory should: refused by count, not by trying.
+    assert!(matches!(described("\"dims\":[8,8],\"depths\":[1,1]", "\"dims\":[1024,1024],\"depths\":[32,32]"), Reason::Config(_)));
+    // Within bounds, but not what the file holds.
+    assert!(matches!(described("\"dims\":[8,8]", "\"dims\":[8,256]"), Reason::Tensors(_)));
+    assert!(matches!(refusal(&rebuilt(&bytes, |_, metadata| metadata.clear())), Reason::Description(_)));
+}
+
+/// Whatever single byte of the header is wrong: an error or a network, never a panic.
+#[test]
+fn damaged_headers_never_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = saved(folder.path());
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut state = 12345u64;
+    for _ in 0..1500 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut damaged = bytes.clone();
+        damaged[(state >> 33) as usize % (8 + header)] ^= (state >> 20) as u8 | 1;
+        let _ = weights::from_bytes(&damaged, &Device::flex());
+    }
+}

@@ -1,0 +1,206 @@
+//! Attention on wgpu: the kernels' specialisations and their launches. The formulas are in `shaders/attention/`.
+
+use super::{Attention, Layout, Plane, Sequences, rotary_table};
+use crate::backend::{GpuArray, MAX_WORKGROUPS, dispatch};
+use crate::kernel::{Element, Kernel};
+
+/// The passes of attention, a shader each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// Outputs and their log-sum-exps.
+    Forward,
+    /// Gradients of the queries.
+    BackwardQuery,
+    /// Gradients of keys and values.
+    BackwardKey,
+    /// Gradient of the relative-position bias.
+    BackwardBias,
+}
+
+/// A specialised attention kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttentionKernel {
+    /// Which shader.
+    pub pass: Pass,
+    /// How sequences are laid.
+    pub sequences: Sequences,
+    /// Number of heads.
+    pub heads: u32,
+    /// Channels of a head.
+    pub head_width: u32,
+    /// Rotary positions on queries and keys.
+    pub rotary: bool,
+    /// Storage type of qkv, outputs and their gradients.
+    pub element: Element,
+    /// Invocations of a workgroup: 32 or 64.
+    pub workgroup: u32,
+}
+
+impl Kernel for AttentionKernel {
+    fn file(&self) -> &'static str {
+        match self.pass {
+            Pass::Forward => "attention/forward.wgsl",
+            Pass::BackwardQuery => "attention/backward_query.wgsl",
+            Pass::BackwardKey => "attention/backward_key.wgsl",
+            Pass::BackwardBias => "attention/backward_bias.wgsl",
+        }
+    }
+
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        let head_vectors = self.head_width.div_ceil(4);
+        let (sequences, positional) = match self.sequences {
+            Sequences::Time => (0, u32::from(self.rotary)),
+            Sequences::Frequency => (1, u32::from(self.rotary)),
+            Sequences::Window { .. } => (2, 2),
+        };
+        let mut constants = vec![
+            ("SEQUENCES", sequences),
+            ("POSITIONAL", positional),
+            ("HEADS", self.heads),
+            ("HEAD_WIDTH", self.head_width),
+            ("HEAD_VECTORS", head_vectors),
+        ];
+        if let Sequences::Window { size, shift } = self.sequences {
+            constants.extend([
+                ("WINDOW_FRAMES", size[0] as u32),
+                ("WINDOW_BINS", size[1] as u32),
+                ("SHIFT_FRAMES", shift[0] as u32),
+                ("SHIFT_BINS", shift[1] as u32),
+            ]);
+        }
+        if self.pass != Pass::BackwardBias {
+            // Two tiles of vectors in 8 KiB, half of the workgroup memory of WebGPU's default limits.
+            constants.push(("TILE", (256 / head_vectors).clamp(8, 32)));
+        }
+        constants
+    }
+
+    fn element(&self) -> Element {
+        self.element
+    }
+
+    fn workgroup(&self) -> u32 {
+        self.workgroup
+    }
+
+    fn bindings(&self) -> usize {
+        match self.pass {
+            Pass::Forward => 5,
+            Pass::BackwardQuery => 8,
+            Pass::BackwardKey | Pass::BackwardBias => 7,
+        }
+    }
+}
+
+/// What the forward pass leaves for the backward pass.
+pub(crate) struct Saved {
+    pub(crate) qkv: GpuArray,
+    pub(crate) bias: GpuArray,
+    pub(crate) output: GpuArray,
+    pub(crate) log_sum_exp: GpuArray,
+}
+
+/// Launches of one attention on one plane.
+struct Launcher<'a> {
+    options: &'a Attention,
+    plane: Plane,
+    layout: Layout,
+    element: Element,
+}
+
+impl<'a> Launcher<'a> {
+    fn new(qkv: &GpuArray, plane: Plane, options: &'a Attention) -> Self {
+        let layout = Layout::new(plane, options.sequences);
+        Self { options, plane, layout, element: qkv.element() }
+    }
+
+    fn kernel(&self, pass: Pass) -> AttentionKernel {
+        AttentionKernel {
+            pass,
+            sequences: self.options.sequences,
+            heads: self.options.heads as u32,
+            head_width: (self.plane.channels / self.options.heads) as u32,
+            rotary: self.options.rotary,
+            element: self.element,
+            // Short sequences (small windows, deep stages) would leave half of 64 invocations idle.
+            workgroup: if self.layout.length() <= 32 { 32 } else { 64 },
+        }
+    }
+
+    /// The `positions` binding: rotary table, bias table or placeholder.
+    fn positions(&self, bias: &GpuArray) -> GpuArray {
+        if self.options.rotary {
+            let head_width = self.plane.channels / self.options.heads;
+            bias.upload_like(&rotary_table(self.layout.length(), head_width))
+        } else {
+            bias.clone()
+        }
+    }
+
+    /// Dispatches a pass over all sequences, `chunk` of them at a time.
+    fn run(&self, pass: Pass, arrays: &[&GpuArray]) {
+        let kernel = self.kernel(pass);
+        let blocks = self.layout.length().div_ceil(kernel.workgroup as usize);
+        let count = self.layout.count();
+        let chunk = self.options.chunk.map_or(count, |chunk| chunk.get()).clamp(1, MAX_WORKGROUPS);
+        for first in (0..count).step_by(chunk) {
+            let workgroups = [blocks, self.options.heads, chunk.min(count - first)];
+            let parameters = [self.plane.frames, self.plane.bins, first].map(|value| value as u32);
+            dispatch(kernel, workgroups, arrays, &parameters);
+        }
+    }
+
+    /// Parts of the bias gradient, `[parts, h, offsets]`, to be added up.
+    fn run_bias(&self, arrays: &[&GpuArray; 5], [heads, entries]: [usize; 2]) -> GpuArray {
+        // Enough parts to fill a GPU, few enough that their sum costs nothing.
+        const PARTS: usize = 64;
+        let kernel = self.kernel(Pass::BackwardBias);
+        let count = self.layout.count();
+        let windows_of_part = count.div_ceil(PARTS);
+        let parts = count.div_ceil(windows_of_part);
+        let sums = arrays[0].empty_like([parts, heads, entries], Element::F32);
+        let chunk = self.options.chunk.map_or(parts, |chunk| chunk.get().div_ceil(windows_of_part));
+        for first in (0..parts).step_by(chunk) {
+            let workgroups = [entries.div_ceil(kernel.workgroup as usize), heads, chunk.min(parts - first)];
+            let parameters = [self.plane.frames, self.plane.bins, count, windows_of_part, first];
+            let [qkv, positions, gradient, log_sum_exp, delta] = arrays;
+            let arrays = [*qkv, *positions, *gradient, *log_sum_exp, *delta, &sums];
+            dispatch(kernel, workgroups, &arrays, &parameters.map(|value| value as u32));
+        }
+        sums
+    }
+}
+
+/// `(output [b, t, f, c], log-sum-exp [b, t, f, h])`.
+pub(crate) fn forward(qkv: &GpuArray, bias: &GpuArray, plane: Plane, options: &Attention) -> (GpuArray, GpuArray) {
+    let launcher = Launcher::new(qkv, plane, options);
+    let Plane { batch, frames, bins, channels } = plane;
+    let output = qkv.empty_like([batch, frames, bins, channels], qkv.element());
+    let log_sum_exp = qkv.empty_like([batch, frames, bins, options.heads], Element::F32);
+    launcher.run(Pass::Forward, &[qkv, &launcher.positions(bias), &output, &log_sum_exp]);
+    (output, log_sum_exp)
+}
+
+/// Gradient of qkv, and for windows the parts of the bias table's gradient, `[parts, h, offsets]`.
+pub(crate) fn backward(
+    saved: &Saved,
+    gradient: &GpuArray,
+    plane: Plane,
+    options: &Attention,
+) -> (GpuArray, Option<GpuArray>) {
+    let Saved { qkv, bias, output, log_sum_exp } = saved;
+    let launcher = Launcher::new(qkv, plane, options);
+    let positions = launcher.positions(bias);
+    let Plane { batch, frames, bins, channels } = plane;
+    let qkv_gradient = qkv.empty_like([batch, frames, bins, 3 * channels], qkv.element());
+    let delta = qkv.empty_like([batch, frames, bins, options.heads], Element::F32);
+    launcher.run(
+        Pass::BackwardQuery,
+        &[qkv, &positions, output, gradient, log_sum_exp, &delta, &qkv_gradient],
+    );
+    launcher.run(Pass::BackwardKey, &[qkv, &positions, gradient, log_sum_exp, &delta, &qkv_gradient]);
+    let bias_parts = options
+        .bias_shape()
+        .map(|shape| launcher.run_bias(&[qkv, &positions, gradient, log_sum_exp, &delta], shape));
+    (qkv_gradient, bias_parts)
+}

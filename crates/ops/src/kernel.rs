@@ -1,0 +1,100 @@
+//! WGSL kernels: what specialises one, and how its source is put together.
+//!
+//! A shader file at rest is plain WGSL with one entry point, `main`. Shared functions are named by a first
+//! line such as `// import common/sequences.wgsl`. Specialising replaces the value of module constants
+//! (`const HEAD_WIDTH: u32 = 4u;`) and of `alias Element = f32;`, and nothing else.
+
+use std::{fmt::Debug, hash::Hash};
+
+/// Storage type of a kernel's activations. Accumulation is f32 in every kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats; needs the adapter's `shader-f16`.
+    F16,
+}
+
+/// One specialisation of a shader: at once the parameters of its source and the key of its cache entry.
+///
+/// Everything that changes the text must be a field of the implementing struct.
+pub trait Kernel: Debug + Clone + Eq + Hash + Send + Sync + 'static {
+    /// Path below `shaders/`.
+    fn file(&self) -> &'static str;
+    /// Values for the module constants of the file and of its imports.
+    fn constants(&self) -> Vec<(&'static str, u32)>;
+    /// Storage type, for files with `alias Element`.
+    fn element(&self) -> Element;
+    /// Invocations of a workgroup, all along x. Sets the constant `WORKGROUP`.
+    fn workgroup(&self) -> u32;
+    /// Storage buffers the kernel binds, parameters included.
+    fn bindings(&self) -> usize;
+}
+
+macro_rules! wgsl {
+    ($path:literal) => {
+        ($path, include_str!(concat!("../../../shaders/", $path)))
+    };
+}
+/// The shader files, by path below `shaders/`. Those under `common/` are imports and have no entry point.
+pub const FILES: &[(&str, &str)] = &[
+    wgsl!("attention/backward_bias.wgsl"),
+    wgsl!("attention/backward_key.wgsl"),
+    wgsl!("attention/backward_query.wgsl"),
+    wgsl!("attention/forward.wgsl"),
+    wgsl!("common/fft.wgsl"),
+    wgsl!("common/frames.wgsl"),
+    wgsl!("common/heads.wgsl"),
+    wgsl!("common/key_tile.wgsl"),
+    wgsl!("common/sequences.wgsl"),
+    wgsl!("stft/forward.wgsl"),
+    wgsl!("stft/inverse.wgsl"),
+    wgsl!("stft/overlap_add.wgsl"),
+];
+
+/// The complete WGSL text of a specialised kernel.
+///
+/// # Panics
+/// On a bug only: an unknown file, import or constant.
+pub fn source(kernel: &impl Kernel) -> String {
+    let mut text = with_imports(kernel.file());
+    for (name, value) in kernel.constants().into_iter().chain([("WORKGROUP", kernel.workgroup())]) {
+        set_constant(&mut text, name, value);
+    }
+    match kernel.element() {
+        Element::F32 => text,
+        Element::F16 => format!("enable f16;\n{}", text.replace("alias Element = f32;", "alias Element = f16;")),
+    }
+}
+
+fn text_of(path: &str) -> &'static str {
+    let found = FILES.iter().find(|(name, _)| *name == path);
+    found.unwrap_or_else(|| panic!("no shader file {path}")).1
+}
+
+/// A file with all it imports put before it, each once.
+pub fn with_imports(path: &'static str) -> String {
+    fn visit(path: &'static str, seen: &mut Vec<&'static str>, text: &mut String) {
+        if seen.contains(&path) {
+            return;
+        }
+        seen.push(path);
+        let file = text_of(path);
+        for import in file.lines().filter_map(|line| line.strip_prefix("// import ")) {
+            visit(import, seen, text);
+        }
+        text.push_str(file);
+        text.push('\n');
+    }
+    let mut text = String::new();
+    visit(path, &mut Vec::new(), &mut text);
+    text
+}
+
+fn set_constant(text: &mut String, name: &str, value: u32) {
+    let declaration = format!("const {name}: u32 = ");
+    let start = text.find(&declaration).unwrap_or_else(|| panic!("no constant {name} in the shader"));
+    let value_start = start + declaration.len();
+    let value_end = value_start + text[value_start..].find(';').expect("a constant ends with a semicolon");
+    text.replace_range(value_start..value_end, &format!("{value}u"));
+}

@@ -1,0 +1,296 @@
+//! Training from files to model, with a network small enough for a test: it learns, it resumes bit for bit, it
+//! survives kills and damaged files, and says what is wrong with bad input.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use burn::tensor::Device;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::path::Path;
+use unbraid_audio::{AudioWriter, Format};
+use unbraid_model::ModelConfig;
+use unbraid_train::checkpoint::{Checkpoint, Checkpoints};
+use unbraid_train::{
+    Event, Flow, Listener, RunFolder, StepEvent, TrainConfig, TrainError, ValidationEvent, train,
+};
+
+const RATE: u32 = 8000;
+
+const MICRO: &str = r#"
+name = "micro"
+stems = ["drums", "vocals"]
+sample_rate = 8000
+n_fft = 256
+hop_length = 64
+subbands = 1
+dims = [8, 16]
+depths = [1, 1]
+num_heads = 2
+window_size = [4, 4]
+mlp_ratio = 2
+positional = "rotary"
+tsa_chunk_size = 64
+fsa_chunk_size = 64
+"#;
+
+/// Songs of noise bursts and a steady tone: easily told apart.
+fn data_set(root: &Path, tracks: usize, frames: usize) {
+    for i in 0..tracks {
+        let mut rng = ChaCha8Rng::seed_from_u64(i as u64);
+        let folder = root.join(format!("train/song-{i}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let step = 0.05 + 0.01 * i as f32;
+        let drums: Vec<f32> = (0..frames)
+            .map(|n| 0.5 * rng.random_range(-1.0..1.0f32) * (-((n % 2000) as f32) / 200.0).exp())
+            .collect();
+        let vocals: Vec<f32> = (0..frames).map(|n| 0.2 * (n as f32 * step).sin()).collect();
+        for (stem, signal) in [("drums", drums), ("vocals", vocals)] {
+            let mut writer =
+                AudioWriter::create(&folder.join(format!("{stem}.wav")), Format::Wav32f, RATE).unwrap();
+            let right = signal.iter().map(|x| 0.7 * x).collect();
+            writer.write(&[signal, right]).unwrap();
+            writer.finish().unwrap();
+        }
+    }
+}
+
+fn micro(root: &Path) -> TrainConfig {
+    let model = root.join("micro.toml");
+    std::fs::write(&model, MICRO).unwrap();
+    TrainConfig {
+        run: root.join("run"),
+        data: root.to_path_buf(),
+        model: model.to_str().unwrap().into(),
+        segment_seconds: 0.25,
+        batch_size: 2,
+        steps: 6,
+        learning_rate: 3e-3,
+        final_learning_rate: 1e-4,
+        warmup_steps: 2,
+        loss_resolutions: vec![256, 512],
+        validation_interval: 0,
+        checkpoint_interval: 2,
+        log_interval: 1,
+        workers: 1,
+        ..Default::default()
+    }
+}
+
+/// Keeps what it hears; stops after a step, if told so.
+#[derive(Default)]
+struct Recorder {
+    steps: Vec<StepEvent>,
+    validations: Vec<ValidationEvent>,
+    messages: Vec<String>,
+    stop_after: Option<u64>,
+}
+
+impl Listener for Recorder {
+    fn event(&mut self, event: &Event<'_>) -> Flow {
+        match event {
+            Event::Step(step) => {
+                self.steps.push((*step).clone());
+                if self.stop_after == Some(step.step) {
+                    return Flow::Stop;
+                }
+            }
+            Event::Validation(validation) => self.validations.push((*validation).clone()),
+            Event::Message(message) => self.messages.push((*message).into()),
+            Event::Song { .. } | Event::Saved { .. } => {}
+        }
+        Flow::Continue
+    }
+}
+
+fn run(config: &TrainConfig, resume: bool) -> Recorder {
+    let mut recorder = Recorder::default();
+    train(config, resume, &Device::flex(), &mut recorder).unwrap();
+    recorder
+}
+
+fn checkpoint(config: &TrainConfig, step: u64) -> Checkpoint {
+    let checkpoints = Checkpoints::open(config.run.join("checkpoints")).unwrap();
+    Checkpoint::read(&checkpoints.path(step)).unwrap()
+}
+
+fn bits(checkpoint: &Checkpoint) -> Vec<u32> {
+    let Checkpoint { weights, average, moments: [first, second], .. } = checkpoint;
+    [weights, average, first, second].into_iter().flatten().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn training_lowers_the_loss_and_separates_an_unseen_song() {
+    let root = tempfile::tempdir().unwrap();
+    data_set(root.path(), 4, 12_000);
+    let config = TrainConfig {
+        steps: 120,
+        learning_rate: 1e-2,
+        warmup_steps: 5,
+        remix_probability: 0.0,
+        validation_interval: 120,
+        validation_share: 0.25,
+        checkpoint_interval: 0,
+        ..micro(root.path())
+    };
+    let mut recorder = Recorder::default();
+    let report = train(&config, false, &Device::flex(), &mut recorder).unwrap();
+    assert_eq!((report.steps, report.stopped, report.skipped), (120, false, 0));
+
+    let mean = |steps: &[StepEvent]| steps.iter().map(|s| s.loss).sum::<f64>() / steps.len() as f64;
+    let (first, last) = (mean(&recorder.steps[..10]), mean(&recorder.steps[110..]));
+    assert!(last < 0.5 * first, "loss {first} → {last}");
+    assert!(recorder.steps.iter().all(|s| s.updated && s.memory > 0 && s.gradient_norm > 0.0));
+
+    let [validation] = &recorder.validations[..] else { panic!("{:?}", recorder.validations) };
+    assert!(validation.best && validation.songs == 1);
+    assert!(validation.usdr > validation.baseline_usdr + 3.0, "{validation:?}");
+
+    // The exported model is the moving average, and says where it comes from.
+    let loaded = unbraid_model::weights::load(&report.model, &Device::flex()).unwrap();
+    assert_eq!(loaded.provenance.steps, 120);
+    assert!((loaded.provenance.scores["uSDR vocals"] - validation.stems["vocals"].usdr).abs() < 1e-9);
+    let exported =
+        unbraid_train::parameters::pack(&loaded.model).into_data_as::<f32>().try_to_vec::<f32>().unwrap();
+    assert_eq!(exported, checkpoint(&config, 120).average);
+
+    let metrics = std::fs::read_to_string(RunFolder::new(&config.run).metrics()).unwrap();
+    assert_eq!(metrics.lines().filter(|l| l.contains(r#""kind":"step""#)).count(), 120);
+    assert_eq!(metrics.lines().filter(|l| l.contains(r#""kind":"validation""#)).count(), 1);
+}
+
+#[test]
+fn an_interrupted_run_ends_in_the_same_bits() {
+    let root = tempfile::tempdir().unwrap();
+    data_set(root.path(), 3, 6000);
+    let whole = TrainConfig { validation_interval: 3, validation_share: 0.3, ..micro(root.path()) };
+    let straight = run(&whole, false);
+
+    let parts = TrainConfig { run: root.path().join("parts"), ..whole.clone() };
+    let mut recorder = Recorder { stop_after: Some(3), ..Default::default() };
+    let report = train(&parts, false, &Device::flex(), &mut recorder).unwrap();
+    assert!(report.stopped && report.steps == 3);
+    // Other threads, other intervals: not the data.
+    let resumed = run(&TrainConfig { workers: 2, checkpoint_interval: 1, ..parts.clone() }, true);
+    assert_eq!(resumed.steps[0].step, 4);
+
+    assert_eq!(bits(&checkpoint(&whole, 6)), bits(&checkpoint(&parts, 6)));
+    for (a, b) in straight.steps[3..].iter().zip(&resumed.steps) {
+        assert_eq!(
+            (a.loss.to_bits(), a.gradient_norm.to_bits()),
+            (b.loss.to_bits(), b.gradient_norm.to_bits())
+        );
+    }
+    let (a, b) = (checkpoint(&whole, 6).state, checkpoint(&parts, 6).state);
+    assert_eq!((a.scores, a.best.map(|b| b.step)), (b.scores, b.best.map(|b| b.step)));
+    let model = |config: &TrainConfig| {
+        unbraid_model::weights::load(&config.run.join("model.safetensors"), &Device::flex()).unwrap().model
+    };
+    let values = |config| unbraid_train::parameters::pack(&model(config)).into_data_as::<f32>();
+    assert_eq!(values(&whole), values(&parts));
+    // And the seed matters.
+    let other = TrainConfig { run: root.path().join("other"), seed: 1, ..whole.clone() };
+    run(&other, false);
+    assert_ne!(bits(&checkpoint(&whole, 6)), bits(&checkpoint(&other, 6)));
+}
+
+/// A kill leaves: metrics beyond the last checkpoint, a half line, a part file, at worst a file that the disk
+/// has not written out.
+#[test]
+fn a_killed_run_goes_on_from_its_last_whole_checkpoint() {
+    let root = tempfile::tempdir().unwrap();
+    data_set(root.path(), 2, 6000);
+    let config = TrainConfig { keep_checkpoints: 3, ..micro(root.path()) };
+    run(&config, false);
+    let wanted = bits(&checkpoint(&config, 6));
+
+    let checkpoints = Checkpoints::open(config.run.join("checkpoints")).unwrap();
+    assert_eq!(checkpoints.steps(), [2, 4, 6]);
+    std::fs::remove_file(checkpoints.path(6)).unwrap();
+    let file = std::fs::read(checkpoints.path(4)).unwrap();
+    std::fs::write(checkpoints.path(4), &file[..file.len() / 2]).unwrap();
+    std::fs::write(config.run.join("checkpoints/.part-abc"), "half").unwrap();
+    let metrics = RunFolder::new(&config.run).metrics();
+    let mut text = std::fs::read_to_string(&metrics).unwrap();
+    text.push_str("{\"kind\":\"step\",\"step\":7,\"lo");
+    std::fs::write(&metrics, text).unwrap();
+
+    let resumed = run(&config, true);
+    assert!(
+        resumed.messages.iter().any(|m| m.contains("step-000004") && m.contains("damaged")),
+        "{:?}",
+        resumed.messages
+    );
+    assert_eq!(resumed.steps[0].step, 3);
+    assert_eq!(bits(&checkpoint(&config, 6)), wanted);
+    let steps: Vec<u64> = std::fs::read_to_string(&metrics)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["step"].as_u64().unwrap())
+        .collect();
+    assert_eq!(steps, [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_time_budget_ends_the_run_and_its_learning_rate() {
+    let root = tempfile::tempdir().unwrap();
+    data_set(root.path(), 2, 6000);
+    let config = TrainConfig {
+        steps: 1_000_000,
+        max_minutes: Some(3.0 / 60.0),
+        checkpoint_interval: 0,
+        ..micro(root.path())
+    };
+    let recorder = run(&config, false);
+    let last = recorder.steps.last().unwrap();
+    assert!(last.elapsed >= 3.0 && last.elapsed < 10.0, "{last:?}");
+    assert!(recorder.steps.len() > 3 && last.progress >= 1.0);
+    assert!(last.learning_rate < 0.5 * config.learning_rate, "{last:?}");
+    assert!(recorder.steps[0].remaining <= 3.0);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint() {
+    let root = tempfile::tempdir().unwrap();
+    data_set(root.path(), 2, 6000);
+    let config = TrainConfig { steps: 100, ..micro(root.path()) };
+    run(&TrainConfig { steps: 2, ..config.clone() }, false);
+    let checkpoints = Checkpoints::open(config.run.join("checkpoints")).unwrap();
+    let mut poisoned = checkpoint(&config, 2);
+    poisoned.weights[0] = f32::NAN;
+    poisoned.write(&checkpoints.path(2)).unwrap();
+    let mut recorder = Recorder::default();
+    let error = train(&config, true, &Device::flex(), &mut recorder).unwrap_err();
+    assert!(matches!(error, TrainError::Diverged { step: 10, .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("step 10") && text.contains("--learning-rate"), "{text}");
+    assert!(recorder.messages.iter().any(|m| m.contains("step 3:")), "{:?}", recorder.messages);
+    assert!(recorder.steps.iter().all(|s| !s.updated));
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_before_anything_is_written() {
+    let root = tempfile::tempdir().unwrap();
+    data_set(root.path(), 2, 6000);
+    let config = TrainConfig { steps: 2, ..micro(root.path()) };
+    let fails = |config: &TrainConfig, resume: bool| {
+        train(config, resume, &Device::flex(), &mut Recorder::default()).unwrap_err()
+    };
+    assert!(matches!(fails(&config, true), TrainError::NothingToResume(_)));
+    assert!(matches!(fails(&TrainConfig { batch_size: 0, ..config.clone() }, false), TrainError::Config(_)));
+    let no_data = TrainConfig { data: root.path().join("nowhere"), ..config.clone() };
+    assert!(matches!(fails(&no_data, false), TrainError::Data(_)));
+    assert!(!config.run.exists());
+
+    run(&config, false);
+    assert!(matches!(fails(&config, false), TrainError::RunExists(_)));
+    let changed = fails(&TrainConfig { batch_size: 3, ..config.clone() }, true);
+    assert!(changed.to_string().contains("batch_size"), "{changed}");
+    std::fs::write(&config.model, MICRO.replace("depths = [1, 1]", "depths = [1, 2]")).unwrap();
+    assert!(matches!(fails(&config, true), TrainError::Changed { .. }));
+    assert_eq!(checkpoint(&config, 2).state.step, 2);
+}
+
+#[test]
+fn the_micro_network_is_a_valid_one() {
+    let config = ModelConfig::from_toml(MICRO).unwrap();
+    assert!(config.parameters() < 50_000);
+}

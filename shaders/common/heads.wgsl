@@ -1,0 +1,108 @@
+// One head's queries, keys and values, read from rows packed as [3, h, d], and the score of a query and a key.
+// import common/sequences.wgsl
+
+alias Element = f32;
+
+@group(0) @binding(0) var<storage, read_write> qkv: array<Element>;
+// Rotary: (cos, sin) of every position and pair. Relative: the bias table [h, offsets]. Else unused.
+@group(0) @binding(1) var<storage, read_write> positions: array<f32>;
+
+const HEADS: u32 = 8u;
+const HEAD_WIDTH: u32 = 4u;
+// HEAD_WIDTH in fours, rounded up; what is past the width is zero.
+const HEAD_VECTORS: u32 = 1u;
+
+const ROTARY: u32 = 1u;
+const RELATIVE: u32 = 2u;
+const POSITIONAL: u32 = 0u;
+
+const QUERY: u32 = 0u;
+const KEY: u32 = 1u;
+const VALUE: u32 = 2u;
+
+// Below every score, and below FIRST_MAXIMUM, which is below every score that is not masked:
+// exp(MASKED − maximum) is zero even where nothing else was seen yet.
+const MASKED: f32 = -3.0e38;
+const FIRST_MAXIMUM: f32 = -1.0e30;
+
+alias Head = array<vec4<f32>, HEAD_VECTORS>;
+
+// Index of the first element of a head in a row of `parts` heads' groups: 3 for qkv, 1 for outputs.
+fn head_offset(token: u32, part: u32, parts: u32, head: u32) -> u32 {
+    return ((token * parts + part) * HEADS + head) * HEAD_WIDTH;
+}
+
+fn qkv_element(offset: u32, d: u32) -> f32 {
+    if d < HEAD_WIDTH {
+        return f32(qkv[offset + d]);
+    }
+    return 0.0;
+}
+
+fn load_qkv(token: u32, part: u32, head: u32) -> Head {
+    let offset = head_offset(token, part, 3u, head);
+    var vector: Head;
+    for (var i = 0u; i < HEAD_VECTORS; i++) {
+        let d = 4u * i;
+        vector[i] = vec4(
+            qkv_element(offset, d),
+            qkv_element(offset, d + 1u),
+            qkv_element(offset, d + 2u),
+            qkv_element(offset, d + 3u),
+        );
+    }
+    return vector;
+}
+
+// Queries carry the 1/√d of the scores.
+fn load_query(token: u32, position: u32, head: u32) -> Head {
+    return scaled(rotated(load_qkv(token, QUERY, head), position, 1.0), inverseSqrt(f32(HEAD_WIDTH)));
+}
+
+fn load_key(token: u32, position: u32, head: u32) -> Head {
+    return rotated(load_qkv(token, KEY, head), position, 1.0);
+}
+
+fn scaled(vector: Head, factor: f32) -> Head {
+    var product = vector;
+    for (var i = 0u; i < HEAD_VECTORS; i++) {
+        product[i] *= factor;
+    }
+    return product;
+}
+
+// RoFormer's rotary positions: pair (2i, 2i + 1) turns by position · 10000^(−2i/d).
+// Direction −1 turns back, which is also the transpose that gradients need.
+fn rotated(vector: Head, position: u32, direction: f32) -> Head {
+    if POSITIONAL != ROTARY {
+        return vector;
+    }
+    var turned = vector;
+    for (var i = 0u; i < HEAD_VECTORS; i++) {
+        let first = position * HEAD_WIDTH + 4u * i;
+        let a = vec2(positions[first], direction * positions[first + 1u]);
+        var b = vec2(1.0, 0.0);
+        if 4u * i + 2u < HEAD_WIDTH {
+            b = vec2(positions[first + 2u], direction * positions[first + 3u]);
+        }
+        let v = vector[i];
+        turned[i] = vec4(v.x * a.x - v.y * a.y, v.x * a.y + v.y * a.x, v.z * b.x - v.w * b.y, v.z * b.y + v.w * b.x);
+    }
+    return turned;
+}
+
+fn dot_heads(a: Head, b: Head) -> f32 {
+    var sum = dot(a[0], b[0]);
+    for (var i = 1u; i < HEAD_VECTORS; i++) {
+        sum += dot(a[i], b[i]);
+    }
+    return sum;
+}
+
+// Relative-position bias of a query and a key of one window.
+fn position_bias(head: u32, query: u32, key: u32) -> f32 {
+    if POSITIONAL != RELATIVE {
+        return 0.0;
+    }
+    return positions[head * relative_entries() + relative_entry(query, key)];
+}

@@ -1,0 +1,74 @@
+// STFT: X[t, k] = Σ_j window[j] · x[t·HOP + j − PAD] · exp(−2πi jk / N_FFT), x reflected at its ends.
+// Or the adjoint of the inverse STFT: x divided by the envelope, zero outside, and X weighted by 1/N_FFT
+// (first and last bin) or 2/N_FFT (between).
+//
+// One workgroup a frame. Two real samples make one complex point, so that the FFT is half as long:
+// Z = DFT(x[2j] + i·x[2j+1]) holds the DFTs of the even and the odd samples, E = (Z[k] + Z*[−k]) / 2 and
+// O = −i (Z[k] − Z*[−k]) / 2, and X[k] = E + exp(−2πi k / N_FFT) · O.
+// import common/frames.wgsl
+// import common/fft.wgsl
+
+alias Element = f32;
+
+// [b, n]
+@group(0) @binding(0) var<storage, read_write> waveform: array<Element>;
+// [b, t, f]
+@group(0) @binding(1) var<storage, read_write> spectrogram: array<vec2<Element>>;
+// samples, frames of an item, frames of all items
+@group(0) @binding(4) var<storage, read_write> parameters: array<u32>;
+
+const ADJOINT: u32 = 0u;
+
+fn sample(item: u32, position: u32) -> f32 {
+    let samples = parameters[0];
+    let distance = max(position, PAD) - min(position, PAD);
+    if ADJOINT == 1u {
+        if position < PAD || distance >= samples {
+            return 0.0;
+        }
+        return f32(waveform[item * samples + distance]) / envelope(position, parameters[1]);
+    }
+    // The distance has reflected what lies before the first sample; what lies after the last comes here.
+    let reflected = min(distance, 2u * (samples - 1u) - distance);
+    return f32(waveform[item * samples + reflected]);
+}
+
+fn windowed(item: u32, frame: u32, j: u32) -> f32 {
+    return weights[j].window * sample(item, frame * HOP + j);
+}
+
+fn bin_weight(k: u32) -> f32 {
+    if ADJOINT == 0u {
+        return 1.0;
+    }
+    return select(2.0, 1.0, k == 0u || k == POINTS) / f32(N_FFT);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = group.y * groups.x + group.x;
+    let exists = index < parameters[2];
+    let item = index / parameters[1];
+    let frame = index % parameters[1];
+    for (var j = lane; j < POINTS; j += WORKGROUP) {
+        points[j] = vec2(0.0);
+        if exists {
+            points[j] = vec2(windowed(item, frame, 2u * j), windowed(item, frame, 2u * j + 1u));
+        }
+    }
+    fft(lane);
+    if exists {
+        for (var k = lane; k <= POINTS; k += WORKGROUP) {
+            let z = points[k % POINTS];
+            let mirrored = conjugate(points[(POINTS - k) % POINTS]);
+            let even = 0.5 * (z + mirrored);
+            let odd = -0.5 * times_i(z - mirrored);
+            let bin = even + multiply(twiddles[k], odd);
+            spectrogram[index * (POINTS + 1u) + k] = vec2<Element>(bin_weight(k) * bin);
+        }
+    }
+}

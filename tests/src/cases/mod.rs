@@ -1,0 +1,91 @@
+//! The cases.
+//!
+//! Every output is filled with NaN before its kernel runs, so that an element left out shows. Elementwise
+//! operations stand before and after each of ours, forward and backward, so that where burn fuses, fused kernels
+//! surround ours; the native driver runs every case with fusion and without.
+
+pub mod attention;
+pub mod stft;
+
+use burn::tensor::{Device, ExecutionError};
+
+use crate::host::Precision;
+use crate::report::Check;
+
+/// What cases run on.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// burn's device.
+    pub device: Device,
+    /// A graphics API computed on the CPU: right, but slow to compile for.
+    pub software: bool,
+}
+
+/// One case: a specialisation of an operation on random inputs.
+#[derive(Debug, Clone)]
+pub enum Case {
+    /// Attention, forward and backward.
+    Attention(attention::AttentionCase),
+    /// STFT and inverse STFT, forward and backward.
+    Stft(stft::StftCase),
+}
+
+impl Case {
+    /// Unique name.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Attention(case) => case.name(),
+            Self::Stft(case) => case.name(),
+        }
+    }
+
+    fn precision(&self) -> Precision {
+        match self {
+            Self::Attention(case) => case.precision,
+            Self::Stft(case) => case.precision,
+        }
+    }
+
+    /// Why it cannot run on a target, if so.
+    pub fn obstacle(&self, target: &Target) -> Option<&'static str> {
+        if !target.device.supports_dtype(self.precision().dtype()) {
+            return Some("the device has no f16");
+        }
+        match self {
+            // One kernel took more than 80 CPU-seconds to compile.
+            Self::Attention(case) if target.software && case.width > 64 => {
+                Some("heads wider than 64 compile for minutes on a software adapter")
+            }
+            _ => None,
+        }
+    }
+
+    /// Runs it, and measures all it computes.
+    ///
+    /// # Errors
+    /// Where the device fails.
+    pub async fn run(&self, target: &Target) -> Result<Vec<Check>, ExecutionError> {
+        if let Some(obstacle) = self.obstacle(target) {
+            return Ok(vec![Check::skipped("all", obstacle)]);
+        }
+        unbraid_ops::poison_outputs(true);
+        match self {
+            Self::Attention(case) => case.run(target).await,
+            Self::Stft(case) => case.run(target).await,
+        }
+    }
+}
+
+/// Every case.
+pub fn all() -> Vec<Case> {
+    let attention = attention::cases().into_iter().map(Case::Attention);
+    attention.chain(stft::cases().into_iter().map(Case::Stft)).collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn norm(a: &[f64]) -> f64 {
+    dot(a, a).sqrt()
+}

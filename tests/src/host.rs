@@ -1,0 +1,84 @@
+//! Numbers on the host, and their way to a device and back.
+
+use std::f64::consts::TAU;
+
+use burn::tensor::{DType, Device, ExecutionError, Tensor, TensorData, f16};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// Storage type of activations on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats.
+    F16,
+}
+
+impl Precision {
+    /// burn's name for it.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+        }
+    }
+
+    /// Largest relative error of rounding to it.
+    pub fn unit_roundoff(self) -> f64 {
+        match self {
+            Self::F32 => 2f64.powi(-24),
+            Self::F16 => 2f64.powi(-11),
+        }
+    }
+
+    /// The nearest number it can hold.
+    fn round(self, x: f64) -> f64 {
+        match self {
+            Self::F32 => f64::from(x as f32),
+            Self::F16 => f16::from_f64(x).to_f64(),
+        }
+    }
+}
+
+/// Random numbers for inputs: the same on every machine.
+pub struct Random(ChaCha8Rng);
+
+impl Random {
+    /// A generator whose numbers depend on the name of what they are for, and on nothing else.
+    pub fn named(name: &str) -> Self {
+        // FNV-1a: the standard library's hash may change from release to release.
+        let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// Uniform in (0, 1].
+    fn uniform(&mut self) -> f64 {
+        ((self.0.next_u64() >> 11) + 1) as f64 * 2f64.powi(-53)
+    }
+
+    /// N(0, scale²), rounded to what the device can hold, so that reference and device see the same numbers.
+    pub fn normal(&mut self, count: usize, scale: f64, precision: Precision) -> Vec<f64> {
+        let one = |_| (-2.0 * self.uniform().ln()).sqrt() * (TAU * self.uniform()).cos();
+        (0..count).map(one).map(|x| precision.round(x * scale)).collect()
+    }
+}
+
+/// A tensor of host values on a device.
+pub fn upload<const D: usize>(values: &[f64], shape: [usize; D], precision: Precision, device: &Device) -> Tensor<D> {
+    let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
+    Tensor::from_data(TensorData::new(values, shape), (device, precision.dtype()))
+}
+
+/// A tensor's values. Waiting is asynchronous, as browsers demand.
+///
+/// # Errors
+/// Where the device could not finish what the tensor depends on.
+pub async fn download<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>, ExecutionError> {
+    let data = tensor.into_data_async().await?;
+    Ok(data.iter::<f64>().collect())
+}

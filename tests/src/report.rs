@@ -1,0 +1,169 @@
+//! Verdicts, and how they are reached.
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::Precision;
+
+/// What became of one check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Within its bound.
+    Pass,
+    /// Outside its bound.
+    Fail,
+    /// Not run, and why.
+    Skipped(String),
+}
+
+/// One tensor (or one number) of a case, measured and judged.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Check {
+    /// What was measured.
+    pub tensor: String,
+    /// Largest absolute error; `None` where a value is not finite, or nothing was measured.
+    pub max_error: Option<f64>,
+    /// Signal to error in dB; `None` where the error is zero or nothing was measured.
+    pub snr_db: Option<f64>,
+    /// The largest error allowed.
+    pub bound: Option<f64>,
+    /// Where the bound comes from.
+    pub reason: String,
+    /// The outcome.
+    pub verdict: Verdict,
+}
+
+/// SNR at which an f32 forward result passes whatever plain operations would give, in dB.
+pub const FORWARD_SNR_DB: f64 = 100.0;
+
+/// How often the error no implementation avoids may occur besides twice that of the plain one: on a tensor of few
+/// numbers, burn's own operations happen upon exact results, and twice an error of zero would ask for the
+/// impossible. Measured on all cases: 0.6 is needed.
+pub const FLOOR: f64 = 1.0;
+
+impl Check {
+    /// A tensor against the f64 reference: at most twice the error of the plain implementation plus the floor,
+    /// or, for f32 results of a forward pass, an SNR of [`FORWARD_SNR_DB`].
+    ///
+    /// `sensitivity` tells how far a number moves for a relative error of one in its terms; the floor is that
+    /// times f32's roundoff, in which all sums are taken, plus one rounding to the storage type.
+    pub fn against_plain(tensor: &str, expected: &Expected, ours: &[f64], plain: &[f64], forward: bool) -> Self {
+        let Expected { values, sensitivity, precision } = expected;
+        let mut floor = FLOOR * Precision::F32.unit_roundoff() * peak(sensitivity);
+        if *precision != Precision::F32 {
+            floor += precision.unit_roundoff() * peak(values);
+        }
+        let (max_error, snr_db) = (max_error(values, ours), snr_db(values, ours));
+        let plain_error = self::max_error(values, plain);
+        let bound = plain_error.map(|error| 2.0 * error + floor);
+        let within = max_error.zip(bound).is_some_and(|(error, bound)| error <= bound);
+        let clean = forward && *precision == Precision::F32 && snr_db.is_some_and(|snr| snr >= FORWARD_SNR_DB);
+        let reason = match plain_error {
+            _ if clean && !within => format!("SNR ≥ {FORWARD_SNR_DB} dB"),
+            Some(error) => format!("2 × plain {error:.1e} + {floor:.1e}"),
+            None => "plain operations gave no finite result".into(),
+        };
+        let tensor = tensor.into();
+        Self { tensor, max_error, snr_db, bound, reason, verdict: verdict(within || clean) }
+    }
+
+    /// Two results that must agree bit for bit.
+    pub fn identical(tensor: &str, expected: &[f64], got: &[f64], reason: &str) -> Self {
+        let same = expected.len() == got.len()
+            && expected.iter().zip(got).all(|(a, b)| a.to_bits() == b.to_bits() && a.is_finite());
+        Self {
+            tensor: tensor.into(),
+            max_error: max_error(expected, got),
+            snr_db: snr_db(expected, got),
+            bound: Some(0.0),
+            reason: reason.into(),
+            verdict: verdict(same),
+        }
+    }
+
+    /// A number that must be near another: `|got − expected| ≤ tolerance · scale`.
+    pub fn close(name: &str, expected: f64, got: f64, scale: f64, tolerance: f64, reason: &str) -> Self {
+        let error = (got - expected).abs();
+        Self {
+            tensor: name.into(),
+            max_error: error.is_finite().then_some(error),
+            snr_db: None,
+            bound: Some(tolerance * scale),
+            reason: reason.into(),
+            verdict: verdict(error <= tolerance * scale),
+        }
+    }
+
+    /// A signal that must come back with at least a certain SNR.
+    pub fn faithful(tensor: &str, expected: &[f64], got: &[f64], least_snr_db: f64, reason: &str) -> Self {
+        let (max_error, snr_db) = (max_error(expected, got), snr_db(expected, got));
+        let good = max_error.is_some() && snr_db.is_none_or(|snr| snr >= least_snr_db);
+        Self { tensor: tensor.into(), max_error, snr_db, bound: None, reason: reason.into(), verdict: verdict(good) }
+    }
+
+    /// Something that was not run.
+    pub fn skipped(tensor: &str, reason: &str) -> Self {
+        Self {
+            tensor: tensor.into(),
+            max_error: None,
+            snr_db: None,
+            bound: None,
+            reason: String::new(),
+            verdict: Verdict::Skipped(reason.into()),
+        }
+    }
+
+    /// Something that broke before it could be measured.
+    pub fn broken(tensor: &str, error: &str) -> Self {
+        Self { reason: error.into(), verdict: Verdict::Fail, ..Self::skipped(tensor, "") }
+    }
+}
+
+/// What the reference says.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// The exact numbers.
+    pub values: Vec<f64>,
+    /// How far each moves for a relative error of one in its terms.
+    pub sensitivity: Vec<f64>,
+    /// In what the device stores them.
+    pub precision: Precision,
+}
+
+fn peak(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |peak, x| peak.max(x.abs()))
+}
+
+fn verdict(good: bool) -> Verdict {
+    if good { Verdict::Pass } else { Verdict::Fail }
+}
+
+/// Largest absolute difference; `None` where lengths differ or a value is not finite.
+fn max_error(expected: &[f64], got: &[f64]) -> Option<f64> {
+    if expected.len() != got.len() || !got.iter().chain(expected).all(|x| x.is_finite()) {
+        return None;
+    }
+    Some(expected.iter().zip(got).fold(0f64, |worst, (a, b)| worst.max((a - b).abs())))
+}
+
+/// `10 log₁₀ (Σ expected² / Σ error²)`; `None` where the error is zero or not finite.
+fn snr_db(expected: &[f64], got: &[f64]) -> Option<f64> {
+    let signal: f64 = expected.iter().map(|x| x * x).sum();
+    let error: f64 = expected.iter().zip(got).map(|(a, b)| (a - b).powi(2)).sum();
+    let snr = 10.0 * (signal / error).log10();
+    snr.is_finite().then_some(snr)
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Entry {
+    /// Device the case ran on.
+    pub device: String,
+    /// Whether burn fused operations around ours: `on`, `off`, or `none` where the backend never does.
+    pub fusion: String,
+    /// The case.
+    pub case: String,
+    /// What was measured in it.
+    #[serde(flatten)]
+    pub check: Check,
+}

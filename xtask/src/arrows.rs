@@ -1,0 +1,101 @@
+//! Which crate of ours may use which: design and code must not drift apart.
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+use crate::cargo;
+
+/// `ops ← model ← {train, wasm, cli}`, `audio ← {train, wasm, cli}`, `train ← cli`, `conformance → {ops, model}`;
+/// xtask starts our programs and uses none of our crates.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("unbraid-ops", &[]),
+    ("unbraid-audio", &[]),
+    ("unbraid-model", &["unbraid-ops"]),
+    ("unbraid-train", &["unbraid-ops", "unbraid-model", "unbraid-audio"]),
+    ("unbraid-wasm", &["unbraid-ops", "unbraid-model", "unbraid-audio"]),
+    ("unbraid", &["unbraid-ops", "unbraid-model", "unbraid-audio", "unbraid-train"]),
+    ("conformance", &["unbraid-ops", "unbraid-model"]),
+    ("xtask", &[]),
+];
+
+/// Crates that must do without burn and its kernels, so that they build in seconds.
+const WITHOUT_BURN: &[&str] = &["unbraid-audio", "xtask"];
+
+/// Asserts the arrows of the workspace as cargo sees it; dependencies of tests and build scripts count too.
+pub(crate) fn check() -> Result<()> {
+    let broken = broken(&cargo::metadata()?);
+    if !broken.is_empty() {
+        bail!("dependency arrows that the design does not have:\n  {}", broken.join("\n  "));
+    }
+    Ok(())
+}
+
+fn broken(metadata: &Value) -> Vec<String> {
+    let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
+    let name = |value: &Value| value["name"].as_str().unwrap_or_default().to_owned();
+    let ours: Vec<String> = packages.iter().map(name).collect();
+    if ours.is_empty() {
+        return vec!["`cargo metadata` names no packages".into()];
+    }
+    let mut broken = Vec::new();
+    for package in packages {
+        let user = name(package);
+        let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == user) else {
+            broken.push(format!("{user} is new: say in xtask/src/arrows.rs which crates it may use"));
+            continue;
+        };
+        for used in package["dependencies"].as_array().into_iter().flatten().map(name) {
+            let heavy =
+                used.split('-').next().is_some_and(|family| matches!(family, "burn" | "cubecl" | "wgpu"));
+            if ours.contains(&used) && !allowed.contains(&used.as_str())
+                || heavy && WITHOUT_BURN.contains(&user.as_str())
+            {
+                broken.push(format!("{user} → {used}"));
+            }
+        }
+    }
+    broken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_workspace_keeps_its_arrows() {
+        check().unwrap();
+    }
+
+    #[test]
+    fn wrong_arrows_are_named() {
+        let package = |name: &str, uses: &[&str]| {
+            let uses: Vec<Value> = uses.iter().map(|used| json!({ "name": used })).collect();
+            json!({ "name": name, "dependencies": uses })
+        };
+        let metadata = json!({ "packages": [
+            package("unbraid-ops", &["burn", "unbraid-audio"]),
+            package("unbraid-audio", &["hound", "burn-flex"]),
+            package("unbraid-train", &["unbraid-model", "unbraid-ops"]),
+            package("unbraid-model", &["unbraid-ops"]),
+            package("xtask", &["clap", "unbraid-model"]),
+            package("newcomer", &[]),
+        ]});
+        let found = broken(&metadata);
+        assert_eq!(
+            found[..3],
+            ["unbraid-ops → unbraid-audio", "unbraid-audio → burn-flex", "xtask → unbraid-model"]
+                .map(String::from)
+        );
+        assert!(found[3].starts_with("newcomer is new"));
+        assert_eq!(found.len(), 4);
+    }
+
+    #[test]
+    fn the_table_has_no_circle() {
+        let position = |name: &str| ARROWS.iter().position(|(known, _)| *known == name).unwrap();
+        for (user, allowed) in ARROWS {
+            assert!(allowed.iter().all(|used| position(used) < position(user)), "{user} uses a later crate");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! How people and CI use the project: `cargo xtask VERB`.
+//!
+//! Verbs that compute start the release programs of the workspace; this program depends on none of its crates.
+
+mod arrows;
+mod cargo;
+mod check;
+mod demo;
+mod mesa;
+mod scores;
+mod test;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// How people and CI use Unbraid.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// From a fresh clone to separated stems: builds, invents songs, trains, evaluates, separates
+    Demo(demo::Options),
+    /// Installs what the tests need, then runs them all
+    Test,
+    /// Formatting, dependency arrows, licences, lints, shaders and docs; the cheap ones first
+    Check,
+    /// Trains a model (`unbraid train`)
+    #[command(disable_help_flag = true)]
+    Train(Forwarded),
+    /// Takes songs apart into stems (`unbraid separate`)
+    #[command(disable_help_flag = true)]
+    Separate(Forwarded),
+    /// Scores a model on whole songs (`unbraid evaluate`)
+    #[command(disable_help_flag = true)]
+    Evaluate(Forwarded),
+    /// Makes data sets (`unbraid data`)
+    #[command(disable_help_flag = true)]
+    Data(Forwarded),
+    /// Lists the devices, and which are trusted (`unbraid doctor`)
+    #[command(disable_help_flag = true)]
+    Doctor(Forwarded),
+    /// Holds every operation against its definition, on every device (`conformance run`)
+    #[command(disable_help_flag = true)]
+    Conformance(Forwarded),
+    /// Measures speed and memory (`conformance bench`)
+    #[command(disable_help_flag = true)]
+    Bench(Forwarded),
+}
+
+#[derive(clap::Args)]
+struct Forwarded {
+    /// Passed on as they are; --help shows them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+}
+
+impl Forwarded {
+    fn to(self, program: &str, verb: &str) -> anyhow::Result<u8> {
+        let mut args = vec![verb.into()];
+        args.extend(self.args);
+        cargo::forward(program, &args)
+    }
+}
+
+fn main() -> ExitCode {
+    let done = |result: anyhow::Result<()>| result.map(|()| 0);
+    let outcome = match Arguments::parse().verb {
+        Verb::Demo(options) => done(demo::demo(&options)),
+        Verb::Test => test::test(),
+        Verb::Check => done(check::check()),
+        Verb::Train(forwarded) => forwarded.to("unbraid", "train"),
+        Verb::Separate(forwarded) => forwarded.to("unbraid", "separate"),
+        Verb::Evaluate(forwarded) => forwarded.to("unbraid", "evaluate"),
+        Verb::Data(forwarded) => forwarded.to("unbraid", "data"),
+        Verb::Doctor(forwarded) => forwarded.to("unbraid", "doctor"),
+        Verb::Conformance(forwarded) => forwarded.to("conformance", "run"),
+        Verb::Bench(forwarded) => forwarded.to("conformance", "bench"),
+    };
+    match outcome {
+        Ok(code) => code.into(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
