@@ -15,6 +15,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use unbraid_ops::device::{self, Choice, DeviceInfo};
 
+/// Tensors of one shape come and go all the time: glibc hands their pages back to the system and faults them in
+/// anew, a tenth of a training step on the CPU.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Takes a recording apart into its stems (vocals, drums, bass, other), and trains the network that does.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]

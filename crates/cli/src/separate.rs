@@ -10,6 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use unbraid_audio::{AudioReader, AudioWriter, Format, Stereo};
 use unbraid_model::{ModelConfig, Separator, SeparatorOptions, Tfswa, weights};
+use unbraid_ops::device;
 
 use crate::{DeviceArgument, interrupt, progress};
 
@@ -25,9 +26,12 @@ pub(crate) struct Cutting {
 }
 
 impl Cutting {
-    pub(crate) fn options(&self, rate: u32) -> SeparatorOptions {
-        let segment = (self.segment * f64::from(rate)).round() as usize;
-        SeparatorOptions { segment, overlap: self.overlap, batch: 1 }
+    pub(crate) fn options(&self, model: &Tfswa) -> SeparatorOptions {
+        // Each segment at work takes up to 2 GB with the default network.
+        const MOST_AT_ONCE: usize = 4;
+        let segment = (self.segment * f64::from(model.config().sample_rate)).round() as usize;
+        let batch = device::workers(&model.device()).min(MOST_AT_ONCE);
+        SeparatorOptions { segment, overlap: self.overlap, batch }
     }
 }
 
@@ -188,7 +192,7 @@ impl Arguments {
         let folder = Staging::create(target)?;
         let open = |output| AudioWriter::create(&self.path(folder.path(), output), self.format, rate);
         let mut writers = outputs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let mut separator = Separator::new(model.clone(), self.cutting.options(rate))?;
+        let mut separator = Separator::new(model.clone(), self.cutting.options(model))?;
         let label = song.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let bar = progress::song_bar(label, reader.frames());
 

@@ -9,9 +9,11 @@
 //! product over all tokens. A 2 × 2 convolution of stride 2 is such a product after two frames × two bins
 //! became channels, and its transpose one before they become frames and bins again.
 
+use std::f64::consts::PI;
+
 use burn::module::{Module, Param, ParamId};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
-use burn::tensor::{Device, Tensor, s};
+use burn::tensor::{Device, Tensor, TensorData, s};
 use unbraid_ops::{Stft, istft, stft};
 
 use crate::block::{Stage, block_parameters, linear, uniform};
@@ -29,7 +31,7 @@ const SILENCE: f64 = 1e-8;
 /// Added to a bin's power once the mean is 1: 80 dB below it, compression ends.
 const QUIETEST: f64 = 1e-8;
 
-/// Standard deviation of fresh weights of the masks and of the embedding of frequency.
+/// Standard deviation of fresh weights of the masks.
 const SMALL: f64 = 0.02;
 
 /// A TFSWA U-Net with its weights.
@@ -81,8 +83,7 @@ impl Tfswa {
         };
         Self {
             stem: (0..3).map(|_| linear(patch, dims[0], &plain, device)).collect(),
-            frequency: Initializer::Normal { mean: 0.0, std: SMALL }
-                .init([config.padded_bins(), dims[0]], device),
+            frequency: constant([config.padded_bins(), dims[0]], cosine, device),
             encoder: stages(),
             down: maps(&|i| [4 * dims[i], dims[i + 1]]),
             bottleneck: Stage::new(config, coarsest, device),
@@ -99,6 +100,11 @@ impl Tfswa {
     /// What this network is.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// The device of its weights.
+    pub fn device(&self) -> Device {
+        self.devices().swap_remove(0)
     }
 
     /// Fewest samples [`Tfswa::forward`] takes: the STFT reflects n_fft / 2 of them at the ends.
@@ -190,19 +196,42 @@ impl Tfswa {
     }
 }
 
+/// The embedding of frequency starts as cosines of rising order, so that any smooth function of frequency is a
+/// linear map away: row `f` of `rows`, column `c`.
+fn cosine([rows, _]: [usize; 2], [f, c]: [usize; 2]) -> f64 {
+    (PI * c as f64 * (f as f64 + 0.5) / rows as f64).cos()
+}
+
 /// The last layer. It starts by giving every stem an equal part of the mixture.
 fn head(config: &ModelConfig, device: &Device) -> Linear {
     let half = config.stems.len() * STEREO * config.subbands;
-    let share = 1.0 / config.stems.len() as f32;
-    let start = move |device: &Device, require_grad: bool| {
-        let values: Vec<f32> = (0..2 * half).map(|i| if i < half { share } else { 0.0 }).collect();
-        let bias = Tensor::<1>::from_floats(values.as_slice(), device);
-        if require_grad { bias.require_grad() } else { bias }
-    };
     let mut head = linear(config.dims[0], 2 * half, &Initializer::Normal { mean: 0.0, std: SMALL }, device);
-    let shape = [2 * half].into();
-    head.bias = Some(Param::uninitialized(ParamId::new(), start, device.clone(), true, shape));
+    let share = 1.0 / config.stems.len() as f64;
+    head.bias = Some(constant([2 * half], move |_, [i]| if i < half { share } else { 0.0 }, device));
     head
+}
+
+/// A parameter that starts as `value(shape, index)`.
+fn constant<const D: usize>(
+    shape: [usize; D],
+    value: impl Fn([usize; D], [usize; D]) -> f64 + Send + Sync + 'static,
+    device: &Device,
+) -> Param<Tensor<D>> {
+    let start = move |device: &Device, require_grad: bool| {
+        let index = |flat: usize| {
+            let mut rest = flat;
+            let mut index = [0; D];
+            for axis in (0..D).rev() {
+                (index[axis], rest) = (rest % shape[axis], rest / shape[axis]);
+            }
+            index
+        };
+        let count = shape.iter().product();
+        let values: Vec<f32> = (0..count).map(|flat| value(shape, index(flat)) as f32).collect();
+        let tensor = Tensor::from_data(TensorData::new(values, shape), device);
+        if require_grad { tensor.require_grad() } else { tensor }
+    };
+    Param::uninitialized(ParamId::new(), start, device.clone(), true, shape.into())
 }
 
 /// `[b, t, f, c]` → `[b, t/2, f/2, 4c]`

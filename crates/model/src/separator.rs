@@ -5,7 +5,9 @@
 //! one segment reaches, as at the song's ends, its own weight cancels. The last segment is moved back to end with
 //! the song, so that it is as long as the others and ends with as much context.
 
-use burn::tensor::{Device, ExecutionError, Tensor, TensorData};
+use burn::tensor::{ExecutionError, Tensor, TensorData};
+use rayon::prelude::*;
+use unbraid_ops::device;
 
 use crate::network::{STEREO, Tfswa};
 
@@ -87,14 +89,15 @@ impl Network for Tfswa {
     }
 
     async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
-        let samples = segments[0][0].len();
-        let values: Vec<f32> = segments.iter().flatten().flatten().copied().collect();
-        let data = TensorData::new(values, [segments.len(), STEREO, samples]);
-        let stems = self.forward(Tensor::from_data(data, &self.device())).into_data_async().await?;
-        let stems = stems.as_slice::<f32>().expect("the network computes in f32");
-        let stereo = |stem: &[f32]| [stem[..samples].to_vec(), stem[samples..].to_vec()];
-        let segment = |stems: &[f32]| stems.chunks_exact(STEREO * samples).map(stereo).collect();
-        Ok(stems.chunks_exact(self.stems() * STEREO * samples).map(segment).collect())
+        let workers = device::workers(&self.device()).min(segments.len());
+        if workers <= 1 {
+            return Ok(self.cut_up(&self.stems_of(segments).into_data_async().await?));
+        }
+        let parts = segments.chunks(segments.len().div_ceil(workers)).map(|part| (self.clone(), part));
+        let parts: Vec<_> = parts.collect();
+        let run = |(network, part): (Self, _)| network.stems_of(part).try_into_data();
+        let parts: Result<Vec<_>, _> = parts.into_par_iter().map(run).collect();
+        Ok(parts?.iter().flat_map(|data| self.cut_up(data)).collect())
     }
 }
 
@@ -294,9 +297,21 @@ fn first_not_finite(stems: &[Stereo]) -> Option<usize> {
 }
 
 impl Tfswa {
-    /// The device of its weights.
-    fn device(&self) -> Device {
-        burn::module::Module::devices(self).swap_remove(0)
+    /// Segments of equal length → `[b, s, 2, n]`.
+    fn stems_of(&self, segments: &[Stereo]) -> Tensor<4> {
+        let samples = segments[0][0].len();
+        let values: Vec<f32> = segments.iter().flatten().flatten().copied().collect();
+        let data = TensorData::new(values, [segments.len(), STEREO, samples]);
+        self.forward(Tensor::from_data(data, &self.device()))
+    }
+
+    /// `[b, s, 2, n]` → for each segment, for each stem, its samples.
+    fn cut_up(&self, stems: &TensorData) -> Vec<Vec<Stereo>> {
+        let samples = stems.shape()[3];
+        let values = stems.as_slice::<f32>().expect("the network computes in f32");
+        let stereo = |stem: &[f32]| [stem[..samples].to_vec(), stem[samples..].to_vec()];
+        let segment = |stems: &[f32]| stems.chunks_exact(STEREO * samples).map(stereo).collect();
+        values.chunks_exact(self.stems() * STEREO * samples).map(segment).collect()
     }
 }
 

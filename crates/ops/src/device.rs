@@ -228,6 +228,12 @@ pub fn memory(device: &Device) -> Option<MemoryUse> {
     Some(MemoryUse { in_use: usage.bytes_in_use, reserved: usage.bytes_reserved })
 }
 
+/// How many parts of a batch to compute at once, each as a task of rayon's: burn's CPU backend computes
+/// elementwise operations on one thread. A GPU takes a whole batch.
+pub fn workers(device: &Device) -> usize {
+    if *device == Device::flex() { std::thread::available_parallelism().map_or(1, |threads| threads.get()) } else { 1 }
+}
+
 struct Machine {
     adapters: Vec<Adapter>,
     /// Kept for good: Vulkan loaders crash where an instance goes while another thread makes one.

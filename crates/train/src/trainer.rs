@@ -15,10 +15,12 @@ use crate::run::{MetricsLog, RunFolder};
 use crate::segments::{Loader, Segments};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use unbraid_model::{ModelConfig, SeparatorOptions, Tfswa};
+use unbraid_ops::device;
 
 /// Steps in a row without a finite loss and gradient before the run gives up: one bad batch may pass, weights
 /// that have gone bad do not recover.
@@ -70,7 +72,7 @@ struct Trainer<'a> {
     loader: Loader,
     validation: Vec<Track>,
     loss: Loss,
-    /// On the device with autodiff; its parameters are `weights`.
+    /// On the device with autodiff; its parameters are stale: `weights` holds them.
     model: Tfswa,
     weights: Tensor<1>,
     average: Tensor<1>,
@@ -191,19 +193,12 @@ impl<'a> Trainer<'a> {
     fn step(&mut self) -> Result<(), TrainError> {
         let began = Instant::now();
         let rate = learning_rate(self.config, self.state.step, self.progress());
-        let (b, s) = (self.config.batch_size, self.state.model.stems.len());
-        let n = self.config.segment_samples(&self.state.model);
-
-        let batch = TensorData::new(self.loader.batch()?, [b, s, 2, n]);
-        let target = Tensor::<4>::from_data(batch, &self.device).autodiff();
-        let mixture = target.clone().sum_dim(1).reshape([b, 2, n]);
-        let loss = self.loss.forward(self.model.forward(mixture), target);
-        let gradient = pack_gradients(&self.model, loss.total.backward());
+        let batch = self.loader.batch()?;
+        let [losses, gradient] = self.gradient(&batch);
 
         // One read-back a step: what is shown, and whether the update may be made.
         let squares = gradient.clone().square().sum();
-        let numbers = vec![loss.total.inner(), loss.waveform.inner(), loss.spectral.inner(), squares];
-        let numbers = Tensor::cat(numbers, 0).try_into_vec_as::<f32>();
+        let numbers = Tensor::cat(vec![losses, squares], 0).try_into_vec_as::<f32>();
         let numbers = numbers.map_err(|e| TrainError::Device(e.to_string()))?;
         let [total, waveform, spectral, squares] = [0, 1, 2, 3].map(|i| f64::from(numbers[i]));
         let norm = squares.sqrt();
@@ -217,7 +212,6 @@ impl<'a> Trainer<'a> {
             let keep = ema_decay(self.config, self.optimizer.updates);
             self.average =
                 self.average.clone().mul_scalar(keep) + self.weights.clone().mul_scalar(1.0 - keep);
-            self.model = unpack(self.model.clone(), &self.weights);
         } else {
             self.skip(step, if total.is_finite() { "gradient" } else { "loss" })?;
         }
@@ -227,6 +221,7 @@ impl<'a> Trainer<'a> {
         let took = began.elapsed().as_secs_f64();
         let pace = self.pace.map_or(took, |pace| 0.9 * pace + 0.1 * took);
         self.pace = Some(pace);
+        let audio = self.config.batch_size as f64 * self.config.segment_seconds;
         let event = StepEvent {
             step,
             steps: self.config.steps,
@@ -237,7 +232,7 @@ impl<'a> Trainer<'a> {
             gradient_norm: norm,
             updated,
             learning_rate: rate,
-            speed: b as f64 * self.config.segment_seconds / pace,
+            speed: audio / pace,
             memory: self.memory.read(),
             elapsed: self.elapsed(),
             remaining: self.remaining(pace),
@@ -247,6 +242,30 @@ impl<'a> Trainer<'a> {
         }
         self.tell(&Event::Step(&event));
         Ok(())
+    }
+
+    /// `batch [b, s, 2, n]` → the losses `[total, waveform, spectral]` and the gradient `[p]`.
+    ///
+    /// On the CPU parts of the batch go to threads of their own; losses are means over items, so the whole
+    /// batch's are the parts' weighted means.
+    fn gradient(&self, batch: &[f32]) -> [Tensor<1>; 2] {
+        let (items, stems) = (self.config.batch_size, self.state.model.stems.len());
+        let item = batch.len() / items;
+        let parts = batch.chunks(items.div_ceil(device::workers(&self.device)) * item);
+        let start = |part: &[f32]| {
+            let count = part.len() / item;
+            let targets = TensorData::new(part.to_vec(), [count, stems, 2, item / stems / 2]);
+            // Leaves of its own: parts share no graph.
+            let model = unpack(self.model.clone(), &self.weights);
+            (model, Tensor::from_data(targets, &self.device), count as f64 / items as f64)
+        };
+        let parts: Vec<_> = parts.map(start).collect();
+        let loss = &self.loss;
+        let run = |(model, targets, share): (Tfswa, Tensor<4>, f64)| {
+            gradient(&model, loss, targets).map(|sum| if share < 1.0 { sum.mul_scalar(share) } else { sum })
+        };
+        let parts: Vec<_> = parts.into_par_iter().map(run).collect();
+        parts.into_iter().reduce(|[a, b], [c, d]| [a + c, b + d]).expect("a batch has an item")
     }
 
     /// Notes a step without an update; too many in a row end the run.
@@ -354,6 +373,17 @@ impl<'a> Trainer<'a> {
     fn say(&mut self, message: &str) {
         self.tell(&Event::Message(message));
     }
+}
+
+/// `targets [b, s, 2, n]`, whose sum is the mixture → the losses `[total, waveform, spectral]` and the gradient
+/// `[p]`.
+fn gradient(model: &Tfswa, loss: &Loss, targets: Tensor<4>) -> [Tensor<1>; 2] {
+    let [b, _, channels, n] = targets.dims();
+    let targets = targets.autodiff();
+    let mixture = targets.clone().sum_dim(1).reshape([b, channels, n]);
+    let losses = loss.forward(model.forward(mixture), targets);
+    let values = [losses.total.clone(), losses.waveform, losses.spectral].map(Tensor::inner);
+    [Tensor::cat(values.into(), 0), pack_gradients(model, losses.total.backward())]
 }
 
 /// The checkpoint to go on from; `None` for a fresh run.

@@ -1,0 +1,268 @@
+//! `conformance bench ops`: attention's kernels beside the same in burn's own operations, on the same device, in
+//! one run.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use burn::tensor::{Device, Tensor};
+use clap::{Args, Subcommand};
+use conformance::host::{Precision, Random, upload};
+use conformance::plain::attention::{Form, attention as plain_attention};
+use serde::{Deserialize, Serialize};
+use unbraid_ops::device::{self, Choice, DeviceKind};
+use unbraid_ops::{Attention, Sequences, attention};
+
+use crate::child;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Attention forward and backward: kernels beside burn's own operations
+    Ops(Arguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Only this device: cpu, gpu, or gpu:N; every trusted one if not given
+    #[arg(long)]
+    device: Option<Choice>,
+    #[command(flatten)]
+    size: Size,
+    /// Runs that are timed, after one that is not
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// Write the measurements as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args, Serialize)]
+struct Size {
+    /// Frames of the plane
+    #[arg(long, default_value_t = 256)]
+    frames: usize,
+    /// Bins of the plane
+    #[arg(long, default_value_t = 512)]
+    bins: usize,
+    /// Channels
+    #[arg(long, default_value_t = 32)]
+    channels: usize,
+    /// Heads; they divide the channels
+    #[arg(long, default_value_t = 8)]
+    heads: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    #[arg(long)]
+    device: Choice,
+    #[arg(long)]
+    layout: String,
+    #[arg(long)]
+    plain: bool,
+    #[command(flatten)]
+    size: Size,
+    #[arg(long)]
+    runs: usize,
+}
+
+/// What one implementation took.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Cost {
+    /// Median of the timed runs.
+    seconds: f64,
+    /// The run before: kernels are compiled in it.
+    first_seconds: f64,
+    /// Memory at its highest, over what the inputs take; `None` where this system does not tell.
+    peak_bytes: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Comparison {
+    device: String,
+    name: String,
+    software: bool,
+    layout: &'static str,
+    unbraid: Cost,
+    plain: Cost,
+    /// Plain seconds over ours.
+    faster: f64,
+    /// Plain peak over ours.
+    leaner: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    size: &'a Size,
+    comparisons: Vec<Comparison>,
+}
+
+const LAYOUTS: [&str; 3] = ["time", "frequency", "window"];
+
+fn sequences(layout: &str) -> Result<Sequences> {
+    Ok(match layout {
+        "time" => Sequences::Time,
+        "frequency" => Sequences::Frequency,
+        "window" => Sequences::Window { size: [8, 8], shift: [4, 4] },
+        _ => bail!("`{layout}` is not a layout"),
+    })
+}
+
+pub(crate) fn ops(arguments: &Arguments) -> Result<()> {
+    let Arguments { device, size, runs, json } = arguments;
+    if [size.frames, size.bins, size.channels, size.heads, *runs].contains(&0) {
+        bail!("sizes and runs start at 1");
+    }
+    if !size.channels.is_multiple_of(2 * size.heads) {
+        bail!("{} channels do not divide into {} heads of even width", size.channels, size.heads);
+    }
+    let devices = match device {
+        Some(choice) => vec![device::select(*choice)?.1],
+        None => device::list().into_iter().filter(|info| info.trusted.is_ok()).collect(),
+    };
+    let Size { frames, bins, channels, heads } = size;
+    println!("attention, forward and backward: {frames} frames, {bins} bins, {channels} channels, {heads} heads, f32\n");
+    let mut comparisons = Vec::new();
+    for info in devices {
+        let software = info.kind == DeviceKind::Software;
+        let note = if software { ": a software adapter, only the ratios mean something" } else { "" };
+        println!("{}: {} ({}){note}", info.choice, info.name, info.kind);
+        println!(
+            "{:<10} {:>12} {:>12} {:>8} {:>12} {:>12} {:>8}",
+            "", "unbraid s", "plain s", "faster", "unbraid MiB", "plain MiB", "leaner"
+        );
+        for layout in LAYOUTS {
+            let measure = |plain: bool| measure_apart(info.choice, layout, plain, size, *runs);
+            let (unbraid, plain) = (measure(false)?, measure(true)?);
+            let comparison = Comparison {
+                device: info.choice.to_string(),
+                name: info.name.clone(),
+                software,
+                layout,
+                faster: plain.seconds / unbraid.seconds,
+                leaner: unbraid.peak_bytes.zip(plain.peak_bytes).map(|(ours, plain)| plain as f64 / ours as f64),
+                unbraid,
+                plain,
+            };
+            println!("{}", row(&comparison));
+            comparisons.push(comparison);
+        }
+        println!();
+    }
+    if let Some(path) = json {
+        child::write_report(path, &Report { size, comparisons })?;
+    }
+    Ok(())
+}
+
+fn row(comparison: &Comparison) -> String {
+    let Comparison { layout, unbraid, plain, faster, leaner, .. } = comparison;
+    let mebibytes = |cost: &Cost| cost.peak_bytes.map_or("-".into(), |bytes| (bytes >> 20).to_string());
+    let leaner = leaner.map_or("-".into(), |ratio| format!("{ratio:.1}×"));
+    format!(
+        "{layout:<10} {:>12.4} {:>12.4} {:>8} {:>12} {:>12} {leaner:>8}",
+        unbraid.seconds,
+        plain.seconds,
+        format!("{faster:.1}×"),
+        mebibytes(unbraid),
+        mebibytes(plain),
+    )
+}
+
+fn measure_apart(device: Choice, layout: &str, plain: bool, size: &Size, runs: usize) -> Result<Cost> {
+    let mut arguments = vec!["bench-one".to_owned()];
+    for (name, value) in [
+        ("device", device.to_string()),
+        ("layout", layout.to_owned()),
+        ("frames", size.frames.to_string()),
+        ("bins", size.bins.to_string()),
+        ("channels", size.channels.to_string()),
+        ("heads", size.heads.to_string()),
+        ("runs", runs.to_string()),
+    ] {
+        arguments.extend([format!("--{name}"), value]);
+    }
+    if plain {
+        arguments.push("--plain".into());
+    }
+    let mut cost = None;
+    let status = child::each_line(&arguments, &[], |line: Cost| cost = Some(line))?;
+    match cost {
+        Some(cost) if status.success() => Ok(cost),
+        _ => bail!("the {layout} measurement on {device} ended with {status}"),
+    }
+}
+
+/// One measurement, in this process.
+pub(crate) fn one(one: &One) -> Result<()> {
+    let One { layout, plain, runs, .. } = one;
+    let Size { frames, bins, channels, heads } = one.size;
+    let (device, _) = device::select(one.device)?;
+    let inner = device.clone();
+    let device = device.autodiff();
+    let options =
+        Attention { sequences: sequences(layout)?, heads, rotary: layout != "window", chunk: None };
+    let mut random = Random::named("bench");
+    let mut tensor = |shape: [usize; 4]| {
+        let values = random.normal(shape.iter().product(), 1.0, Precision::F32);
+        upload(&values, shape, Precision::F32, &device)
+    };
+    let qkv = tensor([1, frames, bins, 3 * channels]).require_grad();
+    let gradient = tensor([1, frames, bins, channels]);
+    let bias = options.bias_shape().map(|shape| Tensor::<2>::zeros(shape, &device).require_grad());
+    let step = || {
+        let output = if *plain {
+            plain_attention(qkv.clone(), bias.clone(), &options, Form::default())
+        } else {
+            attention(qkv.clone(), bias.clone(), &options)
+        };
+        let gradients = (output * gradient.clone()).sum().backward();
+        let kept = (qkv.grad(&gradients), bias.as_ref().and_then(|bias| bias.grad(&gradients)));
+        inner.sync().map(|()| drop(kept))
+    };
+
+    inner.sync()?;
+    let meter = Meter::start(&inner);
+    let start = Instant::now();
+    step()?;
+    let first_seconds = start.elapsed().as_secs_f64();
+    let peak_bytes = meter.peak(&inner);
+    let mut seconds = Vec::new();
+    for _ in 0..*runs {
+        let start = Instant::now();
+        step()?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    child::say(&Cost { seconds: seconds[runs / 2], first_seconds, peak_bytes })
+}
+
+/// How much memory tensors take from here on: burn's pools on a GPU, which keep what they once took; on the CPU
+/// the process's own, by Linux's high-water mark.
+struct Meter {
+    before: Option<u64>,
+}
+
+impl Meter {
+    fn start(device: &Device) -> Self {
+        // Resets the high-water mark (proc(5)).
+        let reset = std::fs::write("/proc/self/clear_refs", "5");
+        let process = || reset.is_ok().then(|| status_bytes("VmRSS"))?;
+        Self { before: device::memory(device).map(|memory| memory.reserved).or_else(process) }
+    }
+
+    fn peak(&self, device: &Device) -> Option<u64> {
+        let now = match device::memory(device) {
+            Some(memory) => memory.reserved,
+            None => status_bytes("VmHWM")?,
+        };
+        Some(now.saturating_sub(self.before?).max(1))
+    }
+}
+
+/// A line of `/proc/self/status`, in bytes.
+fn status_bytes(name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}

@@ -1,0 +1,194 @@
+//! `conformance run`: every case on every device, with fusion and without.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use conformance::cases::{self, Target};
+use conformance::report::{Check, Entry, Verdict};
+use serde::Serialize;
+use unbraid_ops::device::{self, Choice, DeviceError, DeviceInfo, DeviceKind};
+
+use crate::child;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Only this device: cpu, gpu, or gpu:N as `unbraid doctor` lists them; every one if not given
+    #[arg(long)]
+    device: Option<Choice>,
+    /// Only cases whose name contains this
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Write the table as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct One {
+    #[arg(long)]
+    device: Choice,
+    #[arg(long)]
+    fusion: String,
+    #[arg(long)]
+    only: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    devices: Vec<ReportedDevice>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReportedDevice {
+    device: String,
+    name: String,
+    driver: String,
+    trusted: bool,
+    seconds: f64,
+}
+
+/// burn decides what to fuse where it meets a sequence of operations for the first time; looking at none leaves
+/// all unfused.
+const FUSION_OFF: (&str, &str) = ("BURN_FUSION_MAX_EXPLORATIONS", "0");
+
+/// Whether every case passed or was skipped.
+pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
+    let names: Vec<String> = names(&arguments.only);
+    if names.is_empty() {
+        bail!("no case's name contains `{}`", arguments.only);
+    }
+    let devices = match arguments.device {
+        Some(choice) => vec![device::select(choice)?.1],
+        None => device::list(),
+    };
+    let mut report = Report { devices: Vec::new(), entries: Vec::new() };
+    if devices.iter().all(|info| info.kind == DeviceKind::Cpu) && arguments.device.is_none() {
+        skip_all(&mut report, "gpu", &DeviceError::NoAdapter.to_string(), &names);
+    }
+    for info in devices {
+        let start = Instant::now();
+        run_device(&info, &arguments.only, &names, &mut report)?;
+        report.devices.push(ReportedDevice {
+            device: info.choice.to_string(),
+            name: info.name,
+            driver: format!("{} {}", info.driver, info.driver_version).trim().to_owned(),
+            trusted: info.trusted.is_ok(),
+            seconds: start.elapsed().as_secs_f64(),
+        });
+    }
+    if let Some(path) = &arguments.json {
+        child::write_report(path, &report)?;
+    }
+    Ok(summarise(&report))
+}
+
+fn names(only: &str) -> Vec<String> {
+    cases::all().iter().map(cases::Case::name).filter(|name| name.contains(only)).collect()
+}
+
+fn run_device(info: &DeviceInfo, only: &str, names: &[String], report: &mut Report) -> Result<()> {
+    let device = info.choice.to_string();
+    println!("\n{device}: {} ({}) {}", info.name, info.kind, info.driver_version);
+    if let Err(reason) = &info.trusted {
+        skip_all(report, &device, reason, names);
+        return Ok(());
+    }
+    let fusions: &[&str] = if info.kind == DeviceKind::Cpu { &["none"] } else { &["on", "off"] };
+    for &fusion in fusions {
+        println!("\n{device}, fusion {fusion}\n{}", header());
+        let arguments = ["run-one", "--device", &device, "--fusion", fusion, "--only", only].map(str::to_owned);
+        let environment: &[(&str, &str)] = if fusion == "off" { &[FUSION_OFF] } else { &[] };
+        let first = report.entries.len();
+        let status = child::each_line(&arguments, environment, |entry: Entry| {
+            println!("{}", row(&entry));
+            report.entries.push(entry);
+        })?;
+        if !status.success() {
+            let ran = |name: &&String| report.entries[first..].iter().any(|entry| entry.case == **name);
+            let missing: Vec<&String> = names.iter().filter(|name| !ran(name)).collect();
+            for name in missing {
+                let check = Check::broken("all", &format!("not run: the process ended with {status}"));
+                report.entries.push(entry(&device, fusion, name, check));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn skip_all(report: &mut Report, device: &str, reason: &str, names: &[String]) {
+    println!("{} cases skipped: {reason}", names.len());
+    let skipped = |name: &String| entry(device, "none", name, Check::skipped("all", reason));
+    report.entries.extend(names.iter().map(skipped));
+}
+
+fn entry(device: &str, fusion: &str, case: &str, check: Check) -> Entry {
+    Entry { device: device.into(), fusion: fusion.into(), case: case.into(), check }
+}
+
+/// The cases on one device, in this process.
+pub(crate) fn one(one: &One) -> Result<()> {
+    let (device, info) = device::select(one.device)?;
+    let target = Target { device, software: info.kind == DeviceKind::Software };
+    for case in cases::all() {
+        let name = case.name();
+        if !name.contains(&one.only) {
+            continue;
+        }
+        let checks = pollster::block_on(case.run(&target))
+            .unwrap_or_else(|error| vec![Check::broken("all", &format!("the device failed: {error:?}"))]);
+        for check in checks {
+            child::say(&entry(&one.device.to_string(), &one.fusion, &name, check))?;
+        }
+    }
+    Ok(())
+}
+
+fn header() -> String {
+    format!("{:<48} {:<17} {:>10} {:>8} {:>10}  {:<8} why", "case", "tensor", "max error", "SNR dB", "bound", "")
+}
+
+fn row(entry: &Entry) -> String {
+    let Check { tensor, max_error, snr_db, bound, reason, verdict } = &entry.check;
+    let small = |value: &Option<f64>| value.map_or("-".into(), |value| format!("{value:.2e}"));
+    let snr = snr_db.map_or("-".into(), |snr| format!("{snr:.1}"));
+    let (word, reason) = match verdict {
+        Verdict::Pass => ("pass", reason),
+        Verdict::Fail => ("FAIL", reason),
+        Verdict::Skipped(reason) => ("skipped", reason),
+    };
+    let case = &entry.case;
+    format!(
+        "{case:<48} {tensor:<17} {:>10} {snr:>8} {:>10}  {word:<8} {reason}",
+        small(max_error),
+        small(bound),
+    )
+}
+
+fn summarise(report: &Report) -> bool {
+    println!();
+    let mut failed = 0;
+    let mut groups: Vec<(&str, &str)> = Vec::new();
+    for entry in &report.entries {
+        let group = (entry.device.as_str(), entry.fusion.as_str());
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
+    }
+    for (device, fusion) in groups {
+        let of = |verdict: fn(&Verdict) -> bool| {
+            let mut entries = report.entries.iter().filter(|entry| (&*entry.device, &*entry.fusion) == (device, fusion));
+            entries.by_ref().filter(|entry| verdict(&entry.check.verdict)).count()
+        };
+        let failures = of(|verdict| *verdict == Verdict::Fail);
+        println!(
+            "{device}, fusion {fusion}: {} passed, {failures} failed, {} skipped",
+            of(|verdict| *verdict == Verdict::Pass),
+            of(|verdict| matches!(verdict, Verdict::Skipped(_))),
+        );
+        failed += failures;
+    }
+    failed == 0
+}

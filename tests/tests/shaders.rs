@@ -1,0 +1,185 @@
+//! Every shader, at rest and in every specialisation that the cases and the presets use, parsed and validated
+//! without a GPU, and held against WebGPU's default limits and against what the Rust side binds.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use conformance::cases::{self, Case};
+use conformance::host::Precision;
+use naga::front::wgsl;
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
+use unbraid_model::{ModelConfig, PRESETS, Positional};
+use unbraid_ops::kernel::{self, Element, Kernel};
+use unbraid_ops::{Attention, AttentionKernel, Pass, Sequences, StftKernel, StftPass};
+
+/// WebGPU's default limits.
+const MAX_WORKGROUP_BYTES: u32 = 16_384;
+const MAX_INVOCATIONS: u32 = 256;
+const MAX_STORAGE_BUFFERS: usize = 8;
+
+fn validated(name: &str, source: &str) -> (Module, ModuleInfo) {
+    let module = wgsl::parse_str(source).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16);
+    let info = validator.validate(&module).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+    (module, info)
+}
+
+#[test]
+fn every_file_at_rest_parses_and_validates() {
+    for (path, _) in kernel::FILES {
+        let (module, _) = validated(path, &kernel::with_imports(path));
+        let entry_points = usize::from(!path.starts_with("common/"));
+        assert_eq!(module.entry_points.len(), entry_points, "{path}");
+    }
+}
+
+#[test]
+fn every_file_of_the_folder_is_known() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shaders");
+    let mut found = Vec::new();
+    for part in std::fs::read_dir(folder).unwrap() {
+        let part = part.unwrap();
+        for file in std::fs::read_dir(part.path()).unwrap() {
+            let names = [part.file_name(), file.unwrap().file_name()];
+            found.push(names.map(|name| name.into_string().unwrap()).join("/"));
+        }
+    }
+    found.sort();
+    assert_eq!(found, kernel::FILES.iter().map(|(path, _)| (*path).to_owned()).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_specialisation_fits_webgpus_defaults_and_its_bindings() {
+    let kernels = attention_kernels();
+    let transforms = stft_kernels();
+    assert!(kernels.len() > 100 && transforms.len() > 40, "{} and {}", kernels.len(), transforms.len());
+    for kernel in kernels {
+        assert_fits(&kernel);
+    }
+    for kernel in transforms {
+        assert_fits(&kernel);
+    }
+}
+
+fn assert_fits(kernel: &impl Kernel) {
+    let name = format!("{kernel:?}");
+    let (module, info) = validated(&name, &kernel::source(kernel));
+
+    let [entry] = &module.entry_points[..] else { panic!("{name}: not one entry point") };
+    assert_eq!((entry.name.as_str(), entry.stage), ("main", ShaderStage::Compute), "{name}");
+    assert_eq!(entry.workgroup_size, [kernel.workgroup(), 1, 1], "{name}");
+    assert!(kernel.workgroup() <= MAX_INVOCATIONS, "{name}");
+
+    let mut bindings = Vec::new();
+    let mut workgroup_bytes = 0;
+    for (handle, variable) in module.global_variables.iter() {
+        match variable.space {
+            AddressSpace::Storage { access } => {
+                let binding = variable.binding.unwrap();
+                assert_eq!(binding.group, 0, "{name}");
+                // burn binds every buffer for reading and writing.
+                assert_eq!(access, StorageAccess::LOAD | StorageAccess::STORE, "{name}");
+                assert!(!info.get_entry_point(0)[handle].is_empty(), "{name}: {:?} is unused", variable.name);
+                let TypeInner::Array { base, .. } = module.types[variable.ty].inner else {
+                    panic!("{name}: {:?} is no array", variable.name)
+                };
+                bindings.push((binding.binding, variable.name.clone().unwrap(), scalar_bytes(&module, base)));
+            }
+            AddressSpace::WorkGroup => workgroup_bytes += module.types[variable.ty].inner.size(module.to_ctx()),
+            _ => {}
+        }
+    }
+    bindings.sort();
+    let numbers: Vec<usize> = bindings.iter().map(|(number, ..)| *number as usize).collect();
+    assert_eq!(numbers, (0..kernel.bindings()).collect::<Vec<_>>(), "{name}");
+    assert!(bindings.len() <= MAX_STORAGE_BUFFERS, "{name}");
+    assert_eq!(bindings.last().map(|(_, name, _)| name.as_str()), Some("parameters"), "{name}");
+    assert!(workgroup_bytes <= MAX_WORKGROUP_BYTES, "{name}: {workgroup_bytes} bytes of workgroup memory");
+
+    let element_bytes = if kernel.element() == Element::F16 { 2 } else { 4 };
+    for (_, array, bytes) in bindings {
+        let activations = ["qkv", "output", "gradient", "qkv_gradient", "waveform", "spectrogram"];
+        let expected = if activations.contains(&array.as_str()) { element_bytes } else { 4 };
+        assert_eq!(bytes, expected, "{name}: {array}");
+    }
+}
+
+/// Bytes of a scalar, or of the scalars that a vector or struct is made of.
+fn scalar_bytes(module: &Module, base: naga::Handle<naga::Type>) -> u8 {
+    match module.types[base].inner {
+        TypeInner::Scalar(scalar) | TypeInner::Vector { scalar, .. } => scalar.width,
+        TypeInner::Struct { ref members, .. } => scalar_bytes(module, members[0].ty),
+        ref other => panic!("{other:?}"),
+    }
+}
+
+/// All passes of an attention over `heads` of a width, at both sizes of workgroup.
+fn passes(options: &Attention, width: usize, element: Element) -> Vec<AttentionKernel> {
+    let mut passes = vec![Pass::Forward, Pass::BackwardQuery, Pass::BackwardKey];
+    if options.bias_shape().is_some() {
+        passes.push(Pass::BackwardBias);
+    }
+    let kernel = |pass, workgroup| AttentionKernel {
+        pass,
+        sequences: options.sequences,
+        heads: options.heads as u32,
+        head_width: width as u32,
+        rotary: options.rotary,
+        element,
+        workgroup,
+    };
+    passes.into_iter().flat_map(|pass| [32, 64].map(|workgroup| kernel(pass, workgroup))).collect()
+}
+
+fn attention_kernels() -> Vec<AttentionKernel> {
+    let mut kernels = Vec::new();
+    for case in cases::all() {
+        if let Case::Attention(case) = case {
+            let options =
+                Attention { sequences: case.sequences, heads: case.heads, rotary: case.rotary, chunk: None };
+            let element = if case.precision == Precision::F16 { Element::F16 } else { Element::F32 };
+            kernels.extend(passes(&options, case.width, element));
+        }
+    }
+    for config in presets() {
+        let heads = config.num_heads;
+        let [frames, bins] = config.window_size;
+        let rotary = config.positional == Positional::Rotary;
+        for (sequences, rotary) in [
+            (Sequences::Time, rotary),
+            (Sequences::Frequency, rotary),
+            (Sequences::Window { size: [frames, bins], shift: [0, 0] }, false),
+            (Sequences::Window { size: [frames, bins], shift: [frames / 2, bins / 2] }, false),
+        ] {
+            let options = Attention { sequences, heads, rotary, chunk: None };
+            for channels in &config.dims {
+                for element in [Element::F32, Element::F16] {
+                    kernels.extend(passes(&options, channels / heads, element));
+                }
+            }
+        }
+    }
+    kernels
+}
+
+fn stft_kernels() -> Vec<StftKernel> {
+    let cases = cases::all().into_iter().filter_map(|case| match case {
+        Case::Stft(case) => Some((case.n_fft, case.hop)),
+        Case::Attention(_) => None,
+    });
+    let mut kernels = Vec::new();
+    for (n_fft, hop) in cases.chain(presets().map(|config| (config.n_fft, config.hop_length))) {
+        for pass in [StftPass::Forward, StftPass::Inverse, StftPass::OverlapAdd] {
+            for adjoint in [false, true] {
+                for element in [Element::F32, Element::F16] {
+                    let (n_fft, hop) = (n_fft as u32, hop as u32);
+                    kernels.push(StftKernel { pass, n_fft, hop, adjoint, element });
+                }
+            }
+        }
+    }
+    kernels
+}
+
+fn presets() -> impl Iterator<Item = ModelConfig> {
+    PRESETS.into_iter().map(|name| ModelConfig::preset(name).unwrap())
+}
