@@ -69,7 +69,12 @@ impl Random {
 }
 
 /// A tensor of host values on a device.
-pub fn upload<const D: usize>(values: &[f64], shape: [usize; D], precision: Precision, device: &Device) -> Tensor<D> {
+pub fn upload<const D: usize>(
+    values: &[f64],
+    shape: [usize; D],
+    precision: Precision,
+    device: &Device,
+) -> Tensor<D> {
     let values: Vec<f32> = values.iter().map(|&x| x as f32).collect();
     Tensor::from_data(TensorData::new(values, shape), (device, precision.dtype()))
 }

@@ -47,7 +47,13 @@ impl Check {
     ///
     /// `sensitivity` tells how far a number moves for a relative error of one in its terms; the floor is that
     /// times f32's roundoff, in which all sums are taken, plus one rounding to the storage type.
-    pub fn against_plain(tensor: &str, expected: &Expected, ours: &[f64], plain: &[f64], forward: bool) -> Self {
+    pub fn against_plain(
+        tensor: &str,
+        expected: &Expected,
+        ours: &[f64],
+        plain: &[f64],
+        forward: bool,
+    ) -> Self {
         let Expected { values, sensitivity, precision } = expected;
         let mut floor = FLOOR * Precision::F32.unit_roundoff() * peak(sensitivity);
         if *precision != Precision::F32 {
@@ -57,7 +63,8 @@ impl Check {
         let plain_error = self::max_error(values, plain);
         let bound = plain_error.map(|error| 2.0 * error + floor);
         let within = max_error.zip(bound).is_some_and(|(error, bound)| error <= bound);
-        let clean = forward && *precision == Precision::F32 && snr_db.is_some_and(|snr| snr >= FORWARD_SNR_DB);
+        let clean =
+            forward && *precision == Precision::F32 && snr_db.is_some_and(|snr| snr >= FORWARD_SNR_DB);
         let reason = match plain_error {
             _ if clean && !within => format!("SNR ≥ {FORWARD_SNR_DB} dB"),
             Some(error) => format!("2 × plain {error:.1e} + {floor:.1e}"),
@@ -98,7 +105,14 @@ impl Check {
     pub fn faithful(tensor: &str, expected: &[f64], got: &[f64], least_snr_db: f64, reason: &str) -> Self {
         let (max_error, snr_db) = (max_error(expected, got), snr_db(expected, got));
         let good = max_error.is_some() && snr_db.is_none_or(|snr| snr >= least_snr_db);
-        Self { tensor: tensor.into(), max_error, snr_db, bound: None, reason: reason.into(), verdict: verdict(good) }
+        Self {
+            tensor: tensor.into(),
+            max_error,
+            snr_db,
+            bound: None,
+            reason: reason.into(),
+            verdict: verdict(good),
+        }
     }
 
     /// Something that was not run.

@@ -27,10 +27,13 @@ fn attentions_gradients_are_its_slopes() {
         let name = format!("{sequences:?}");
         let qkv = random(&name, tokens * 3 * channels);
         let gradient = random(&format!("{name} gradient"), tokens * channels);
-        let bias = random(&format!("{name} bias"), options.bias_shape().map_or(0, |[h, entries]| h * entries));
+        let bias =
+            random(&format!("{name} bias"), options.bias_shape().map_or(0, |[h, entries]| h * entries));
         let (exact, _) = attention(&qkv, &bias, &gradient, plane, &options);
 
-        let loss = |qkv: &[f64], bias: &[f64]| dot(&attention(qkv, bias, &gradient, plane, &options).0.output, &gradient);
+        let loss = |qkv: &[f64], bias: &[f64]| {
+            dot(&attention(qkv, bias, &gradient, plane, &options).0.output, &gradient)
+        };
         let step = 1e-6;
         let slope = |values: &[f64], i: usize, loss: &dyn Fn(&[f64]) -> f64| {
             let at = |x: f64| {
@@ -58,7 +61,8 @@ fn equal_keys_average_the_values_of_their_sequence() {
     let options = |sequences| Attention { sequences, heads: 1, rotary: false, chunk: None };
     // q = k = 1, v = the token's index.
     let qkv: Vec<f64> = (0..frames * bins).flat_map(|token| [1.0, 1.0, token as f64]).collect();
-    let output = |sequences| attention(&qkv, &[], &[0.0; 15], [1, frames, bins], &options(sequences)).0.output;
+    let output =
+        |sequences| attention(&qkv, &[], &[0.0; 15], [1, frames, bins], &options(sequences)).0.output;
     let mean = |tokens: &[usize]| tokens.iter().sum::<usize>() as f64 / tokens.len() as f64;
     let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} and {b}");
 
@@ -108,7 +112,9 @@ fn cases_have_names_of_their_own_and_cover_what_they_should() {
         .collect();
     for kind in ["time", "frequency", "window"] {
         let of_kind = attention.iter().filter(|case| case.name().starts_with(&format!("attention {kind}")));
-        let count = |what: &dyn Fn(&cases::attention::AttentionCase) -> bool| of_kind.clone().filter(|case| what(case)).count();
+        let count = |what: &dyn Fn(&cases::attention::AttentionCase) -> bool| {
+            of_kind.clone().filter(|case| what(case)).count()
+        };
         assert!(count(&|case| case.chunks) > 0, "{kind}");
         assert!(count(&|case| case.differences) > 0, "{kind}");
         assert!(count(&|case| case.logits > 1.0) > 0, "{kind}");

@@ -17,9 +17,12 @@ const MAX_INVOCATIONS: u32 = 256;
 const MAX_STORAGE_BUFFERS: usize = 8;
 
 fn validated(name: &str, source: &str) -> (Module, ModuleInfo) {
-    let module = wgsl::parse_str(source).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+    let module =
+        wgsl::parse_str(source).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
     let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16);
-    let info = validator.validate(&module).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+    let info = validator
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
     (module, info)
 }
 
@@ -84,7 +87,9 @@ fn assert_fits(kernel: &impl Kernel) {
                 };
                 bindings.push((binding.binding, variable.name.clone().unwrap(), scalar_bytes(&module, base)));
             }
-            AddressSpace::WorkGroup => workgroup_bytes += module.types[variable.ty].inner.size(module.to_ctx()),
+            AddressSpace::WorkGroup => {
+                workgroup_bytes += module.types[variable.ty].inner.size(module.to_ctx())
+            }
             _ => {}
         }
     }

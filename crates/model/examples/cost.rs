@@ -24,10 +24,19 @@ fn main() {
                 if train {
                     let g = y.abs().mean().backward();
                     std::hint::black_box(&g);
-                } else { std::hint::black_box(y.into_data()); }
+                } else {
+                    std::hint::black_box(y.into_data());
+                }
             }
             let per = reps as f32 * seconds * batch as f32;
-            if i == 1 { println!("{path} params {} train {train}: wall {:.3} cpu {:.3} s per audio second", config.parameters(), t.elapsed().as_secs_f32() / per, (cpu() - c) / per); }
+            if i == 1 {
+                println!(
+                    "{path} params {} train {train}: wall {:.3} cpu {:.3} s per audio second",
+                    config.parameters(),
+                    t.elapsed().as_secs_f32() / per,
+                    (cpu() - c) / per
+                );
+            }
         }
     }
 }

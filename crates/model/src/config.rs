@@ -120,7 +120,9 @@ impl ModelConfig {
         if parameters > MAX_PARAMETERS {
             return wrong(
                 "dims",
-                format!("with these depths the network has {parameters} parameters, more than {MAX_PARAMETERS}"),
+                format!(
+                    "with these depths the network has {parameters} parameters, more than {MAX_PARAMETERS}"
+                ),
             );
         }
         Ok(())
@@ -161,7 +163,10 @@ impl ModelConfig {
     fn validate_stages(&self) -> Result<(), ConfigError> {
         within("dims", self.dims.len(), 1, 6)?;
         if self.depths.len() != self.dims.len() {
-            return wrong("depths", format!("has {} entries, dims has {}", self.depths.len(), self.dims.len()));
+            return wrong(
+                "depths",
+                format!("has {} entries, dims has {}", self.depths.len(), self.dims.len()),
+            );
         }
         within("num_heads", self.num_heads, 1, 64)?;
         for &channels in &self.dims {
@@ -175,15 +180,16 @@ impl ModelConfig {
                     "num_heads",
                     format!(
                         "{channels} channels in {} heads make a head of {head_width}; at most {} fit",
-                        self.num_heads,
-                        MAX_HEAD_WIDTH
+                        self.num_heads, MAX_HEAD_WIDTH
                     ),
                 );
             }
             if self.positional == Positional::Rotary && head_width % 2 == 1 {
                 return wrong(
                     "num_heads",
-                    format!("rotary positions need an even head width; {channels} channels give {head_width}"),
+                    format!(
+                        "rotary positions need an even head width; {channels} channels give {head_width}"
+                    ),
                 );
             }
         }
@@ -224,7 +230,8 @@ const PLAIN_NAME: &str = "1 to 64 letters, digits, `-` or `_`";
 
 /// Names become file names, so only what is safe in one on every system.
 fn is_plain_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_')
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_')
 }
 
 fn wrong<T>(field: &'static str, reason: String) -> Result<T, ConfigError> {
@@ -273,7 +280,8 @@ mod tests {
         assert_eq!(ModelConfig::from_toml(&text).unwrap(), tiny());
         let unknown = ModelConfig::from_toml(&format!("{text}\nwindow = 3\n")).unwrap_err();
         assert!(unknown.to_string().contains("window"), "{unknown}");
-        let missing = text.lines().filter(|line| !line.starts_with("hop_length")).collect::<Vec<_>>().join("\n");
+        let missing =
+            text.lines().filter(|line| !line.starts_with("hop_length")).collect::<Vec<_>>().join("\n");
         let missing = ModelConfig::from_toml(&missing).unwrap_err();
         assert!(missing.to_string().contains("hop_length"), "{missing}");
         assert!(ModelConfig::from_toml(&text.replace("n_fft = ", "n_fft = -")).is_err());

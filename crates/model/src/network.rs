@@ -184,7 +184,8 @@ impl Tfswa {
     /// Features `[b, t, f, ·]` → tokens `[b, t', f', c]`, both axes padded to halve evenly at every resolution.
     fn embed(&self, features: Tensor<4>) -> Tensor<4> {
         let [batch, frames, bins, channels] = features.dims();
-        let (padded_frames, padded_bins) = (frames.next_multiple_of(self.config.unit()), self.config.padded_bins());
+        let (padded_frames, padded_bins) =
+            (frames.next_multiple_of(self.config.unit()), self.config.padded_bins());
         let edge = Tensor::zeros([batch, padded_frames + 2, padded_bins + 2, channels], &features.device());
         let features = edge.slice_assign(s![.., 1..=frames, 1..=bins, ..], features);
         let neighbours = (0..3).map(|offset| features.clone().narrow(2, offset, padded_bins)).collect();

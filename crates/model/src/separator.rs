@@ -40,7 +40,9 @@ pub enum SeparateError {
         right: usize,
     },
     /// The song holds NaN or infinity.
-    #[error("the song holds a value that is not finite at {seconds:.3} s; decode it again, or cut that part out")]
+    #[error(
+        "the song holds a value that is not finite at {seconds:.3} s; decode it again, or cut that part out"
+    )]
     Input {
         /// Place in the song.
         seconds: f64,
@@ -348,9 +350,13 @@ mod tests {
         async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
             let run = self.runs.replace(self.runs.get() + 1);
             self.lengths.borrow_mut().extend(segments.iter().map(|segment| segment[0].len()));
-            let scale = |segment: &Stereo, gain: f32| segment.each_ref().map(|c| c.iter().map(|x| x * gain).collect());
-            let mut results: Vec<Vec<Stereo>> =
-                segments.iter().map(|segment| self.gains.iter().map(|&gain| scale(segment, gain)).collect()).collect();
+            let scale = |segment: &Stereo, gain: f32| {
+                segment.each_ref().map(|c| c.iter().map(|x| x * gain).collect())
+            };
+            let mut results: Vec<Vec<Stereo>> = segments
+                .iter()
+                .map(|segment| self.gains.iter().map(|&gain| scale(segment, gain)).collect())
+                .collect();
             if (self.spoil)(run) {
                 results[0][0][1][7] = f32::NAN;
             }
@@ -403,7 +409,9 @@ mod tests {
         let gains = [1.0, -0.5, 0.0];
         for samples in [0, 1, 2, 32, 33, 99, 100, 101, 175, 399, 400, 1777] {
             let song = song(samples);
-            for (overlap, batch) in [(0.0, 1), (0.25, 1), (0.25, 3), (0.5, 2), (0.75, 1), (0.75, 4), (0.33, 2)] {
+            for (overlap, batch) in
+                [(0.0, 1), (0.25, 1), (0.25, 3), (0.5, 2), (0.75, 1), (0.75, 4), (0.33, 2)]
+            {
                 for blocks in [&[1][..], &[7, 150, 3], &[100_000]] {
                     let lengths = RefCell::new(Vec::new());
                     let network =
@@ -432,7 +440,8 @@ mod tests {
         let lengths = RefCell::new(Vec::new());
         let options = SeparatorOptions { segment: 200, overlap: 0.25, batch: 2 };
         let most = [10_000, 100_000].map(|samples| {
-            let network = Gains { gains: &[1.0; 4], lengths: &lengths, spoil: &|_| false, runs: Cell::new(0) };
+            let network =
+                Gains { gains: &[1.0; 4], lengths: &lengths, spoil: &|_| false, runs: Cell::new(0) };
             separate(network, options, &song(samples), &[64]).unwrap().1
         });
         assert_eq!(most[0], most[1]);
@@ -464,19 +473,25 @@ mod tests {
         let stem = &stems[0][0];
         assert_eq!((stem[0], stem[59], stem[100]), (0.0, 0.0, 1.0));
         let steps = stem.windows(2).map(|pair| pair[1] - pair[0]);
-        assert!(steps.clone().all(|step| (0.0..=1.01 / 41.0).contains(&step)), "{:?}", steps.collect::<Vec<_>>());
+        assert!(
+            steps.clone().all(|step| (0.0..=1.01 / 41.0).contains(&step)),
+            "{:?}",
+            steps.collect::<Vec<_>>()
+        );
     }
 
     #[test]
     fn a_bad_segment_is_run_again_once_then_reported_with_its_time() {
         let lengths = RefCell::new(Vec::new());
         let options = SeparatorOptions { segment: 100, overlap: 0.0, batch: 1 };
-        let network =
-            |spoil| Gains { gains: &[1.0], lengths: &lengths, spoil, runs: Cell::new(0) };
+        let network = |spoil| Gains { gains: &[1.0], lengths: &lengths, spoil, runs: Cell::new(0) };
         let (stems, _) = separate(network(&|run| run == 2), options, &song(300), &[300]).unwrap();
         assert_eq!(stems[0], song(300));
         let error = separate(network(&|run| run >= 2), options, &song(300), &[300]).unwrap_err();
-        assert!(matches!(error, SeparateError::NotFinite { seconds } if (seconds - 0.207).abs() < 1e-9), "{error}");
+        assert!(
+            matches!(error, SeparateError::NotFinite { seconds } if (seconds - 0.207).abs() < 1e-9),
+            "{error}"
+        );
     }
 
     #[test]
@@ -496,7 +511,10 @@ mod tests {
         let mut song = song(150);
         song[1][120] = f32::INFINITY;
         let error = separate(network(), options, &song, &[50]).unwrap_err();
-        assert!(matches!(error, SeparateError::Input { seconds } if (seconds - 0.120).abs() < 1e-9), "{error}");
+        assert!(
+            matches!(error, SeparateError::Input { seconds } if (seconds - 0.120).abs() < 1e-9),
+            "{error}"
+        );
         let mut separator = Separator::new(network(), options).unwrap();
         let error = pollster::block_on(separator.push(&[vec![0.0; 3], vec![0.0; 2]])).unwrap_err();
         assert!(matches!(error, SeparateError::Block { left: 3, right: 2 }), "{error}");

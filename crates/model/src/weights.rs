@@ -154,14 +154,16 @@ fn to_bytes(model: &Tfswa, provenance: &Provenance) -> Result<Vec<u8>, Reason> {
     }
     let description =
         Description { format: FORMAT, config: model.config().clone(), provenance: provenance.clone() };
-    let description = serde_json::to_string(&description).map_err(|error| Reason::Description(error.to_string()))?;
+    let description =
+        serde_json::to_string(&description).map_err(|error| Reason::Description(error.to_string()))?;
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), description)]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| Reason::Format(error.to_string()))
 }
 
 /// Writes beside `path` and renames, so that `path` is never half a file.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file's name"))?;
+    let name =
+        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file's name"))?;
     let temporary = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;

@@ -58,7 +58,8 @@ fn decibels(signal: f32, error: f32) -> f32 {
 fn parameters_are_counted_without_building() {
     let configs = PRESETS.map(|name| ModelConfig::preset(name).expect("a preset"));
     for config in configs.into_iter().chain([small()]) {
-        let built: usize = named_shapes(&config.init(&Device::flex())).values().map(|s| s.iter().product::<usize>()).sum();
+        let built: usize =
+            named_shapes(&config.init(&Device::flex())).values().map(|s| s.iter().product::<usize>()).sum();
         assert_eq!(config.parameters(), built, "{}", config.name);
     }
 }
@@ -165,7 +166,11 @@ fn chunks_do_not_change_the_stems() {
     for (tsa_chunk_size, fsa_chunk_size) in [(1, 1), (7, 3), (32, 0), (0, 5)] {
         let config = ModelConfig { tsa_chunk_size, fsa_chunk_size, ..small() };
         let chunked = with_tensors(config.init(&device), tensors.clone()).expect("the same shapes");
-        assert_eq!(chunked.forward(mixture.clone()).into_data(), expected, "{tsa_chunk_size}, {fsa_chunk_size}");
+        assert_eq!(
+            chunked.forward(mixture.clone()).into_data(),
+            expected,
+            "{tsa_chunk_size}, {fsa_chunk_size}"
+        );
     }
 }
 
@@ -198,7 +203,8 @@ fn all_of_it_learns() {
     let gradients = loss.backward();
     let mut visitor = Gradients { path: Vec::new(), gradients: &gradients, norms: BTreeMap::new() };
     burn::module::Module::visit(&model, &mut visitor);
-    let still: Vec<_> = visitor.norms.iter().filter(|(_, norm)| !(**norm > 0.0 && norm.is_finite())).collect();
+    let still: Vec<_> =
+        visitor.norms.iter().filter(|(_, norm)| !(**norm > 0.0 && norm.is_finite())).collect();
     assert_eq!(visitor.norms.len(), named_shapes(&model).len());
     assert!(still.is_empty(), "{still:?}");
 }

@@ -88,12 +88,15 @@ fn half_precision_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = rebuilt(&saved(folder.path()), |tensors, _| {
         for (dtype, shape, data) in tensors.values_mut() {
-            let half = TensorData::from_bytes_vec(data.clone(), shape.clone(), DType::F32).convert_dtype(DType::F16);
+            let half =
+                TensorData::from_bytes_vec(data.clone(), shape.clone(), DType::F32).convert_dtype(DType::F16);
             (*dtype, *data) = (Dtype::F16, half.as_bytes().to_vec());
         }
     });
     let loaded = weights::from_bytes(&bytes, &Device::flex()).unwrap();
-    for ((name, half), (_, full)) in named_tensors(&loaded.model).unwrap().iter().zip(named_tensors(&model()).unwrap()) {
+    for ((name, half), (_, full)) in
+        named_tensors(&loaded.model).unwrap().iter().zip(named_tensors(&model()).unwrap())
+    {
         assert_eq!(half.dtype(), DType::F32);
         for (half, full) in half.as_slice::<f32>().unwrap().iter().zip(full.as_slice::<f32>().unwrap()) {
             assert!((half - full).abs() <= full.abs() / 2048.0 + 3e-8, "{name}: {half} {full}");
@@ -205,7 +208,10 @@ fn descriptions_must_be_ours_and_reasonable() {
     assert!(matches!(described("{", "["), Reason::Description(_)));
     assert!(matches!(described("\"n_fft\":256", "\"n_fft\":257"), Reason::Config(_)));
     // As wide as the bounds let it be, and more than memory should: refused by count, not by trying.
-    assert!(matches!(described("\"dims\":[8,8],\"depths\":[1,1]", "\"dims\":[1024,1024],\"depths\":[32,32]"), Reason::Config(_)));
+    assert!(matches!(
+        described("\"dims\":[8,8],\"depths\":[1,1]", "\"dims\":[1024,1024],\"depths\":[32,32]"),
+        Reason::Config(_)
+    ));
     // Within bounds, but not what the file holds.
     assert!(matches!(described("\"dims\":[8,8]", "\"dims\":[8,256]"), Reason::Tensors(_)));
     assert!(matches!(refusal(&rebuilt(&bytes, |_, metadata| metadata.clear())), Reason::Description(_)));

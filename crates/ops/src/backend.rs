@@ -10,10 +10,12 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::Checkpoi
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::fusion::custom::TensorSpec;
-use burn::backend::tensor::FloatTensor;
-use burn::backend::wgpu::{CubeBackend, CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous};
-use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
 use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::wgpu::{
+    CubeBackend, CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous,
+};
+use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape, TensorData};
 use burn_flex::FlexTensor;
 use cubecl::{CubeCount, CubeDim, prelude::KernelId, server::KernelArguments};
@@ -59,7 +61,11 @@ pub(crate) trait SeparationOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-fn attention_forward_specs(qkv: &TensorSpec, _bias: &TensorSpec, options: &Attention) -> (TensorSpec, TensorSpec) {
+fn attention_forward_specs(
+    qkv: &TensorSpec,
+    _bias: &TensorSpec,
+    options: &Attention,
+) -> (TensorSpec, TensorSpec) {
     let [b, t, f, channels] = qkv.shape.dims::<4>();
     (
         TensorSpec::new(Shape::new([b, t, f, channels / 3]), qkv.dtype),
@@ -246,7 +252,12 @@ impl<K: Kernel> KernelSource for WgslSource<K> {
 }
 
 /// Queues one dispatch of `kernel` over `workgroups`, with `arrays` at bindings 0, 1, … and `parameters` last.
-pub(crate) fn dispatch(kernel: impl Kernel, workgroups: [usize; 3], arrays: &[&GpuArray], parameters: &[u32]) {
+pub(crate) fn dispatch(
+    kernel: impl Kernel,
+    workgroups: [usize; 3],
+    arrays: &[&GpuArray],
+    parameters: &[u32],
+) {
     debug_assert_eq!(arrays.len() + 1, kernel.bindings(), "{kernel:?}");
     assert!(
         workgroups.iter().all(|&count| count <= MAX_WORKGROUPS),
@@ -378,7 +389,9 @@ impl<B: SeparationOps, C: CheckpointStrategy> SeparationOps for Autodiff<B, C> {
         // The log-sum-exp is internal: a constant to whoever might use it.
         let constant = FloatTensor::<Self>::new(log_sum_exp.clone());
         let output = match step {
-            OpsKind::Tracked(step) => step.finish(([qkv, bias, output.clone(), log_sum_exp], options), output),
+            OpsKind::Tracked(step) => {
+                step.finish(([qkv, bias, output.clone(), log_sum_exp], options), output)
+            }
             OpsKind::UnTracked(step) => step.finish(output),
         };
         (output, constant)

@@ -231,7 +231,11 @@ pub fn memory(device: &Device) -> Option<MemoryUse> {
 /// How many parts of a batch to compute at once, each as a task of rayon's: burn's CPU backend computes
 /// elementwise operations on one thread. A GPU takes a whole batch.
 pub fn workers(device: &Device) -> usize {
-    if *device == Device::flex() { std::thread::available_parallelism().map_or(1, |threads| threads.get()) } else { 1 }
+    if *device == Device::flex() {
+        std::thread::available_parallelism().map_or(1, |threads| threads.get())
+    } else {
+        1
+    }
 }
 
 struct Machine {
@@ -329,7 +333,8 @@ fn describe(index: usize, place: usize, adapter: &wgpu::Adapter) -> Adapter {
     };
     let trusted = if kind == DeviceKind::Software && place > 0 {
         // burn's `Cpu` carries no index.
-        Err("burn reaches the first software adapter only; leave the others out with VK_DRIVER_FILES".to_owned())
+        Err("burn reaches the first software adapter only; leave the others out with VK_DRIVER_FILES"
+            .to_owned())
     } else {
         judge(&info.name, &info.driver_info, &limits)
     };
@@ -410,8 +415,13 @@ fn cpu() -> DeviceInfo {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { binding: 1 << 27, buffer: 1 << 28, workgroup_memory: 16_384, invocations: 256, storage_buffers: 8 };
+    const LIMITS: Limits = Limits {
+        binding: 1 << 27,
+        buffer: 1 << 28,
+        workgroup_memory: 16_384,
+        invocations: 256,
+        storage_buffers: 8,
+    };
 
     #[test]
     fn choices_are_read_and_written_alike() {
@@ -450,7 +460,10 @@ mod tests {
     #[test]
     fn every_machine_has_a_trusted_cpu_and_auto_is_never_software() {
         let devices = list();
-        assert_eq!(devices.last().map(|info| (info.kind, info.trusted.clone())), Some((DeviceKind::Cpu, Ok(()))));
+        assert_eq!(
+            devices.last().map(|info| (info.kind, info.trusted.clone())),
+            Some((DeviceKind::Cpu, Ok(())))
+        );
         let (device, info) = select(Choice::Cpu).unwrap();
         assert_eq!((device, info.choice), (Device::flex(), Choice::Cpu));
         assert_ne!(select(Choice::Auto).unwrap().1.kind, DeviceKind::Software);

@@ -63,7 +63,9 @@ pub fn source(kernel: &impl Kernel) -> String {
     }
     match kernel.element() {
         Element::F32 => text,
-        Element::F16 => format!("enable f16;\n{}", text.replace("alias Element = f32;", "alias Element = f16;")),
+        Element::F16 => {
+            format!("enable f16;\n{}", text.replace("alias Element = f32;", "alias Element = f16;"))
+        }
     }
 }
 

@@ -21,7 +21,10 @@ fn noise(count: usize, seed: u64) -> Vec<f32> {
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (x ^ (x >> 31)) as f64 / u64::MAX as f64
     };
-    (0..count as u64).map(|i| ((0..4).map(|j| uniform(4 * i + j)).sum::<f64>() - 2.0) * 3f64.sqrt()).map(|x| x as f32).collect()
+    (0..count as u64)
+        .map(|i| ((0..4).map(|j| uniform(4 * i + j)).sum::<f64>() - 2.0) * 3f64.sqrt())
+        .map(|x| x as f32)
+        .collect()
 }
 
 fn window(n_fft: usize) -> Vec<f64> {
@@ -36,7 +39,13 @@ fn reference_stft(x: &[f32], n_fft: usize, hop: usize) -> Vec<f64> {
     for t in 0..x.len() / hop + 1 {
         let sample = |j: usize| {
             let m = (t * hop + j) as isize - n_fft as isize / 2;
-            let m = if m < 0 { -m } else if m >= n { 2 * (n - 1) - m } else { m };
+            let m = if m < 0 {
+                -m
+            } else if m >= n {
+                2 * (n - 1) - m
+            } else {
+                m
+            };
             window[j] * f64::from(x[m as usize])
         };
         let frame: Vec<f64> = (0..n_fft).map(sample).collect();
@@ -67,7 +76,10 @@ fn reference_istft(spectrogram: &[f32], n_fft: usize, hop: usize, samples: usize
             for k in 0..n_fft {
                 let (bin, sign) = if k < bins { (k, 1.0) } else { (n_fft - k, -1.0) };
                 let real = bin == 0 || bin == n_fft / 2;
-                let (re, im) = (f64::from(frame[2 * bin]), if real { 0.0 } else { sign * f64::from(frame[2 * bin + 1]) });
+                let (re, im) = (
+                    f64::from(frame[2 * bin]),
+                    if real { 0.0 } else { sign * f64::from(frame[2 * bin + 1]) },
+                );
                 let (sin, cos) = turns[j * k % n_fft];
                 y += re * cos - im * sin;
             }
@@ -143,7 +155,9 @@ fn both_directions_match_the_definition() {
             let forward = snr(wanted_spectrum.iter().copied(), &values(got));
             let got = istft(tensor(&spectrum, [2, frames, bins, 2], &device), &plan, samples);
             let inverse = snr(wanted_wave.iter().copied(), &values(got));
-            println!("{n_fft}/{hop}, {samples} samples, {device:?}: {forward:.1} dB, inverse {inverse:.1} dB");
+            println!(
+                "{n_fft}/{hop}, {samples} samples, {device:?}: {forward:.1} dB, inverse {inverse:.1} dB"
+            );
             // A plain f32 FFT has an error of about 0.3 ε √log2 n_fft (Schatzman 1996): 140 dB. Half the bits
             // of headroom over it would hide a wrong table; 130 dB would not.
             assert!(forward > 130.0 && inverse > 130.0);
@@ -153,14 +167,18 @@ fn both_directions_match_the_definition() {
 
 #[test]
 fn the_inverse_returns_every_sample() {
-    for (n_fft, hop, samples) in [(256, 64, 4097), (2048, 512, 30_001), (2048, 441, 44_100), (1536, 384, 9599), (4096, 1024, 20_479)] {
+    for (n_fft, hop, samples) in
+        [(256, 64, 4097), (2048, 512, 30_001), (2048, 441, 44_100), (1536, 384, 9599), (4096, 1024, 20_479)]
+    {
         let plan = Stft::new(n_fft, hop).unwrap();
         let wave = noise(3 * samples, 5);
         for device in devices() {
             let back = values(istft(stft(tensor(&wave, [3, samples], &device), &plan), &plan, samples));
             let ratio = snr(wave.iter().map(|&x| f64::from(x)), &back);
             let worst = wave.iter().zip(&back).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            println!("{n_fft}/{hop}, {samples} samples, {device:?}: {ratio:.1} dB, worst sample off by {worst:.1e}");
+            println!(
+                "{n_fft}/{hop}, {samples} samples, {device:?}: {ratio:.1} dB, worst sample off by {worst:.1e}"
+            );
             assert!(ratio >= 120.0 && worst < 1e-5);
         }
     }
@@ -169,7 +187,9 @@ fn the_inverse_returns_every_sample() {
 /// ⟨A x, y⟩ = ⟨x, Aᵀ y⟩, with Aᵀ y from autodiff.
 #[test]
 fn gradients_are_the_adjoints() {
-    for (n_fft, hop, samples) in [(256, 64, 129), (300, 70, 1001), (480, 120, 241), (1024, 256, 4000), (4096, 1000, 9000)] {
+    for (n_fft, hop, samples) in
+        [(256, 64, 129), (300, 70, 1001), (480, 120, 241), (1024, 256, 4000), (4096, 1000, 9000)]
+    {
         let plan = Stft::new(n_fft, hop).unwrap();
         let (frames, bins) = (plan.frames(samples), plan.bins());
         let (wave, spectrum) = (noise(2 * samples, 1), noise(2 * frames * bins * 2, 2));
@@ -215,7 +235,11 @@ fn the_first_and_last_samples_gradients_match_finite_differences() {
             // Linear: the response to one sample is the derivative.
             let response = reference_stft(&unit, n_fft, hop);
             let wanted: f64 = response.iter().zip(&weights).map(|(a, b)| a * f64::from(*b)).sum();
-            assert!((f64::from(gradient[m]) - wanted).abs() < 1e-4, "sample {m}: {} for {wanted}", gradient[m]);
+            assert!(
+                (f64::from(gradient[m]) - wanted).abs() < 1e-4,
+                "sample {m}: {} for {wanted}",
+                gradient[m]
+            );
         }
     }
 }
@@ -228,7 +252,8 @@ fn half_precision_is_as_good_as_its_storage() {
     for device in devices().into_iter().filter(|device| device.supports_dtype(DType::F16)) {
         let exact = tensor(&wave, [2, samples], &device).cast(FloatDType::F16);
         let rounded = values(exact.clone());
-        let wanted: Vec<f64> = rounded.chunks_exact(samples).flat_map(|x| reference_stft(x, n_fft, hop)).collect();
+        let wanted: Vec<f64> =
+            rounded.chunks_exact(samples).flat_map(|x| reference_stft(x, n_fft, hop)).collect();
         let spectrogram = stft(exact, &plan);
         let forward = snr(wanted, &values(spectrogram.clone()));
         let back = snr(rounded.iter().map(|&x| f64::from(x)), &values(istft(spectrogram, &plan, samples)));

@@ -127,7 +127,9 @@ impl AttentionCase {
         // Halving and doubling are exact, and put elementwise operations around ours for fusion to fuse.
         let doubled: Vec<f64> = inputs.qkv.iter().map(|x| 2.0 * x).collect();
         let qkv = upload(&doubled, [b, t, f, 3 * channels], self.precision, &device).require_grad();
-        let bias = self.bias_shape().map(|shape| upload(&inputs.bias, shape, Precision::F32, &device).require_grad());
+        let bias = self
+            .bias_shape()
+            .map(|shape| upload(&inputs.bias, shape, Precision::F32, &device).require_grad());
         let gradient = upload(&inputs.gradient, [b, t, f, channels], self.precision, &device);
 
         let output = if self.strided {
@@ -191,11 +193,18 @@ impl AttentionCase {
             results
         };
         let pairs = split(&values).into_iter().zip(split(&sensitivity));
-        pairs.map(|(values, sensitivity)| Expected { values, sensitivity, precision: self.precision }).collect()
+        pairs
+            .map(|(values, sensitivity)| Expected { values, sensitivity, precision: self.precision })
+            .collect()
     }
 
     /// Some sequences a dispatch, or all: the same bits.
-    async fn by_chunks(&self, inputs: &Inputs, ours: &Results, device: &Device) -> Result<Check, ExecutionError> {
+    async fn by_chunks(
+        &self,
+        inputs: &Inputs,
+        ours: &Results,
+        device: &Device,
+    ) -> Result<Check, ExecutionError> {
         let whole = ours.concat();
         for chunk in [1, 3, 7] {
             let parts = self.evaluate(&unbraid_ops::attention, inputs, Some(chunk), device).await?.concat();
@@ -293,7 +302,13 @@ pub fn cases() -> Vec<AttentionCase> {
         frequency([1, 3, 1], 2, 4),
         AttentionCase { rotary: true, ..frequency([2, 2, 5], 8, 4) },
         frequency([1, 2, 17], 4, 3),
-        AttentionCase { rotary: true, chunks: true, differences: true, strided: true, ..frequency([2, 5, 33], 6, 8) },
+        AttentionCase {
+            rotary: true,
+            chunks: true,
+            differences: true,
+            strided: true,
+            ..frequency([2, 5, 33], 6, 8)
+        },
         AttentionCase { rotary: true, logits: 10.0, ..frequency([1, 2, 97], 8, 6) },
         AttentionCase { rotary: true, ..frequency([1, 1, 257], 2, 16) },
         window([1, 16, 24], [8, 8], [0, 0], 2, 4),

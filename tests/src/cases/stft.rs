@@ -60,7 +60,8 @@ impl StftCase {
         let forward = self.evaluate(&|x| stft(x, &plan), w, s, device).await?;
         let forward_plain = self.evaluate(&|x| plain::stft::stft(x, &plan), w, s, device).await?;
         let inverse = self.evaluate(&|x| istft(x, &plan, self.samples), s, w, device).await?;
-        let inverse_plain = self.evaluate(&|x| plain::stft::istft(x, &plan, self.samples), s, w, device).await?;
+        let inverse_plain =
+            self.evaluate(&|x| plain::stft::istft(x, &plan, self.samples), s, w, device).await?;
 
         let by_item = |values: &[f64], transform: &dyn Fn(&[f64]) -> Vec<f64>| {
             values.chunks_exact(values.len() / self.batch).flat_map(transform).collect::<Vec<f64>>()
@@ -125,7 +126,8 @@ fn adjoint(name: &str, (ax, y): (&[f64], &[f64]), (x, aty): (&[f64], &[f64])) ->
 
 /// Every case of the STFT.
 pub fn cases() -> Vec<StftCase> {
-    let case = |n_fft, hop, batch, samples| StftCase { n_fft, hop, batch, samples, precision: Precision::F32 };
+    let case =
+        |n_fft, hop, batch, samples| StftCase { n_fft, hop, batch, samples, precision: Precision::F32 };
     let f32 = vec![
         case(256, 64, 2, 1000),
         // The shortest waveform that can be reflected, and the densest frames.
@@ -139,5 +141,7 @@ pub fn cases() -> Vec<StftCase> {
         case(4096, 1024, 1, 2100),
     ];
     let f16 = [case(256, 64, 2, 1000), case(480, 96, 1, 999)];
-    f32.into_iter().chain(f16.into_iter().map(|case| StftCase { precision: Precision::F16, ..case })).collect()
+    f32.into_iter()
+        .chain(f16.into_iter().map(|case| StftCase { precision: Precision::F16, ..case }))
+        .collect()
 }

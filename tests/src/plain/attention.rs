@@ -72,7 +72,9 @@ fn scores(q: Tensor<4>, k: Tensor<4>, form: Form) -> Tensor<4> {
 fn rotate(x: Tensor<4>) -> Tensor<4> {
     let [sequences, heads, length, width] = x.dims();
     let table = |function: fn(f64) -> f64| {
-        let angle = |i: usize| (i / (width / 2)) as f64 * 10_000f64.powf(-2.0 * (i % (width / 2)) as f64 / width as f64);
+        let angle = |i: usize| {
+            (i / (width / 2)) as f64 * 10_000f64.powf(-2.0 * (i % (width / 2)) as f64 / width as f64)
+        };
         let values: Vec<f32> = (0..length * width / 2).map(|i| function(angle(i)) as f32).collect();
         let data = TensorData::new(values, [1, 1, length, width / 2, 1]);
         Tensor::<5>::from_data(data, (&x.device(), x.dtype()))
@@ -162,7 +164,8 @@ fn mask(extent: [usize; 2], size: [usize; 2], shift: [usize; 2], like: &Tensor<4
     let padded = [0, 1].map(|axis| extent[axis].next_multiple_of(size[axis]));
     let device = like.device().inner();
     let plane = |value: &dyn Fn(usize, usize) -> f32| {
-        let values: Vec<f32> = (0..padded[0] * padded[1]).map(|i| value(i / padded[1], i % padded[1])).collect();
+        let values: Vec<f32> =
+            (0..padded[0] * padded[1]).map(|i| value(i / padded[1], i % padded[1])).collect();
         Tensor::<4>::from_data(TensorData::new(values, [1, padded[0], padded[1], 1]), (&device, DType::F32))
     };
     let padding = plane(&|t, f| if t < extent[0] && f < extent[1] { 0.0 } else { 4.0 });

@@ -14,7 +14,8 @@ pub fn stft(waveform: Tensor<2>, plan: &Stft) -> Tensor<4> {
         let distance = (i / n_fft * plan.hop() + i % n_fft).abs_diff(n_fft / 2);
         if distance > last { 2 * last - distance } else { distance }
     };
-    let gathered = waveform.clone().select(1, indices((0..frames * n_fft).map(reflected), &waveform.device()));
+    let gathered =
+        waveform.clone().select(1, indices((0..frames * n_fft).map(reflected), &waveform.device()));
     let windowed = gathered.reshape([batch * frames, n_fft]) * window(plan, &waveform);
     let coefficient = |j: usize, column: usize| {
         let angle = TAU * (j * (column / 2) % n_fft) as f64 / n_fft as f64;

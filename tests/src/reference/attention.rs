@@ -164,7 +164,9 @@ fn attend(inputs: &Inputs<'_>, options: &Attention, outcome: &mut Outcome, sensi
             rotate(&mut dq[position], position, -1.0);
             rotate(&mut dk[position], position, -1.0);
         }
-        for (part, (row, moves)) in [(&dq, &dq_moves), (&dk, &dk_moves), (&dv, &dv_moves)].into_iter().enumerate() {
+        for (part, (row, moves)) in
+            [(&dq, &dq_moves), (&dk, &dk_moves), (&dv, &dv_moves)].into_iter().enumerate()
+        {
             let at = address(member.token, part);
             outcome.qkv_gradient[at..at + width].copy_from_slice(&row[position]);
             sensitivity.qkv_gradient[at..at + width].copy_from_slice(&moves[position]);

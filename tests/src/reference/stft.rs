@@ -64,7 +64,10 @@ impl Transform {
 
     /// `cos` and `sin` of `2π jk / n_fft`, for every product jk modulo n_fft.
     fn turns(&self) -> Vec<(f64, f64)> {
-        (0..self.n_fft).map(|i| TAU * i as f64 / self.n_fft as f64).map(|angle| (angle.cos(), angle.sin())).collect()
+        (0..self.n_fft)
+            .map(|i| TAU * i as f64 / self.n_fft as f64)
+            .map(|angle| (angle.cos(), angle.sin()))
+            .collect()
     }
 
     /// Sample `j` of frame `t`, counted from the waveform's first; before it and after its end there is padding.

@@ -127,7 +127,8 @@ impl Scratch {
 
     fn place(&mut self, shared: &Shared<'_>, sequence: usize) {
         self.places.clear();
-        self.places.extend((0..shared.layout.length()).map(|position| shared.layout.place(sequence, position)));
+        self.places
+            .extend((0..shared.layout.length()).map(|position| shared.layout.place(sequence, position)));
         self.masks.fill(MASKED);
         let stride = shared.stride();
         for (position, place) in self.places.iter().enumerate() {
@@ -373,7 +374,8 @@ const SEQUENCES_OF_PART: usize = 8;
 
 /// The gradient of pairs of positions gathered into that of the relative-position table.
 fn table_gradient(pairs: &[f32], options: &Attention) -> Vec<f32> {
-    let (Sequences::Window { size, .. }, Some([heads, entries])) = (options.sequences, options.bias_shape()) else {
+    let (Sequences::Window { size, .. }, Some([heads, entries])) = (options.sequences, options.bias_shape())
+    else {
         return Vec::new();
     };
     let length = size[0] * size[1];

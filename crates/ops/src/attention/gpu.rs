@@ -172,7 +172,12 @@ impl<'a> Launcher<'a> {
 }
 
 /// `(output [b, t, f, c], log-sum-exp [b, t, f, h])`.
-pub(crate) fn forward(qkv: &GpuArray, bias: &GpuArray, plane: Plane, options: &Attention) -> (GpuArray, GpuArray) {
+pub(crate) fn forward(
+    qkv: &GpuArray,
+    bias: &GpuArray,
+    plane: Plane,
+    options: &Attention,
+) -> (GpuArray, GpuArray) {
     let launcher = Launcher::new(qkv, plane, options);
     let Plane { batch, frames, bins, channels } = plane;
     let output = qkv.empty_like([batch, frames, bins, channels], qkv.element());
@@ -194,10 +199,8 @@ pub(crate) fn backward(
     let Plane { batch, frames, bins, channels } = plane;
     let qkv_gradient = qkv.empty_like([batch, frames, bins, 3 * channels], qkv.element());
     let delta = qkv.empty_like([batch, frames, bins, options.heads], Element::F32);
-    launcher.run(
-        Pass::BackwardQuery,
-        &[qkv, &positions, output, gradient, log_sum_exp, &delta, &qkv_gradient],
-    );
+    launcher
+        .run(Pass::BackwardQuery, &[qkv, &positions, output, gradient, log_sum_exp, &delta, &qkv_gradient]);
     launcher.run(Pass::BackwardKey, &[qkv, &positions, gradient, log_sum_exp, &delta, &qkv_gradient]);
     let bias_parts = options
         .bias_shape()

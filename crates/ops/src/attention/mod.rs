@@ -64,14 +64,28 @@ impl Attention {
     }
 
     fn assert_fits(&self, channels: usize, bias: Option<[usize; 2]>) {
-        assert_eq!(channels % (3 * self.heads), 0, "{channels} channels of qkv do not divide into {} heads", self.heads);
+        assert_eq!(
+            channels % (3 * self.heads),
+            0,
+            "{channels} channels of qkv do not divide into {} heads",
+            self.heads
+        );
         let width = channels / (3 * self.heads);
-        assert!((1..=MAX_HEAD_WIDTH).contains(&width), "head width {width} is not from 1 to {MAX_HEAD_WIDTH}");
+        assert!(
+            (1..=MAX_HEAD_WIDTH).contains(&width),
+            "head width {width} is not from 1 to {MAX_HEAD_WIDTH}"
+        );
         if let Sequences::Window { size, shift } = self.sequences {
-            assert!(size.iter().all(|&s| s > 0) && shift[0] < size[0] && shift[1] < size[1], "shift exceeds window");
+            assert!(
+                size.iter().all(|&s| s > 0) && shift[0] < size[0] && shift[1] < size[1],
+                "shift exceeds window"
+            );
             assert!(!self.rotary, "windows take a relative-position bias, not rotary positions");
         }
-        assert!(!self.rotary || width.is_multiple_of(2), "rotary positions need an even head width, not {width}");
+        assert!(
+            !self.rotary || width.is_multiple_of(2),
+            "rotary positions need an even head width, not {width}"
+        );
         if bias.is_some() {
             assert_eq!(bias, self.bias_shape(), "not the shape of the relative-position bias table");
         }
@@ -95,7 +109,8 @@ pub fn attention(qkv: Tensor<4>, bias: Option<Tensor<2>>, options: &Attention) -
         // No table: windows still take one of zeros, the others a placeholder.
         None => Tensor::zeros(options.bias_shape().unwrap_or([1, 1]), (&qkv.device(), DType::F32)),
     };
-    let (output, _log_sum_exp) = Dispatch::attention_forward(qkv.into_dispatch(), bias.into_dispatch(), *options);
+    let (output, _log_sum_exp) =
+        Dispatch::attention_forward(qkv.into_dispatch(), bias.into_dispatch(), *options);
     Tensor::from_dispatch(output)
 }
 

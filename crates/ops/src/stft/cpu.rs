@@ -28,7 +28,13 @@ impl Frame {
 }
 
 /// `waveform [batch, samples]` → `[batch, t, f, 2]`.
-pub(crate) fn analyse(waveform: &[f32], batch: usize, samples: usize, plan: &Stft, mode: Analysis) -> Vec<f32> {
+pub(crate) fn analyse(
+    waveform: &[f32],
+    batch: usize,
+    samples: usize,
+    plan: &Stft,
+    mode: Analysis,
+) -> Vec<f32> {
     let (frames, bins) = (plan.frames(samples), plan.bins());
     let mut spectrogram = cpu_output(batch * frames * bins * 2);
     if samples == 0 {
@@ -39,7 +45,9 @@ pub(crate) fn analyse(waveform: &[f32], batch: usize, samples: usize, plan: &Stf
         Analysis::Forward => Cow::Borrowed(waveform),
         Analysis::InverseAdjoint => {
             let gains = plan.gains(samples);
-            Cow::Owned(waveform.iter().zip(gains.iter().cycle()).map(|(x, gain)| x * gain).collect::<Vec<_>>())
+            Cow::Owned(
+                waveform.iter().zip(gains.iter().cycle()).map(|(x, gain)| x * gain).collect::<Vec<_>>(),
+            )
         }
     };
     let (edge, inner) = bin_weights(plan.n_fft, mode == Analysis::InverseAdjoint, false);
@@ -111,7 +119,8 @@ pub(crate) fn synthesise(
             Synthesis::ForwardAdjoint => item.for_each(|(m, x)| {
                 // A sample was read at its own position, and where padding mirrors it.
                 let before = pad.checked_sub(m).filter(|_| m > 0);
-                let after = Some(pad + 2 * (samples - 1) - m).filter(|&after| m + 1 < samples && after < samples + n_fft);
+                let after = Some(pad + 2 * (samples - 1) - m)
+                    .filter(|&after| m + 1 < samples && after < samples + n_fft);
                 *x = padded[m + pad] + [before, after].into_iter().flatten().map(|p| padded[p]).sum::<f32>();
             }),
         }

@@ -42,7 +42,8 @@ impl Kernel for StftKernel {
     }
 
     fn constants(&self) -> Vec<(&'static str, u32)> {
-        let mut constants = vec![("N_FFT", self.n_fft), ("HOP", self.hop), ("ADJOINT", u32::from(self.adjoint))];
+        let mut constants =
+            vec![("N_FFT", self.n_fft), ("HOP", self.hop), ("ADJOINT", u32::from(self.adjoint))];
         if self.pass != StftPass::OverlapAdd {
             let points = self.n_fft / 2;
             let twos = exponent(points, 2);

@@ -232,7 +232,11 @@ pub fn stft(waveform: Tensor<2>, plan: &Stft) -> Tensor<4> {
 /// Where the spectrogram is not of the plan's shape for that many samples.
 pub fn istft(spectrogram: Tensor<4>, plan: &Stft, samples: usize) -> Tensor<2> {
     let [_, frames, bins, parts] = spectrogram.dims();
-    assert_eq!([frames, bins, parts], [plan.frames(samples), plan.bins(), 2], "not the STFT of {samples} samples");
+    assert_eq!(
+        [frames, bins, parts],
+        [plan.frames(samples), plan.bins(), 2],
+        "not the STFT of {samples} samples"
+    );
     let spectrogram = spectrogram.into_dispatch();
     Tensor::from_dispatch(Dispatch::stft_synthesis(spectrogram, plan.clone(), samples, Synthesis::Inverse))
 }

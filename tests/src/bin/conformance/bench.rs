@@ -121,7 +121,9 @@ pub(crate) fn ops(arguments: &Arguments) -> Result<()> {
         None => device::list().into_iter().filter(|info| info.trusted.is_ok()).collect(),
     };
     let Size { frames, bins, channels, heads } = size;
-    println!("attention, forward and backward: {frames} frames, {bins} bins, {channels} channels, {heads} heads, f32\n");
+    println!(
+        "attention, forward and backward: {frames} frames, {bins} bins, {channels} channels, {heads} heads, f32\n"
+    );
     let mut comparisons = Vec::new();
     for info in devices {
         let software = info.kind == DeviceKind::Software;
@@ -140,7 +142,10 @@ pub(crate) fn ops(arguments: &Arguments) -> Result<()> {
                 software,
                 layout,
                 faster: plain.seconds / unbraid.seconds,
-                leaner: unbraid.peak_bytes.zip(plain.peak_bytes).map(|(ours, plain)| plain as f64 / ours as f64),
+                leaner: unbraid
+                    .peak_bytes
+                    .zip(plain.peak_bytes)
+                    .map(|(ours, plain)| plain as f64 / ours as f64),
                 unbraid,
                 plain,
             };
@@ -200,8 +205,7 @@ pub(crate) fn one(one: &One) -> Result<()> {
     let (device, _) = device::select(one.device)?;
     let inner = device.clone();
     let device = device.autodiff();
-    let options =
-        Attention { sequences: sequences(layout)?, heads, rotary: layout != "window", chunk: None };
+    let options = Attention { sequences: sequences(layout)?, heads, rotary: layout != "window", chunk: None };
     let mut random = Random::named("bench");
     let mut tensor = |shape: [usize; 4]| {
         let values = random.normal(shape.iter().product(), 1.0, Precision::F32);

@@ -99,7 +99,8 @@ fn run_device(info: &DeviceInfo, only: &str, names: &[String], report: &mut Repo
     let fusions: &[&str] = if info.kind == DeviceKind::Cpu { &["none"] } else { &["on", "off"] };
     for &fusion in fusions {
         println!("\n{device}, fusion {fusion}\n{}", header());
-        let arguments = ["run-one", "--device", &device, "--fusion", fusion, "--only", only].map(str::to_owned);
+        let arguments =
+            ["run-one", "--device", &device, "--fusion", fusion, "--only", only].map(str::to_owned);
         let environment: &[(&str, &str)] = if fusion == "off" { &[FUSION_OFF] } else { &[] };
         let first = report.entries.len();
         let status = child::each_line(&arguments, environment, |entry: Entry| {
@@ -147,7 +148,10 @@ pub(crate) fn one(one: &One) -> Result<()> {
 }
 
 fn header() -> String {
-    format!("{:<48} {:<17} {:>10} {:>8} {:>10}  {:<8} why", "case", "tensor", "max error", "SNR dB", "bound", "")
+    format!(
+        "{:<48} {:<17} {:>10} {:>8} {:>10}  {:<8} why",
+        "case", "tensor", "max error", "SNR dB", "bound", ""
+    )
 }
 
 fn row(entry: &Entry) -> String {
@@ -179,7 +183,8 @@ fn summarise(report: &Report) -> bool {
     }
     for (device, fusion) in groups {
         let of = |verdict: fn(&Verdict) -> bool| {
-            let mut entries = report.entries.iter().filter(|entry| (&*entry.device, &*entry.fusion) == (device, fusion));
+            let mut entries =
+                report.entries.iter().filter(|entry| (&*entry.device, &*entry.fusion) == (device, fusion));
             entries.by_ref().filter(|entry| verdict(&entry.check.verdict)).count()
         };
         let failures = of(|verdict| *verdict == Verdict::Fail);
