@@ -1,5 +1,4 @@
 //! The f64 references themselves: against finite differences, against each other, and against what is known.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use conformance::cases::{self, Case};
 use conformance::host::{Precision, Random};

@@ -88,7 +88,7 @@ fn assert_fits(kernel: &impl Kernel) {
                 bindings.push((binding.binding, variable.name.clone().unwrap(), scalar_bytes(&module, base)));
             }
             AddressSpace::WorkGroup => {
-                workgroup_bytes += module.types[variable.ty].inner.size(module.to_ctx())
+                workgroup_bytes += module.types[variable.ty].inner.size(module.to_ctx());
             }
             _ => {}
         }

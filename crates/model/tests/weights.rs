@@ -62,7 +62,7 @@ fn rebuilt(
 }
 
 fn refusal(bytes: &[u8]) -> Reason {
-    weights::from_bytes(bytes, &Device::flex()).err().expect("must be refused").reason
+    weights::from_bytes(bytes, &Device::flex()).expect_err("must be refused").reason
 }
 
 #[test]
@@ -151,6 +151,9 @@ fn files_that_are_not_whole_are_refused_by_name() {
     }
 }
 
+/// A file's tensors, by name.
+type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
 #[test]
 fn headers_that_lie_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -178,7 +181,7 @@ fn headers_that_lie_are_refused() {
 fn tensors_must_be_those_of_the_config() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = saved(folder.path());
-    let refused = |change: fn(&mut BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>), word: &str| {
+    let refused = |change: fn(&mut Tensors), word: &str| {
         let reason = refusal(&rebuilt(&bytes, |tensors, _| change(tensors)));
         assert!(matches!(reason, Reason::Tensors(_)) && reason.to_string().contains(word), "{reason}");
     };

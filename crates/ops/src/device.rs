@@ -232,7 +232,7 @@ pub fn memory(device: &Device) -> Option<MemoryUse> {
 /// elementwise operations on one thread. A GPU takes a whole batch.
 pub fn workers(device: &Device) -> usize {
     if *device == Device::flex() {
-        std::thread::available_parallelism().map_or(1, |threads| threads.get())
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
     } else {
         1
     }
@@ -389,7 +389,7 @@ fn mesa_version(driver_version: &str) -> Option<u32> {
 }
 
 fn cpu() -> DeviceInfo {
-    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     // Only Linux tells a name without a system call of its own.
     let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

@@ -95,7 +95,7 @@ fn tensor<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) ->
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().convert_dtype(DType::F32).try_to_vec().unwrap()
+    tensor.into_data().convert_dtype(DType::F32).try_to_vec().expect("f32")
 }
 
 /// Signal-to-noise ratio in dB. NaN anywhere makes it NaN, which passes no comparison.

@@ -58,10 +58,10 @@ impl StftCase {
         // Each direction takes one as its input and the other as the gradient of its output.
         let (w, s) = ((&waveform[..], wave_shape), (&spectrum[..], spectrum_shape));
         let forward = self.evaluate(&|x| stft(x, &plan), w, s, device).await?;
-        let forward_plain = self.evaluate(&|x| plain::stft::stft(x, &plan), w, s, device).await?;
+        let forward_plain = self.evaluate(&|x| plain::stft::stft(&x, &plan), w, s, device).await?;
         let inverse = self.evaluate(&|x| istft(x, &plan, self.samples), s, w, device).await?;
         let inverse_plain =
-            self.evaluate(&|x| plain::stft::istft(x, &plan, self.samples), s, w, device).await?;
+            self.evaluate(&|x| plain::stft::istft(&x, &plan, self.samples), s, w, device).await?;
 
         let by_item = |values: &[f64], transform: &dyn Fn(&[f64]) -> Vec<f64>| {
             values.chunks_exact(values.len() / self.batch).flat_map(transform).collect::<Vec<f64>>()

@@ -5,8 +5,8 @@ use std::f64::consts::TAU;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use unbraid_ops::Stft;
 
-/// The arguments and result of [`unbraid_ops::stft`].
-pub fn stft(waveform: Tensor<2>, plan: &Stft) -> Tensor<4> {
+/// As [`unbraid_ops::stft`].
+pub fn stft(waveform: &Tensor<2>, plan: &Stft) -> Tensor<4> {
     let [batch, samples] = waveform.dims();
     let (n_fft, frames, bins) = (plan.n_fft(), plan.frames(samples), plan.bins());
     let last = samples - 1;
@@ -16,7 +16,7 @@ pub fn stft(waveform: Tensor<2>, plan: &Stft) -> Tensor<4> {
     };
     let gathered =
         waveform.clone().select(1, indices((0..frames * n_fft).map(reflected), &waveform.device()));
-    let windowed = gathered.reshape([batch * frames, n_fft]) * window(plan, &waveform);
+    let windowed = gathered.reshape([batch * frames, n_fft]) * window(plan, waveform);
     let coefficient = |j: usize, column: usize| {
         let angle = TAU * (j * (column / 2) % n_fft) as f64 / n_fft as f64;
         if column.is_multiple_of(2) { angle.cos() } else { -angle.sin() }
@@ -24,8 +24,8 @@ pub fn stft(waveform: Tensor<2>, plan: &Stft) -> Tensor<4> {
     product(windowed, 2 * bins, coefficient).reshape([batch, frames, bins, 2])
 }
 
-/// The arguments and result of [`unbraid_ops::istft`].
-pub fn istft(spectrogram: Tensor<4>, plan: &Stft, samples: usize) -> Tensor<2> {
+/// As [`unbraid_ops::istft`].
+pub fn istft(spectrogram: &Tensor<4>, plan: &Stft, samples: usize) -> Tensor<2> {
     let [batch, frames, bins, _] = spectrogram.dims();
     let (n_fft, hop) = (plan.n_fft(), plan.hop());
     let coefficient = |row: usize, j: usize| {
@@ -42,7 +42,7 @@ pub fn istft(spectrogram: Tensor<4>, plan: &Stft, samples: usize) -> Tensor<2> {
         times * turn / n_fft as f64
     };
     let rows = spectrogram.clone().reshape([batch * frames, 2 * bins]);
-    let windowed = product(rows, n_fft, coefficient) * window(plan, &spectrogram);
+    let windowed = product(rows, n_fft, coefficient) * window(plan, spectrogram);
 
     // Every sample gathers what the frames have for it; where fewer frames cover it, a zero after them all.
     let overlap = n_fft.div_ceil(hop);
@@ -56,7 +56,7 @@ pub fn istft(spectrogram: Tensor<4>, plan: &Stft, samples: usize) -> Tensor<2> {
         let places = (m * overlap..(m + 1) * overlap).map(covering).filter(|&place| place < frames * n_fft);
         1.0 / places.map(|place| f64::from(window[place % n_fft]).powi(2)).sum::<f64>()
     };
-    let gains = row((0..samples).map(gain), &spectrogram);
+    let gains = row((0..samples).map(gain), spectrogram);
     let places = indices((0..samples * overlap).map(covering), &spectrogram.device());
     let lines = windowed.reshape([batch, frames * n_fft]).pad([(0, 1)], 0.0);
     let gathered: Tensor<3> = lines.select(1, places).reshape([batch, samples, overlap]);

@@ -400,7 +400,7 @@ fn for_each_run(
     // 4 MiB of staging: in the last-level cache, and enough sequences for every thread.
     const STAGING: usize = 1 << 20;
     let count = shared.layout.count();
-    let chunk = options.chunk.map_or(STAGING / floats_of_sequence, |chunk| chunk.get());
+    let chunk = options.chunk.map_or(STAGING / floats_of_sequence, std::num::NonZero::get);
     let chunk = chunk.max(1).next_multiple_of(SEQUENCES_OF_PART).min(count);
     let mut staging = vec![0.0; chunk * floats_of_sequence];
     for first in (0..count).step_by(chunk) {

@@ -142,7 +142,7 @@ impl<'a> Launcher<'a> {
         let kernel = self.kernel(pass);
         let blocks = self.layout.length().div_ceil(kernel.workgroup as usize);
         let count = self.layout.count();
-        let chunk = self.options.chunk.map_or(count, |chunk| chunk.get()).clamp(1, MAX_WORKGROUPS);
+        let chunk = self.options.chunk.map_or(count, std::num::NonZero::get).clamp(1, MAX_WORKGROUPS);
         for first in (0..count).step_by(chunk) {
             let workgroups = [blocks, self.options.heads, chunk.min(count - first)];
             let parameters = [self.plane.frames, self.plane.bins, first].map(|value| value as u32);
