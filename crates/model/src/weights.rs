@@ -78,7 +78,6 @@ pub struct WeightsError {
     /// The file; `None` for bytes in memory.
     pub path: Option<PathBuf>,
     /// What is wrong with it.
-    #[source]
     pub reason: Reason,
 }
 
