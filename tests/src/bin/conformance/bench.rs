@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Tensor};
 use clap::{Args, Subcommand};
 use conformance::host::{Precision, Random, upload};
 use conformance::plain::attention::{Form, attention as plain_attention};
 use serde::{Deserialize, Serialize};
-use unbraid_ops::device::{self, Choice, DeviceKind};
+use unbraid_ops::device::{self, Choice, DeviceKind, Limits};
 use unbraid_ops::{Attention, Sequences, attention};
 
 use crate::child;
@@ -73,6 +73,8 @@ struct Cost {
     seconds: f64,
     /// The run before: kernels are compiled in it.
     first_seconds: f64,
+    /// Mean magnitude of the gradient of qkv: what both must agree on.
+    gradient_size: f32,
     /// Memory at its highest, over what the inputs take; `None` where this system does not tell.
     peak_bytes: Option<u64>,
 }
@@ -136,6 +138,8 @@ pub(crate) fn ops(arguments: &Arguments) -> Result<()> {
         for layout in LAYOUTS {
             let measure = |plain: bool| measure_apart(info.choice, layout, plain, size, *runs);
             let (unbraid, plain) = (measure(false)?, measure(true)?);
+            let difference = (unbraid.gradient_size / plain.gradient_size - 1.0).abs();
+            ensure!(difference < 1e-4, "{layout}: the two gradients differ in size by {difference:e}");
             let comparison = Comparison {
                 device: info.choice.to_string(),
                 name: info.name.clone(),
@@ -202,7 +206,7 @@ fn measure_apart(device: Choice, layout: &str, plain: bool, size: &Size, runs: u
 pub(crate) fn one(one: &One) -> Result<()> {
     let One { layout, plain, runs, .. } = one;
     let Size { frames, bins, channels, heads } = one.size;
-    let (device, _) = device::select(one.device)?;
+    let (device, info) = device::select(one.device)?;
     let inner = device.clone();
     let device = device.autodiff();
     let options = Attention { sequences: sequences(layout)?, heads, rotary: layout != "window", chunk: None };
@@ -214,21 +218,33 @@ pub(crate) fn one(one: &One) -> Result<()> {
     let qkv = tensor([1, frames, bins, 3 * channels]).require_grad();
     let gradient = tensor([1, frames, bins, channels]);
     let bias = options.bias_shape().map(|shape| Tensor::<2>::zeros(shape, &device).require_grad());
+    // The scores of as many sequences at a time as one binding of the device holds.
+    let length = match options.sequences {
+        Sequences::Time => frames,
+        Sequences::Frequency => bins,
+        Sequences::Window { size: [t, f], .. } => t * f,
+    };
+    let chunk =
+        |limits: Limits| (limits.binding.min(limits.buffer) as usize / (4 * heads * length * length)).max(1);
+    let form = Form { sums: false, chunk: info.limits.map(chunk) };
     let step = || {
         let output = if *plain {
-            plain_attention(qkv.clone(), bias.clone(), &options, Form::default())
+            plain_attention(qkv.clone(), bias.clone(), &options, form)
         } else {
             attention(qkv.clone(), bias.clone(), &options)
         };
         let gradients = (output * gradient.clone()).sum().backward();
-        let kept = (qkv.grad(&gradients), bias.as_ref().and_then(|bias| bias.grad(&gradients)));
-        inner.sync().map(|()| drop(kept))
+        let gradient = qkv.grad(&gradients).expect("the loss depends on qkv");
+        // Read back, so that all of it is computed and no error stays unheard.
+        let size = gradient.abs().mean().try_into_vec_as::<f32>()?[0];
+        ensure!(size.is_finite() && size > 0.0, "the gradient's mean magnitude is {size}");
+        anyhow::Ok(size)
     };
 
     inner.sync()?;
     let meter = Meter::start(&inner);
     let start = Instant::now();
-    step()?;
+    let gradient_size = step()?;
     let first_seconds = start.elapsed().as_secs_f64();
     let peak_bytes = meter.peak(&inner);
     let mut seconds = Vec::new();
@@ -238,7 +254,7 @@ pub(crate) fn one(one: &One) -> Result<()> {
         seconds.push(start.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);
-    child::say(&Cost { seconds: seconds[runs / 2], first_seconds, peak_bytes })
+    child::say(&Cost { seconds: seconds[runs / 2], first_seconds, peak_bytes, gradient_size })
 }
 
 /// How much memory tensors take from here on: burn's pools on a GPU, which keep what they once took; on the CPU
