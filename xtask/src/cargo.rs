@@ -78,18 +78,18 @@ pub(crate) fn build(name: &str) -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// Builds a release binary, ready to be given its arguments.
-pub(crate) fn program(name: &str) -> Result<Command> {
-    let mut command = Command::new(build(name)?);
+/// A command that runs one of our binaries.
+pub(crate) fn program(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
     // The allocator keeps pages for the next training step instead of handing them back: measured on two cores, a
     // fifth more steps.
     command.env("MIMALLOC_PURGE_DELAY", "-1");
-    Ok(command)
+    command
 }
 
 /// Builds a release binary and becomes it: arguments, exit code and signals pass through.
 pub(crate) fn forward(name: &str, args: &[OsString]) -> Result<u8> {
-    let mut command = program(name)?;
+    let mut command = program(&build(name)?);
     command.args(args);
     #[cfg(unix)]
     {

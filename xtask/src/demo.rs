@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::cargo::{program, release_binary, root, run, say, shown};
+use crate::cargo::{build, program, release_binary, root, run, say, shown};
 use crate::scores::Scores;
 
 /// Every fifth song is kept for evaluation.
@@ -59,10 +59,9 @@ pub(crate) fn demo(options: &Options) -> Result<()> {
     say(&format!("The demo: {} steps, about {:.0} min.", STEPS.len(), plan.left()));
 
     plan.begin("Building the program");
-    let program = program("unbraid")?;
+    let binary = build("unbraid")?;
     let unbraid = |verb: &[&str]| {
-        let mut command = Command::new(program.get_program());
-        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut command = program(&binary);
         command.args(verb).stdin(Stdio::null());
         command
     };

@@ -27,7 +27,7 @@ pub(crate) struct Cutting {
 
 impl Cutting {
     pub(crate) fn options(&self, model: &Tfswa) -> SeparatorOptions {
-        // Each segment at work takes up to 2 GB with the default network.
+        // Every segment at work takes memory of its own.
         const MOST_AT_ONCE: usize = 4;
         let segment = (self.segment * f64::from(model.config().sample_rate)).round() as usize;
         let batch = device::workers(&model.device()).min(MOST_AT_ONCE);

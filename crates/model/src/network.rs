@@ -83,7 +83,11 @@ impl Tfswa {
         };
         Self {
             stem: (0..3).map(|_| linear(patch, dims[0], &plain, device)).collect(),
-            frequency: constant([config.padded_bins(), dims[0]], cosine, device),
+            frequency: starting_at(
+                cosines(config.padded_bins(), dims[0]),
+                [config.padded_bins(), dims[0]],
+                device,
+            ),
             encoder: stages(),
             down: maps(&|i| [4 * dims[i], dims[i + 1]]),
             bottleneck: Stage::new(config, coarsest, device),
@@ -197,39 +201,27 @@ impl Tfswa {
     }
 }
 
-/// The embedding of frequency starts as cosines of rising order, so that any smooth function of frequency is a
-/// linear map away: row `f` of `rows`, column `c`.
-fn cosine([rows, _]: [usize; 2], [f, c]: [usize; 2]) -> f64 {
-    (PI * c as f64 * (f as f64 + 0.5) / rows as f64).cos()
+/// The embedding of frequency, `[rows, channels]`, starts as cosines of rising order: any smooth function of
+/// frequency is a linear map away.
+fn cosines(rows: usize, channels: usize) -> Vec<f32> {
+    let angle = |row: usize, channel: usize| PI * channel as f64 * (row as f64 + 0.5) / rows as f64;
+    (0..rows * channels).map(|i| angle(i / channels, i % channels).cos() as f32).collect()
 }
 
 /// The last layer. It starts by giving every stem an equal part of the mixture.
 fn head(config: &ModelConfig, device: &Device) -> Linear {
     let half = config.stems.len() * STEREO * config.subbands;
     let mut head = linear(config.dims[0], 2 * half, &Initializer::Normal { mean: 0.0, std: SMALL }, device);
-    let share = 1.0 / config.stems.len() as f64;
-    head.bias = Some(constant([2 * half], move |_, [i]| if i < half { share } else { 0.0 }, device));
+    let share = 1.0 / config.stems.len() as f32;
+    let shares = (0..2 * half).map(|i| if i < half { share } else { 0.0 }).collect();
+    head.bias = Some(starting_at(shares, [2 * half], device));
     head
 }
 
-/// A parameter that starts as `value(shape, index)`.
-fn constant<const D: usize>(
-    shape: [usize; D],
-    value: impl Fn([usize; D], [usize; D]) -> f64 + Send + Sync + 'static,
-    device: &Device,
-) -> Param<Tensor<D>> {
+/// A parameter with these values to begin with.
+fn starting_at<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
     let start = move |device: &Device, require_grad: bool| {
-        let index = |flat: usize| {
-            let mut rest = flat;
-            let mut index = [0; D];
-            for axis in (0..D).rev() {
-                (index[axis], rest) = (rest % shape[axis], rest / shape[axis]);
-            }
-            index
-        };
-        let count = shape.iter().product();
-        let values: Vec<f32> = (0..count).map(|flat| value(shape, index(flat)) as f32).collect();
-        let tensor = Tensor::from_data(TensorData::new(values, shape), device);
+        let tensor = Tensor::from_data(TensorData::new(values.clone(), shape), device);
         if require_grad { tensor.require_grad() } else { tensor }
     };
     Param::uninitialized(ParamId::new(), start, device.clone(), true, shape.into())

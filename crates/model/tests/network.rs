@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
-use unbraid_model::{ModelConfig, PRESETS, Tfswa, named_shapes, named_tensors, with_tensors};
+use unbraid_model::{
+    ModelConfig, Network, PRESETS, Stereo, Tfswa, named_shapes, named_tensors, with_tensors,
+};
 
 /// Small, with every part there is: two sub-bands, three resolutions, a shifted window, sizes that need padding.
 fn small() -> ModelConfig {
@@ -207,4 +209,24 @@ fn all_of_it_learns() {
         visitor.norms.iter().filter(|(_, norm)| !(**norm > 0.0 && norm.is_finite())).collect();
     assert_eq!(visitor.norms.len(), named_shapes(&model).len());
     assert!(still.is_empty(), "{still:?}");
+}
+
+/// Segments that share a batch, and on the CPU the batch's parts on several threads, do not see each other.
+#[test]
+fn segments_of_a_batch_are_separated_as_if_alone() {
+    let network = ModelConfig::preset("tfswa_unet_tiny").unwrap().init(&Device::flex());
+    let segment = |seed: usize| -> Stereo {
+        [1, 2].map(|c| (0..3000).map(|i| ((i * (seed + 3 * c)) as f32 * 0.01).sin() * 0.3).collect())
+    };
+    let segments = [segment(1), segment(4), segment(9)];
+    let together = pollster::block_on(network.run(&segments)).unwrap();
+    assert_eq!(together.len(), 3);
+    for (segment, stems) in segments.iter().zip(&together) {
+        let alone = pollster::block_on(network.run(std::slice::from_ref(segment))).unwrap().remove(0);
+        assert_eq!(alone.len(), stems.len());
+        for (alone, stem) in alone.iter().flatten().flatten().zip(stems.iter().flatten().flatten()) {
+            assert!((alone - stem).abs() < 1e-5, "{alone} and {stem}");
+        }
+    }
+    assert_ne!(together[0], together[1]);
 }

@@ -193,8 +193,12 @@ impl<'a> Trainer<'a> {
     fn step(&mut self) -> Result<(), TrainError> {
         let began = Instant::now();
         let rate = learning_rate(self.config, self.state.step, self.progress());
-        let batch = self.loader.batch()?;
-        let [losses, gradient] = self.gradient(&batch);
+        let (b, s) = (self.config.batch_size, self.state.model.stems.len());
+        let n = self.config.segment_samples(&self.state.model);
+        let targets = TensorData::new(self.loader.batch()?, [b, s, 2, n]);
+        let targets = Tensor::from_data(targets, &self.device);
+        let workers = device::workers(&self.device);
+        let [losses, gradient] = batch_gradient(&self.model, &self.weights, &self.loss, &targets, workers);
 
         // One read-back a step: what is shown, and whether the update may be made.
         let squares = gradient.clone().square().sum();
@@ -221,7 +225,6 @@ impl<'a> Trainer<'a> {
         let took = began.elapsed().as_secs_f64();
         let pace = self.pace.map_or(took, |pace| 0.9 * pace + 0.1 * took);
         self.pace = Some(pace);
-        let audio = self.config.batch_size as f64 * self.config.segment_seconds;
         let event = StepEvent {
             step,
             steps: self.config.steps,
@@ -232,7 +235,7 @@ impl<'a> Trainer<'a> {
             gradient_norm: norm,
             updated,
             learning_rate: rate,
-            speed: audio / pace,
+            speed: b as f64 * self.config.segment_seconds / pace,
             memory: self.memory.read(),
             elapsed: self.elapsed(),
             remaining: self.remaining(pace),
@@ -242,30 +245,6 @@ impl<'a> Trainer<'a> {
         }
         self.tell(&Event::Step(&event));
         Ok(())
-    }
-
-    /// `batch [b, s, 2, n]` → the losses `[total, waveform, spectral]` and the gradient `[p]`.
-    ///
-    /// On the CPU parts of the batch go to threads of their own; losses are means over items, so the whole
-    /// batch's are the parts' weighted means.
-    fn gradient(&self, batch: &[f32]) -> [Tensor<1>; 2] {
-        let (items, stems) = (self.config.batch_size, self.state.model.stems.len());
-        let item = batch.len() / items;
-        let parts = batch.chunks(items.div_ceil(device::workers(&self.device)) * item);
-        let start = |part: &[f32]| {
-            let count = part.len() / item;
-            let targets = TensorData::new(part.to_vec(), [count, stems, 2, item / stems / 2]);
-            // Leaves of its own: parts share no graph.
-            let model = unpack(self.model.clone(), &self.weights);
-            (model, Tensor::from_data(targets, &self.device), count as f64 / items as f64)
-        };
-        let parts: Vec<_> = parts.map(start).collect();
-        let loss = &self.loss;
-        let run = |(model, targets, share): (Tfswa, Tensor<4>, f64)| {
-            gradient(&model, loss, targets).map(|sum| if share < 1.0 { sum.mul_scalar(share) } else { sum })
-        };
-        let parts: Vec<_> = parts.into_par_iter().map(run).collect();
-        parts.into_iter().reduce(|[a, b], [c, d]| [a + c, b + d]).expect("a batch has an item")
     }
 
     /// Notes a step without an update; too many in a row end the run.
@@ -375,6 +354,29 @@ impl<'a> Trainer<'a> {
     }
 }
 
+/// `targets [b, s, 2, n]`, whose sums over stems are the mixtures → the losses `[total, waveform, spectral]` and the
+/// gradient `[p]` at `weights`, computed in up to `workers` parts of the batch at once.
+///
+/// Losses are means over items, so the whole batch's are the parts' weighted means.
+fn batch_gradient(
+    model: &Tfswa,
+    weights: &Tensor<1>,
+    loss: &Loss,
+    targets: &Tensor<4>,
+    workers: usize,
+) -> [Tensor<1>; 2] {
+    let items = targets.dims()[0];
+    let parts = targets.clone().split(items.div_ceil(workers), 0);
+    // Leaves of its own: parts share no graph.
+    let parts: Vec<_> = parts.into_iter().map(|part| (unpack(model.clone(), weights), part)).collect();
+    let run = |(model, part): (Tfswa, Tensor<4>)| {
+        let share = part.dims()[0] as f64 / items as f64;
+        gradient(&model, loss, part).map(|mean| if share < 1.0 { mean.mul_scalar(share) } else { mean })
+    };
+    let parts: Vec<_> = parts.into_par_iter().map(run).collect();
+    parts.into_iter().reduce(|[a, b], [c, d]| [a + c, b + d]).expect("a batch has an item")
+}
+
 /// `targets [b, s, 2, n]`, whose sum is the mixture → the losses `[total, waveform, spectral]` and the gradient
 /// `[p]`.
 fn gradient(model: &Tfswa, loss: &Loss, targets: Tensor<4>) -> [Tensor<1>; 2] {
@@ -445,4 +447,34 @@ fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
 
 fn values(vector: &Tensor<1>) -> Result<Vec<f32>, TrainError> {
     vector.try_to_vec_as::<f32>().map_err(|e| TrainError::Device(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Distribution;
+
+    /// Parts of unequal size too: three items for two workers.
+    #[test]
+    fn parts_of_a_batch_add_up_to_the_whole() {
+        let device = Device::flex();
+        let config = ModelConfig::preset("tfswa_unet_tiny").unwrap();
+        let model = initial_model(&config, 1, &device);
+        let weights = pack(&model);
+        let settings = TrainConfig { loss_resolutions: vec![256], ..Default::default() };
+        let loss = Loss::new(&settings).unwrap();
+        let targets = Tensor::random([3, 4, 2, 2200], Distribution::Normal(0.0, 0.1), &device);
+        let run = |workers| {
+            batch_gradient(&model, &weights, &loss, &targets, workers)
+                .map(|values| values.try_into_vec_as::<f32>().unwrap())
+        };
+        let whole = run(1);
+        for workers in [2, 3, 8] {
+            for (whole, parts) in whole.iter().zip(run(workers)) {
+                let largest = whole.iter().fold(0f32, |m, x| m.max(x.abs()));
+                let error = whole.iter().zip(&parts).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+                assert!(largest > 0.0 && error < 1e-4 * largest, "{workers} workers: {error} of {largest}");
+            }
+        }
+    }
 }

@@ -183,9 +183,9 @@ fn summarise(report: &Report) -> bool {
     }
     for (device, fusion) in groups {
         let of = |verdict: fn(&Verdict) -> bool| {
-            let mut entries =
+            let entries =
                 report.entries.iter().filter(|entry| (&*entry.device, &*entry.fusion) == (device, fusion));
-            entries.by_ref().filter(|entry| verdict(&entry.check.verdict)).count()
+            entries.filter(|entry| verdict(&entry.check.verdict)).count()
         };
         let failures = of(|verdict| *verdict == Verdict::Fail);
         println!(
