@@ -119,6 +119,7 @@ on(engine, "model", async (/** @type {import("./engine.js").Model} */ model) => 
   const file = trying;
   own = file ? { name: file.name, size: file.blob.size } : null;
   withdraw("model");
+  if (file?.keep) withdraw("own-model");
   showModel(model, own);
   songsView.updateList();
   songsView.update();
@@ -139,7 +140,7 @@ on(engine, "trouble", async (/** @type {import("./engine.js").Trouble} */ { kind
     return;
   }
   const file = trying;
-  notify({ title: file ? `${file.name} cannot be used` : "The built-in model cannot be used", message, key: "model" });
+  notify({ title: file ? `${file.name} cannot be used` : "The built-in model cannot be used", message, key: file ? "own-model" : "model" });
   if (!file) return showNoModel("No model yet");
   if (!file.keep) await clearModel().catch(() => {});
   await restoreModel();

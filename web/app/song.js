@@ -11,7 +11,7 @@ let next = 1;
 export class Song {
   id = next++;
   /** @type {SongState} */ state = "ready";
-  /** What is wrong, when the state is `failed` or the file can't be read. @type {string|null} */ problem = null;
+  /** The file itself can't be decoded. */ unreadable = false;
   /** Shape of the wave, of the whole file; hop 1024. */
   overview = new Picture(1024, []);
   overviewRate = 44100;
@@ -21,7 +21,7 @@ export class Song {
   /** The part that `tape` is of. @type {{from: number, to: number|null}} */ separated = { from: 0, to: null };
   /** @type {TapeHandle|null} */ tape = null;
   /** Names of the stems on the tape. @type {string[]} */ stems = [];
-  /** The file of the model that made the tape. @type {import("./engine.js").Model|null} */ model = null;
+  /** The model that made the tape. @type {import("./engine.js").Model|null} */ model = null;
   mix = newMix(0);
   progress = { done: 0, total: /** @type {number|null} */ (null), speed: 0 };
   /** Where the original lies in the song's tracks. */

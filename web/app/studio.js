@@ -49,7 +49,7 @@ export class Studio extends EventTarget {
         // Without a picture it may still be separated; a file that can't be read can't.
         song.overviewDone = true;
         if (kind === "file") {
-          song.problem = message;
+          song.unreadable = true;
           song.state = "failed";
         }
         this.#trouble(`${file.name} could not be read`, message);
@@ -80,7 +80,6 @@ export class Studio extends EventTarget {
     const seconds = song.chosenSeconds;
     const expected = Math.round((seconds ?? 0) * sampleRate);
     song.state = "queued";
-    song.problem = null;
     song.progress = { done: 0, total: expected || null, speed: 0 };
     this.#tell("song", song);
     const refusal = await lackOfSpace(expected * 8 * (stems.length + 1));
@@ -111,7 +110,6 @@ export class Studio extends EventTarget {
   async continue(song) {
     if (!this.canContinue(song) || !song.tape) return;
     song.state = "queued";
-    song.problem = null;
     this.#tell("song", song);
     await song.tape.reopen();
     const done = song.tape.frames / song.tape.sampleRate;
@@ -176,8 +174,8 @@ export class Studio extends EventTarget {
         if (this.#jobs.get(song) !== job) return;
         this.#jobs.delete(song);
         const kept = tape.frames ? ` The first ${spoken(tape.frames / tape.sampleRate)} are kept.` : "";
-        const what = kind === "bug" ? "The separation program stopped unexpectedly and was started again. Choose “Go on” or “Separate” to try once more. " : "";
-        await this.#stop(song, "failed", `${what}${message}${kept}`);
+        const what = kind === "bug" ? "The separation program broke off and was started again. Choose “Go on” or “Separate” to try once more. It said: " : "";
+        await this.#stop(song, "failed", `${what}${sentence(message)}${kept}`);
       },
     });
     this.#jobs.set(song, job);
@@ -187,7 +185,6 @@ export class Studio extends EventTarget {
   /** @param {Song} song @param {import("./song.js").SongState} state @param {string} [problem] */
   async #stop(song, state, problem) {
     song.state = state;
-    song.problem = problem ?? null;
     if (problem) this.#trouble(`${song.name}: not separated to the end`, problem);
     this.#tell("song", song);
     await song.tape?.finish();
@@ -197,7 +194,6 @@ export class Studio extends EventTarget {
   /** @param {Song} song @param {string} message */
   #fail(song, message) {
     song.state = "failed";
-    song.problem = message;
     this.#trouble(`${song.name} was not separated`, message);
     this.#tell("song", song);
   }
@@ -231,6 +227,11 @@ async function lackOfSpace(need) {
   const free = quota - usage;
   if (need <= free) return null;
   return `The stems need ${bytes(need)} on disk while this page is open, and the browser allows ${bytes(free)}. Choose a shorter part, remove songs that you no longer need, or free space on the disk.`;
+}
+
+/** @param {string} text with or without its full stop */
+function sentence(text) {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 /** @param {unknown} error */

@@ -131,6 +131,7 @@ export class Mixer extends EventTarget {
     this.#play.disabled = tape.frames === 0;
     this.#seek.disabled = tape.frames === 0;
     this.#seek.max = String(tape.length / tape.sampleRate);
+    this.#seek.value = String(this.#player.position / tape.sampleRate);
     setText(byId("length"), clock(tape.length / tape.sampleRate));
     this.#showTime();
   }
@@ -228,12 +229,15 @@ export class Mixer extends EventTarget {
     if (!tape) return;
     const frame = this.#scrub ?? this.#player.position;
     const seconds = frame / tape.sampleRate;
-    setText(byId("time"), clock(seconds, 1));
-    this.#tracks.style.setProperty("--playhead", `${tape.length ? (100 * frame) / tape.length : 0}%`);
+    for (const row of this.#rows) row.setPlayhead(tape.length ? frame / tape.length : 0);
+    const text = clock(seconds, 1);
+    // Ten times a second is enough for everything but the playhead.
+    if (byId("time").textContent === text) return;
+    setText(byId("time"), text);
     if (this.#scrub === null) {
       this.#seek.value = String(seconds);
-      const text = spoken(seconds);
-      if (this.#seek.getAttribute("aria-valuetext") !== text) this.#seek.setAttribute("aria-valuetext", text);
+      const words = spoken(seconds);
+      if (this.#seek.getAttribute("aria-valuetext") !== words) this.#seek.setAttribute("aria-valuetext", words);
     }
   }
 

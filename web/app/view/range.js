@@ -17,6 +17,7 @@ export class RangeView extends EventTarget {
   #canvas = /** @type {HTMLCanvasElement} */ (byId("overview"));
   #from = /** @type {HTMLInputElement} */ (byId("from"));
   #to = /** @type {HTMLInputElement} */ (byId("to"));
+  /** What the canvas shows. */ #drawn = "";
   #thumbs = { from: byId("range-from"), to: byId("range-to") };
 
   constructor() {
@@ -67,6 +68,9 @@ export class RangeView extends EventTarget {
     }
     setPressed(byId("part-whole"), range.from === 0 && range.to === null);
     setPressed(byId("part-ten"), range.to !== null && Math.abs(range.to - range.from - TRIAL) < 0.05);
+    const picture = `${song.id} ${song.overview.count} ${duration}`;
+    if (picture === this.#drawn) return;
+    this.#drawn = picture;
     drawSoon(this);
   }
 
@@ -75,7 +79,7 @@ export class RangeView extends EventTarget {
     if (!song || this.#canvas.clientWidth === 0) return;
     fit(this.#canvas);
     const { overview, duration, overviewRate } = song;
-    const total = song.overviewDone && duration !== null ? (duration * overviewRate) / overview.hop : overview.count;
+    const total = duration === null ? overview.count : (duration * overviewRate) / overview.hop;
     const colour = getComputedStyle(this.#root).getPropertyValue("--original");
     if (total > 0) drawWave(this.#canvas, overview, total, 0, colour);
     else this.#canvas.getContext("2d")?.clearRect(0, 0, this.#canvas.width, this.#canvas.height);

@@ -138,10 +138,13 @@ export class SongsView extends EventTarget {
     const seconds = song.chosenSeconds;
     const what = seconds === null || whole ? "the whole song" : seconds < 60 ? `${Math.round(seconds * 10) / 10} seconds` : spoken(seconds);
     setText(this.#separate, `Separate ${what}${tape && !busy ? " anew" : ""}`);
-    const unreadable = state === "failed" && song.overview.count === 0 && !tape;
-    this.#separate.disabled = !this.#modelReady() || unreadable || (seconds !== null && seconds <= 0);
+    this.#separate.disabled = !this.#modelReady() || song.unreadable || (seconds !== null && seconds <= 0);
     this.#separate.hidden = busy;
-    this.#continue.hidden = !this.#studio.canContinue(song);
+    const goesOn = this.#studio.canContinue(song);
+    this.#continue.hidden = !goesOn;
+    if (goesOn && tape) setText(this.#continue, `Go on from ${clock(song.separated.from + tape.frames / tape.sampleRate)}`);
+    // The one step that most people want next stands out.
+    this.#separate.classList.toggle("primary", state !== "done" && !goesOn);
     this.#cancel.hidden = !busy;
     byId("progress").hidden = !busy;
     setText(byId("state"), this.#sentence(song));
@@ -179,7 +182,7 @@ export class SongsView extends EventTarget {
       case "running": return there ? "You can listen already: press play below." : "";
       case "done": return `Done: ${there ?? "0 seconds"} in ${song.stems.length} stems.`;
       case "stopped": return there ? `Cancelled. The first ${there} are finished and kept.` : "Cancelled.";
-      case "failed": return song.problem ?? "It could not be separated.";
+      case "failed": return there ? `It stopped early. The first ${there} are finished and kept.` : song.unreadable ? "This file could not be read." : "It could not be separated.";
     }
   }
 }

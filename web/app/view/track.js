@@ -12,6 +12,7 @@ export class TrackView {
   /** @type {number} */ #total = 0;
   #wave;
   #spectrum;
+  #playhead;
 
   /**
    * @param {object} options
@@ -47,6 +48,7 @@ export class TrackView {
     }
     this.#wave = find(root, ".wave");
     this.#spectrum = find(root, ".spectrum");
+    this.#playhead = find(root, ".playhead");
     const pictures = find(root, ".pictures");
     pictures.setAttribute("role", "img");
     pictures.setAttribute("aria-label", `Wave and spectrum of ${label}`);
@@ -91,6 +93,11 @@ export class TrackView {
     this.volume.value = String(strip.volume);
     this.volume.setAttribute("aria-valuetext", decibels(strip.volume));
     setText(this.level, decibels(strip.volume));
+  }
+
+  /** @param {number} share of the whole width */
+  setPlayhead(share) {
+    this.#playhead.style.transform = `translateX(${100 * share}%)`;
   }
 
   /** The pictures are out of date: from the start, or only at their end. @param {boolean} [all] */
