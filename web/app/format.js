@@ -7,7 +7,7 @@
  */
 export function clock(seconds, decimals = 0) {
   const unit = decimals ? 10 : 1;
-  const ticks = Math.max(0, Math.floor(seconds * unit + 1e-6));
+  const ticks = Math.max(0, Math.floor(seconds * unit));
   const whole = Math.floor(ticks / unit);
   const hours = Math.floor(whole / 3600);
   const minutes = Math.floor(whole / 60) % 60;

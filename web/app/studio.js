@@ -223,8 +223,9 @@ export class Studio extends EventTarget {
 
 /** @param {number} need bytes @returns {Promise<string|null>} why it would not fit */
 async function lackOfSpace(need) {
-  const { quota = Infinity, usage = 0 } = (await navigator.storage?.estimate?.().catch(() => ({}))) ?? {};
-  const free = quota - usage;
+  // Pages without https have no estimate; there the answer comes with the first block that does not fit.
+  const estimate = await navigator.storage?.estimate().catch(() => null);
+  const free = (estimate?.quota ?? Infinity) - (estimate?.usage ?? 0);
   if (need <= free) return null;
   return `The stems need ${bytes(need)} on disk while this page is open, and the browser allows ${bytes(free)}. Choose a shorter part, remove songs that you no longer need, or free space on the disk.`;
 }

@@ -46,8 +46,8 @@ export class TrackView {
       hint.setAttribute("aria-hidden", "true");
       heading.append(hint);
     }
-    this.#wave = find(root, ".wave");
-    this.#spectrum = find(root, ".spectrum");
+    this.#wave = /** @type {HTMLCanvasElement} */ (find(root, ".wave"));
+    this.#spectrum = /** @type {HTMLCanvasElement} */ (find(root, ".spectrum"));
     this.#playhead = find(root, ".playhead");
     const pictures = find(root, ".pictures");
     pictures.setAttribute("role", "img");
