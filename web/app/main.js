@@ -56,6 +56,9 @@ on(studio, "overview", (/** @type {Song} */ song) => {
   songsView.updateOverview(song);
   if (song.overviewDone) songsView.updateList();
 });
+on(studio, "leave", (/** @type {Song} */ song) => {
+  if (song === chosen) player.stop();
+});
 on(studio, "tape", (/** @type {Song} */ song) => {
   if (song !== chosen) return;
   mixer.show(song);

@@ -12,8 +12,8 @@ const RUN_IN = 6;
 const LARGEST_FILE = 2 ** 31;
 
 /**
- * Events (CustomEvent, `detail` a Song): `songs` (the list), `song` (its state), `overview`, `progress`, `tape` (a new
- * one). And `trouble` with `{title, message}`.
+ * Events (CustomEvent, `detail` a Song): `songs` (the list), `song` (its state), `overview`, `progress`, `leave` (its
+ * tape is about to go), `tape` (a new one). And `trouble` with `{title, message}`.
  */
 export class Studio extends EventTarget {
   /** @type {Song[]} */ songs = [];
@@ -85,6 +85,7 @@ export class Studio extends EventTarget {
     const refusal = await lackOfSpace(expected * 8 * (stems.length + 1));
     if (refusal) return this.#fail(song, refusal);
     if (!this.songs.includes(song)) return;
+    this.#tell("leave", song);
     try {
       song.tape = await this.#deck.openTape(song.id, { tracks: stems.length + 1, sampleRate, expected });
     } catch (error) {

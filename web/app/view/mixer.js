@@ -131,7 +131,7 @@ export class Mixer extends EventTarget {
     this.#play.disabled = tape.frames === 0;
     this.#seek.disabled = tape.frames === 0;
     this.#seek.max = String(tape.length / tape.sampleRate);
-    this.#seek.value = String(this.#player.position / tape.sampleRate);
+    if (this.#scrub === null) this.#showSeek(this.#player.position / tape.sampleRate);
     setText(byId("length"), clock(tape.length / tape.sampleRate));
     this.#showTime();
   }
@@ -234,11 +234,14 @@ export class Mixer extends EventTarget {
     // Ten times a second is enough for everything but the playhead.
     if (byId("time").textContent === text) return;
     setText(byId("time"), text);
-    if (this.#scrub === null) {
-      this.#seek.value = String(seconds);
-      const words = spoken(seconds);
-      if (this.#seek.getAttribute("aria-valuetext") !== words) this.#seek.setAttribute("aria-valuetext", words);
-    }
+    if (this.#scrub === null) this.#showSeek(seconds);
+  }
+
+  /** @param {number} seconds */
+  #showSeek(seconds) {
+    this.#seek.value = String(seconds);
+    const words = spoken(seconds);
+    if (this.#seek.getAttribute("aria-valuetext") !== words) this.#seek.setAttribute("aria-valuetext", words);
   }
 
   /** @param {number} frame */
@@ -250,7 +253,9 @@ export class Mixer extends EventTarget {
   #drop() {
     const frame = this.#scrub;
     this.#scrub = null;
-    if (frame !== null) this.#player.seek(frame);
+    if (frame === null) return;
+    this.#player.seek(frame);
+    this.#showSeek(frame / this.#rate);
   }
 
   /** @param {PointerEvent} event a press on one of the pictures */
