@@ -81,9 +81,7 @@ on(studio, "progress", (/** @type {Song} */ song) => {
 });
 on(studio, "trouble", notify);
 on(songsView, "choose", choose);
-on(player, "trouble", (/** @type {Error} */ error) => notify({
-  title: "The stems could not be played", message: `${error.message}. Reload the page and separate the song again.`,
-}));
+on(player, "trouble", (/** @type {string} */ message) => notify({ title: "The stems cannot be played", message }));
 
 function showInTitle() {
   const song = studio.songs.find(({ state }) => state === "running");

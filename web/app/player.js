@@ -11,10 +11,12 @@ const FIRST_CHUNK = 0.25;
 const LEAD = 0.06;
 /** Seconds of new audio that end a wait. */
 const ENOUGH = 1.5;
+/** Milliseconds after which a sound device that does not answer is given up. */
+const PATIENCE = 4000;
 /** Seconds of a fade that no one hears as a click. */
 const FADE = 0.008;
 
-/** Events: `state`. */
+/** Events: `state`; `trouble` with a message (CustomEvent). */
 export class Player extends EventTarget {
   /** @type {AudioContext|null} */ #context = null;
   /** @type {TapeHandle|null} */ #tape = null;
@@ -67,9 +69,17 @@ export class Player extends EventTarget {
     this.#context ??= new AudioContext({ sampleRate: tape.sampleRate, latencyHint: "interactive" });
     const turn = ++this.#turn;
     this.#become("waiting");
-    await this.#context.resume();
-    // Meanwhile new audio may have started it.
-    if (turn === this.#turn && !this.#deck) this.#begin();
+    const resumed = this.#context.resume().then(() => true, () => false);
+    const late = new Promise((resolve) => { setTimeout(() => resolve(false), PATIENCE); });
+    const sounds = await Promise.race([resumed, late]);
+    if (turn !== this.#turn) return;
+    if (sounds) {
+      // Meanwhile new audio may have started it.
+      if (!this.#deck) this.#begin();
+    } else {
+      this.stop();
+      this.#trouble("No sound device answered. Connect speakers or headphones, then press play again.");
+    }
   }
 
   /** Stops at the current position. */
@@ -178,7 +188,7 @@ export class Player extends EventTarget {
     } catch (error) {
       if (turn === this.#turn) {
         this.stop();
-        this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
+        this.#trouble(`${/** @type {Error} */ (error).message}. Reload the page and separate the song again.`);
       }
     } finally {
       this.#pumping = false;
@@ -202,12 +212,17 @@ export class Player extends EventTarget {
 
   #grown() {
     const tape = /** @type {TapeHandle} */ (this.#tape);
-    if (this.state === "waiting" && !this.#deck) {
+    if (this.state === "waiting" && !this.#deck && this.#context?.state === "running") {
       if (this.#enough()) this.#begin();
       else if (tape.finished) this.#become("stopped");
     } else if (this.state === "playing") {
       this.#pump();
     }
+  }
+
+  /** @param {string} message for the person */
+  #trouble(message) {
+    this.dispatchEvent(new CustomEvent("trouble", { detail: message }));
   }
 
   #silence() {
