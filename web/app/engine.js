@@ -17,7 +17,7 @@
 /** How long a cancelled job may go on in the worker before the worker is replaced. */
 const PATIENCE = 20_000; // ms: a segment on a slow CPU takes some seconds
 
-/** Events (CustomEvent): `device`, `model`, `memory`, `recovered`, `trouble` (of no job), `restart`. */
+/** Events (CustomEvent): `device`, `model`, `memory`, `recovered`, `fallback` (from the GPU to the CPU), `trouble` (of no job). */
 export class Engine extends EventTarget {
   /** @type {Worker} */ #worker;
   /** Jobs in the worker's order: the first is the one at work. @type {Map<number, {request: object, listener: Listener, cancelled: boolean}>} */
@@ -154,6 +154,12 @@ export class Engine extends EventTarget {
     const trouble = { kind: /** @type {const} */ ("bug"), message };
     if (entry && !entry.cancelled) entry.listener.error?.(trouble);
     else if (!entry) this.#tell("trouble", trouble);
+    if (this.#crashes === 2 && this.#choice === "auto" && this.device?.kind === "gpu") {
+      // Some drivers fail in ways that nothing can catch; the processor computes the same.
+      this.#choice = "cpu";
+      this.#crashes = 0;
+      this.#tell("fallback", null);
+    }
     if (this.#crashes < 3) {
       this.#restart();
     } else {
@@ -170,7 +176,6 @@ export class Engine extends EventTarget {
     const stuck = this.#first();
     if (stuck !== undefined && this.#jobs.get(stuck)?.cancelled) this.#jobs.delete(stuck);
     this.#worker = this.#start();
-    this.#tell("restart", null);
     const worker = this.#worker;
     const file = this.#modelFile;
     const resume = () => {

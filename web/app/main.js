@@ -137,6 +137,7 @@ on(engine, "model", async (/** @type {import("./engine.js").Model} */ model) => 
 on(engine, "trouble", async (/** @type {import("./engine.js").Trouble} */ { kind, message }) => {
   if (kind !== "model") {
     if (kind === "device") showDevice(null);
+    if (!engine.model) showNoModel("Not loaded");
     notify({ title: kind === "device" ? "This browser cannot compute" : "The separation program stopped", message, key: kind });
     return;
   }
@@ -190,6 +191,10 @@ on(engine, "device", (/** @type {import("./engine.js").Device} */ device) => {
 });
 on(engine, "recovered", (/** @type {{message: string}} */ { message }) => {
   notify({ title: "The graphics card was lost and is back.", message, info: true, key: "recovered" });
+});
+on(engine, "fallback", () => {
+  withdraw("bug");
+  notify({ title: "The graphics card cannot be used.", message: "It failed twice, so the processor does the work from now on. That is slower, but as exact.", info: true, key: "device" });
 });
 on(engine, "memory", (/** @type {{wasm: number, gpu: number|null}} */ { wasm, gpu }) => {
   const memory = byId("memory");

@@ -48,6 +48,11 @@ export function fit(canvas, height) {
   return true;
 }
 
+/** Samples to height, 0 to a half: bent, so that quiet passages are seen as well as they are heard. @param {number} sample at least 0 */
+function rise(sample) {
+  return 0.5 * Math.min(1, sample) ** 0.65;
+}
+
 /**
  * The wave, one bar a column.
  * @param {HTMLCanvasElement} canvas
@@ -73,8 +78,8 @@ export function drawWave(canvas, picture, total, from, colour) {
       low = Math.min(low, picture.peaks[2 * cell]);
       high = Math.max(high, picture.peaks[2 * cell + 1]);
     }
-    const top = middle - Math.min(1, high) * middle;
-    const bottom = middle - Math.max(-1, low) * middle;
+    const top = middle - height * rise(high);
+    const bottom = middle + height * rise(-low);
     context.fillRect(x, top, 1, Math.max(1, bottom - top));
   }
 }

@@ -66,6 +66,8 @@ export class RangeView extends EventTarget {
     for (const input of [this.#from, this.#to, byId("part-whole"), byId("part-ten")]) {
       /** @type {HTMLInputElement} */ (input).disabled = song.busy;
     }
+    // A song as short as the trial has no part to try.
+    if (duration !== null && duration <= TRIAL) /** @type {HTMLButtonElement} */ (byId("part-ten")).disabled = true;
     setPressed(byId("part-whole"), range.from === 0 && range.to === null);
     setPressed(byId("part-ten"), range.to !== null && Math.abs(range.to - range.from - TRIAL) < 0.05);
     const picture = `${song.id} ${song.overview.count} ${duration}`;
