@@ -9,6 +9,7 @@ mod demo;
 mod mesa;
 mod scores;
 mod test;
+mod web;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -46,6 +47,9 @@ enum Verb {
     /// Lists the devices, and which are trusted (`unbraid doctor`)
     #[command(disable_help_flag = true)]
     Doctor(Forwarded),
+    /// Makes the page that separates in the browser, or serves it
+    #[command(subcommand)]
+    Web(web::Web),
     /// Holds every operation against its definition, on every device (`conformance run`)
     #[command(disable_help_flag = true)]
     Conformance(Forwarded),
@@ -80,6 +84,7 @@ fn main() -> ExitCode {
         Verb::Evaluate(forwarded) => forwarded.to("unbraid", "evaluate"),
         Verb::Data(forwarded) => forwarded.to("unbraid", "data"),
         Verb::Doctor(forwarded) => forwarded.to("unbraid", "doctor"),
+        Verb::Web(verb) => done(web::web(verb)),
         Verb::Conformance(forwarded) => forwarded.to("conformance", "run"),
         Verb::Bench(forwarded) => forwarded.to("conformance", "bench"),
     };
