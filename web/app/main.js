@@ -194,7 +194,7 @@ on(engine, "recovered", (/** @type {{message: string}} */ { message }) => {
 });
 on(engine, "fallback", () => {
   withdraw("bug");
-  notify({ title: "The graphics card cannot be used.", message: "It failed twice, so the processor does the work from now on. That is slower, but as exact.", info: true, key: "device" });
+  notify({ title: "The graphics card cannot be used.", message: "It failed twice, so the processor does the work from now on. That is slower, but as exact.", info: true, key: "fallback" });
 });
 on(engine, "memory", (/** @type {{wasm: number, gpu: number|null}} */ { wasm, gpu }) => {
   const memory = byId("memory");

@@ -3,6 +3,7 @@ import "./format.js";
 import "./wav.js";
 import "./zip.js";
 import "./mix.js";
+import "./colours.js";
 import "./picture.js";
 import "./tape.js";
 import { runAll, tests } from "./check.js";

@@ -39,5 +39,3 @@ export function setPressed(button, pressed) {
   button.setAttribute("aria-pressed", String(pressed));
 }
 
-/** Stems beyond the palette begin again at its start. */
-export const COLOURS = 6;

@@ -1,4 +1,5 @@
 /** The mixer: transport, one row per stem, comparison, two-stem view. */
+import { REST, colours } from "./colours.js";
 import { byId, setPressed, setText } from "./dom.js";
 import { TrackView } from "./track.js";
 import { clock, spoken, title } from "../format.js";
@@ -99,6 +100,7 @@ export class Mixer extends EventTarget {
   shown() {
     const song = /** @type {Song} */ (this.#song);
     const { mix, stems } = song;
+    const strands = colours(stems);
     return shownStrips(mix).map(({ strip, stems: members }) => {
       const rest = strip === mix.rest;
       const stem = stems[rest ? /** @type {number} */ (mix.pair) : members[0]];
@@ -107,8 +109,7 @@ export class Mixer extends EventTarget {
         stems: members,
         name: rest ? `no_${stem}` : stem,
         label: rest ? `All but ${stem}` : title(stem),
-        // In the two-stem view the rest has the colour of one of its own.
-        colour: members[0],
+        colour: rest ? REST : strands[members[0]],
       };
     });
   }
@@ -128,6 +129,7 @@ export class Mixer extends EventTarget {
     setPressed(byId("hear-stems"), !mix.original);
     setPressed(byId("hear-original"), mix.original);
     this.#pair.value = mix.pair === null ? "" : String(mix.pair);
+    setText(byId("download-zip"), mix.pair === null ? "All stems as zip" : "Both as zip");
     this.#play.disabled = tape.frames === 0;
     this.#seek.disabled = tape.frames === 0;
     this.#seek.max = String(tape.length / tape.sampleRate);

@@ -1,5 +1,6 @@
 /** The card of the model in use. */
-import { COLOURS, byId, setText } from "./dom.js";
+import { colours } from "./colours.js";
+import { byId, setText } from "./dom.js";
 import { bytes, millions } from "../format.js";
 
 /** @typedef {import("../engine.js").Model} Model */
@@ -14,9 +15,10 @@ const LABELS = /** @type {Record<string, string>} */ ({
 export function showModel(model, own) {
   setText(byId("model-name"), own ? `${own.name} (${model.name})` : model.name);
   setText(byId("model-origin"), own ? `yours · ${bytes(own.size)} in this browser's storage` : `built in · ${bytes(model.bytes)}`);
+  const strands = colours(model.stems);
   byId("model-stems").replaceChildren(...model.stems.map((stem, index) => {
     const item = document.createElement("li");
-    item.dataset.colour = String(index % COLOURS);
+    item.dataset.colour = String(strands[index]);
     item.textContent = stem;
     return item;
   }));

@@ -1,5 +1,5 @@
 /** One row of the mixer: its name and controls, and the pictures of its sound. */
-import { COLOURS, find, fromTemplate, setPressed, setText } from "./dom.js";
+import { find, fromTemplate, setPressed, setText } from "./dom.js";
 import { drawSoon, drawSpectrum, drawWave, fit } from "./draw.js";
 import { decibels } from "../format.js";
 import { ROWS } from "../tape/picture.js";
@@ -36,7 +36,7 @@ export class TrackView {
     this.picture = tape.pictureOf(tracks);
     root.dataset.stem = name;
     root.setAttribute("aria-label", label);
-    if (colour !== null) root.dataset.colour = String(colour % COLOURS);
+    if (colour !== null) root.dataset.colour = String(colour);
     const heading = find(root, ".track-name");
     heading.textContent = label;
     if (key !== null) {
