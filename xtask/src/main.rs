@@ -2,9 +2,12 @@
 //!
 //! Verbs that compute start the release programs of the workspace; this program depends on none of its crates.
 
+mod apt;
 mod arrows;
 mod cargo;
 mod check;
+mod chromium;
+mod conformance;
 mod demo;
 mod mesa;
 mod scores;
@@ -50,7 +53,8 @@ enum Verb {
     /// Makes the page that separates in the browser, or serves it
     #[command(subcommand)]
     Web(web::Web),
-    /// Holds every operation against its definition, on every device (`conformance run`)
+    /// Holds every operation against its definition, on every device (`conformance run`), and with `--device browser`
+    /// or `--all` in a browser too
     #[command(disable_help_flag = true)]
     Conformance(Forwarded),
     /// Measures speed and memory (`conformance bench`)
@@ -85,7 +89,7 @@ fn main() -> ExitCode {
         Verb::Data(forwarded) => forwarded.to("unbraid", "data"),
         Verb::Doctor(forwarded) => forwarded.to("unbraid", "doctor"),
         Verb::Web(verb) => done(web::web(verb)),
-        Verb::Conformance(forwarded) => forwarded.to("conformance", "run"),
+        Verb::Conformance(forwarded) => conformance::conformance(forwarded.args),
         Verb::Bench(forwarded) => forwarded.to("conformance", "bench"),
     };
     match outcome {

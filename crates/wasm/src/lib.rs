@@ -18,6 +18,7 @@ pub use separation::Separation;
 pub use session::Session;
 
 use js_sys::{Function, Reflect};
+use unbraid_ops::device::note_error;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -36,7 +37,7 @@ impl log::Log for Logger {
         let line = format!("{}: {}", record.target(), record.args());
         console("warn", &line);
         if record.level() == log::Level::Error {
-            unbraid_ops::device::note_error(line);
+            note_error(&line);
         }
     }
 

@@ -20,7 +20,7 @@ impl log::Log for Logger {
 
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {
-            note_error(format!("{}: {}", record.target(), record.args()));
+            note_error(&format!("{}: {}", record.target(), record.args()));
         }
     }
 

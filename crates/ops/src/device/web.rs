@@ -52,7 +52,9 @@ thread_local! {
 
 /// Notes an error of the GPU, for [`WebGpu::check`]. For the program's logger: burn logs the kernels that do not
 /// compile, and does not report them otherwise.
-pub fn note_error(error: String) {
+pub fn note_error(error: &str) {
+    // burn appends the kernel's whole text.
+    let error = error.split("\n--- shader source").next().unwrap_or_default().to_owned();
     ERRORS.lock().unwrap_or_else(PoisonError::into_inner).push(error);
 }
 
@@ -118,17 +120,11 @@ impl WebGpu {
         let (gpu, queue) = adapter.request_device(&request).await.map_err(|error| refused(&error))?;
         ERRORS.lock().unwrap_or_else(PoisonError::into_inner).clear();
         KERNELS.take();
-        gpu.on_uncaptured_error(Arc::new(|error: wgpu::Error| note_error(error.to_string())));
-        gpu.set_device_lost_callback(|reason, message| {
-            // Dropping a device ends it too, which is no failure.
-            if reason != wgpu::DeviceLostReason::Destroyed || !message.is_empty() {
-                note_error(format!("the device was lost ({reason:?}). {message}"));
-            }
-        });
-
         let backend = wgpu::Backend::BrowserWebGpu;
         let setup = WgpuSetup { instance, adapter, device: gpu.clone(), queue, backend };
         let device = Device::wgpu_options().setup(setup).init().map_err(|error| refused(&error))?;
+        // In place of burn's own, which panics. A lost device burn tells in its log.
+        gpu.on_uncaptured_error(Arc::new(|error: wgpu::Error| note_error(&error.to_string())));
         let features = Features {
             f16: offered.contains(wgpu::Features::SHADER_F16),
             subgroups: offered.contains(wgpu::Features::SUBGROUP),
@@ -177,6 +173,5 @@ impl WebGpu {
     /// Ends the device, as a driver that fails does. For tests of what follows.
     pub fn destroy(&self) {
         self.gpu.destroy();
-        note_error("the device was destroyed".to_owned());
     }
 }

@@ -33,7 +33,8 @@ impl World {
         let told = |name: &str| {
             std::env::var(name).map_err(|_| format!("{name} is not set; `cargo xtask test` sets it"))
         };
-        let (page, program, shots) = (told("UNBRAID_PAGE")?, told("UNBRAID_PROGRAM")?, told("UNBRAID_SHOTS")?);
+        let (page, program, shots) =
+            (told("UNBRAID_PAGE")?, told("UNBRAID_PROGRAM")?, told("UNBRAID_SHOTS")?);
         Driver::available()?;
         let driver = Driver::start().map_err(|error| format!("{error:#}"))?;
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;

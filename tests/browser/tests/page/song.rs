@@ -71,7 +71,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Stem> {
         hound::SampleFormat::Float => reader.samples::<f32>().collect::<Result<_, _>>()?,
         hound::SampleFormat::Int => {
             let scale = 2f32.powi(1 - i32::from(spec.bits_per_sample));
-            reader.samples::<i32>().map(|sample| Ok(sample? as f32 * scale)).collect::<Result<_, hound::Error>>()?
+            reader
+                .samples::<i32>()
+                .map(|sample| Ok(sample? as f32 * scale))
+                .collect::<Result<_, hound::Error>>()?
         }
     };
     let channel = |channel: usize| samples.iter().skip(channel).step_by(2).copied();
