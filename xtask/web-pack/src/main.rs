@@ -43,15 +43,20 @@ fn compress(folder: &Path) -> Result<()> {
             continue;
         }
         // Quality 9 of 11: the last two gain 4 % of a wasm module and take ten times as long.
-        let parameters =
-            brotli::enc::BrotliEncoderParams { quality: 9, lgwin: 24, size_hint: bytes.len(), ..Default::default() };
+        let parameters = brotli::enc::BrotliEncoderParams {
+            quality: 9,
+            lgwin: 24,
+            size_hint: bytes.len(),
+            ..Default::default()
+        };
         let mut brotli = Vec::new();
         brotli::BrotliCompress(&mut &bytes[..], &mut brotli, &parameters)?;
         for (ending, bytes) in [("gz", gzip), ("br", brotli)] {
             let mut name = path.clone().into_os_string();
             name.push(".");
             name.push(ending);
-            fs::write(&name, bytes).with_context(|| format!("cannot write {}", Path::new(&name).display()))?;
+            fs::write(&name, bytes)
+                .with_context(|| format!("cannot write {}", Path::new(&name).display()))?;
         }
     }
     Ok(())
