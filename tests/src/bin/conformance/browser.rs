@@ -9,21 +9,11 @@ use conformance::report::{Check, Entry};
 
 use crate::run::{Report, ReportedDevice, entry, header, row, skip_all};
 
-/// Cases for Chromium's software adapter unless others are asked for: each layout of sequences and both kinds of FFT.
-/// It compiles each kernel for seconds, and all cases have hundreds of them.
-const QUICK: [&str; 5] = [
-    "attention time 2x17x5 h3 d2 rotary",
-    "attention frequency 1x2x17 h4 d3",
-    "attention window 4x4+2+2 2x5x7 h3 d6 bias",
-    "stft 256/64 2x1000",
-    "stft 480/120 2x1441",
-];
-
 /// How long the page may go without a new row.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Runs the cases whose names contain `only` on the page that `UNBRAID_PAGE` names.
-pub(crate) fn run(only: &str, names: &[String], report: &mut Report) -> Result<()> {
+/// Runs these cases on the page that `UNBRAID_PAGE` names.
+pub(crate) fn run(names: &[String], report: &mut Report) -> Result<()> {
     let page = std::env::var("UNBRAID_PAGE")
         .context("the page is not served; `cargo xtask conformance --device browser` makes and serves it")?;
     if let Err(reason) = Driver::available() {
@@ -32,19 +22,7 @@ pub(crate) fn run(only: &str, names: &[String], report: &mut Report) -> Result<(
     }
     let driver = Driver::start()?;
     for (device, gpu) in [("cpu", Gpu::None), ("gpu", Gpu::Software)] {
-        let quick = gpu == Gpu::Software && only.is_empty();
-        let (chosen, left_out): (Vec<String>, Vec<String>) =
-            names.iter().cloned().partition(|name| !quick || QUICK.contains(&name.as_str()));
-        let first = report.entries.len();
-        run_device(&driver, &page, device, gpu, &chosen, report)?;
-        // A name may be the beginning of another's: what ran is not left out.
-        let ran: Vec<String> = report.entries[first..].iter().map(|entry| entry.case.clone()).collect();
-        let left_out: Vec<String> = left_out.into_iter().filter(|name| !ran.contains(name)).collect();
-        if !left_out.is_empty() {
-            let reason =
-                "left out on the browser's software adapter, which takes minutes for it; `--only` runs it";
-            skip_all(report, &format!("browser {device}"), reason, &left_out);
-        }
+        run_device(&driver, &page, device, gpu, names, report)?;
     }
     Ok(())
 }

@@ -100,7 +100,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         });
     }
     if arguments.all || arguments.device == Some(Place::Browser) {
-        browser::run(&arguments.only, &names, &mut report)?;
+        browser::run(&names, &mut report)?;
     }
     if let Some(path) = &arguments.json {
         child::write_report(path, &report)?;
