@@ -30,11 +30,11 @@ pub struct Browser<'a> {
 }
 
 impl<'a> Browser<'a> {
-    /// Opens a window of a size, in the light or the dark.
+    /// Opens a window of a size.
     ///
     /// # Errors
     /// Where Chromium does not start.
-    pub fn open(driver: &'a Driver, gpu: Gpu, [width, height]: [u32; 2], dark: bool) -> Result<Self> {
+    pub fn open(driver: &'a Driver, gpu: Gpu, [width, height]: [u32; 2]) -> Result<Self> {
         let mut arguments = vec![
             "--headless".to_owned(),
             // Chromium's sandbox does not run as root, and nothing but our own page is opened.
@@ -52,9 +52,6 @@ impl<'a> Browser<'a> {
                 arguments.extend(["--enable-unsafe-webgpu".into(), "--enable-unsafe-swiftshader".into()]);
             }
             Gpu::None => arguments.push("--disable-features=WebGPU,WebGPUService".into()),
-        }
-        if dark {
-            arguments.push("--force-dark-mode".into());
         }
         let options = json!({ "args": arguments });
         let wanted = json!({

@@ -3,8 +3,8 @@
 //! `cargo xtask test` makes the page, serves it, and says where: `UNBRAID_PAGE` is its address, `UNBRAID_PROGRAM` the
 //! native program, `UNBRAID_SHOTS` a folder for screenshots. Without these, or without Chromium, all tests show as
 //! ignored, with the reason. An argument runs only the tests whose name contains it.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
+mod looks;
 mod song;
 mod worker;
 
@@ -22,7 +22,7 @@ struct World {
     page: String,
     /// The native program.
     program: PathBuf,
-    /// For screenshots and measurements.
+    /// For screenshots.
     shots: PathBuf,
     /// For songs, gone afterwards.
     folder: tempfile::TempDir,
@@ -48,7 +48,8 @@ type Test = (&'static str, fn(&World) -> Result<()>);
 /// In the format of Rust's own harness, which `cargo xtask test` reads.
 fn main() -> ExitCode {
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let tests: Vec<Test> = worker::TESTS.iter().copied().filter(|(name, _)| name.contains(&only)).collect();
+    let tests: Vec<Test> =
+        worker::TESTS.iter().chain(looks::TESTS).copied().filter(|(name, _)| name.contains(&only)).collect();
     println!("\nrunning {} tests", tests.len());
     let start = Instant::now();
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);

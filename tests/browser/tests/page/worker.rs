@@ -32,7 +32,7 @@ const WINDOW: [u32; 2] = [1000, 700];
 
 /// An empty document of the page's origin, with an input for files.
 fn blank<'a>(world: &'a World, gpu: Gpu) -> Result<Browser<'a>> {
-    let browser = Browser::open(&world.driver, gpu, WINDOW, false)?;
+    let browser = Browser::open(&world.driver, gpu, WINDOW)?;
     browser.go(&format!("{}worker.js", world.page))?;
     browser.run(
         "const input = document.createElement('input'); input.type = 'file'; document.body.append(input);",
@@ -53,7 +53,7 @@ fn choose(browser: &Browser<'_>, file: &Path) -> Result<()> {
 }
 
 /// Nothing on the console may be a violation of the page's policy.
-fn no_violations(browser: &Browser<'_>) -> Result<()> {
+pub(crate) fn no_violations(browser: &Browser<'_>) -> Result<()> {
     let violations: Vec<String> = browser
         .console()?
         .into_iter()
@@ -220,7 +220,7 @@ fn bad_files(world: &World) -> Result<()> {
         const { job, kind, message } = await worker.until(is('error'));
         worker.end();
         return { job, kind, message, ms: performance.now() - start };";
-    let refused = |path: &Path, part: &str| -> Result<f64> {
+    let refused = |path: &Path, part: &str| -> Result<()> {
         choose(&browser, path)?;
         for verb in ["overview", "separate"] {
             let result = run(&browser, script, &[verb.into()])?;
@@ -237,7 +237,7 @@ fn bad_files(world: &World) -> Result<()> {
                 anyhow::bail!("{} was refused after {} ms", path.display(), result["ms"]);
             }
         }
-        Ok(0.0)
+        Ok(())
     };
     for (name, bytes, part) in cases {
         let path = folder.join(name);

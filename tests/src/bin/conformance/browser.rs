@@ -36,7 +36,7 @@ fn run_device(
     report: &mut Report,
 ) -> Result<()> {
     let start = Instant::now();
-    let window = Browser::open(driver, gpu, [1200, 900], false)?;
+    let window = Browser::open(driver, gpu, [1200, 900])?;
     let only = names.iter().map(|name| escaped(name)).collect::<Vec<_>>().join(",");
     window.go(&format!("{page}conformance/?device={device}&only={only}&run"))?;
     println!("\nbrowser {device}\n{}", header());
