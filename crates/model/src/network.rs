@@ -16,7 +16,7 @@ use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Device, Tensor, TensorData, s};
 use unbraid_ops::{Stft, istft, stft};
 
-use crate::block::{Stage, block_parameters, linear, uniform};
+use crate::block::{Stage, block_parameters, linear, normalised, uniform};
 use crate::config::ModelConfig;
 
 /// Waveform channels of every mixture and stem.
@@ -178,7 +178,7 @@ impl Tfswa {
         let x = x.narrow(1, 0, frames).narrow(2, 0, bins);
         let subbands = self.config.subbands;
         let rows = self.config.stems.len() * STEREO;
-        let masks = self.head.forward(self.norm.forward(x));
+        let masks = self.head.forward(normalised(&self.norm, x));
         let masks = masks.reshape([batch, frames, bins, 2, rows, subbands]).permute([0, 3, 4, 1, 5, 2]);
         let masks: Tensor<5> = masks.reshape([batch, 2, rows, frames, subbands * bins]);
         let topmost = masks.clone().narrow(4, subbands * bins - 1, 1);

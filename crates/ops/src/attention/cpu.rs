@@ -1,4 +1,4 @@
-//! Attention on the CPU: sequences in parallel, a row of scores at a time.
+//! Attention on the CPU: sequences in parallel, a few rows of scores at a time.
 //!
 //! A sequence's queries, keys and values are gathered head by head into planes (one per channel, positions
 //! contiguous), so the way sequences lie matters only to the gather and the scatter. Every sequence is computed
@@ -9,7 +9,7 @@ use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use super::layout::Place;
-use super::rows::{self, GROUP, LANES, MASKED};
+use super::rows::{self, GROUP, LANES, MASKED, QUERIES};
 use super::{Attention, Layout, Plane, Sequences, rotary_table};
 use crate::backend::cpu_output;
 
@@ -95,33 +95,38 @@ struct Scratch {
     places: Vec<Option<Place>>,
     /// Per region, zero for its positions and [`MASKED`] for the others: `[4, positions]`.
     masks: Vec<f32>,
-    /// `[positions, d]`: rows.
+    /// `[positions, d]`: rows, padded to whole blocks of queries.
     queries: Vec<f32>,
+    /// Gradients of the output of a block of queries, `[q, d]`.
     gradients: Vec<f32>,
     /// `[d, positions]`: planes.
     keys: Vec<f32>,
     values: Vec<f32>,
     key_gradients: Vec<f32>,
     value_gradients: Vec<f32>,
+    /// Of a block of queries, `[q, positions]`.
     scores: Vec<f32>,
     score_gradients: Vec<f32>,
+    /// Results of a block of queries, `[q, d]`.
+    sums: Vec<f32>,
 }
 
 impl Scratch {
     fn new(shared: &Shared<'_>) -> Self {
         let (length, stride, width) = (shared.layout.length(), shared.stride(), shared.padded_width());
-        let (rows, planes) = (vec![0.0; length * width], vec![0.0; width * stride]);
+        let (block, planes) = (vec![0.0; QUERIES * width], vec![0.0; width * stride]);
         Self {
             places: Vec::with_capacity(length),
             masks: vec![MASKED; 4 * stride],
-            queries: rows.clone(),
-            gradients: rows,
+            queries: vec![0.0; length.next_multiple_of(QUERIES) * width],
+            gradients: block.clone(),
+            sums: block,
             keys: planes.clone(),
             values: planes.clone(),
             key_gradients: planes.clone(),
             value_gradients: planes,
-            scores: vec![0.0; stride],
-            score_gradients: vec![0.0; stride],
+            scores: vec![0.0; QUERIES * stride],
+            score_gradients: vec![0.0; QUERIES * stride],
         }
     }
 
@@ -163,17 +168,26 @@ impl Scratch {
         }
     }
 
-    /// Scores of one query, into `self.scores`.
+    /// Where the queries of the block from `first` on lie; `None` past the sequence's end or off the plane.
+    fn block(&self, first: usize) -> [Option<Place>; QUERIES] {
+        std::array::from_fn(|q| self.places.get(first + q).copied().flatten())
+    }
+
+    /// Scores of a block of queries, into `self.scores`; finite but meaningless where there is no query.
     #[inline(always)]
-    fn score(&mut self, shared: &Shared<'_>, head: usize, query: usize, region: u8) {
+    fn score(&mut self, shared: &Shared<'_>, head: usize, first: usize, block: &[Option<Place>; QUERIES]) {
         let (stride, width) = (shared.stride(), shared.padded_width());
-        self.scores.copy_from_slice(&self.masks[usize::from(region) * stride..][..stride]);
-        if let Some(bias) = shared.bias_row(head, query) {
-            for (score, bias) in self.scores.iter_mut().zip(bias) {
-                *score += bias;
+        for (q, (row, place)) in self.scores.chunks_exact_mut(stride).zip(block).enumerate() {
+            let Some(place) = place else {
+                row.fill(0.0);
+                continue;
+            };
+            row.copy_from_slice(&self.masks[usize::from(place.region) * stride..][..stride]);
+            if let Some(bias) = shared.bias_row(head, first + q) {
+                row.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
             }
         }
-        rows::add_products(&mut self.scores, &self.queries[query * width..][..width], &self.keys);
+        rows::add_products(&mut self.scores, &self.queries[first * width..][..QUERIES * width], &self.keys);
     }
 }
 
@@ -202,23 +216,32 @@ impl NullaryFnOnce for ForwardSequence<'_> {
     #[inline(always)]
     fn call(self) {
         let Self { shared, scratch, sequence, rows: results } = self;
-        let channels = shared.channels();
-        let mut output = vec![0.0; shared.padded_width()];
+        let (channels, width, padded) = (shared.channels(), shared.head_width, shared.padded_width());
+        let stride = shared.stride();
         scratch.place(shared, sequence);
         for head in 0..shared.heads {
             scratch.gather(shared, head);
-            for (query, result) in results.chunks_exact_mut(channels + shared.heads).enumerate() {
-                let Some(place) = scratch.places[query] else { continue };
-                scratch.score(shared, head, query, place.region);
-                let maximum = rows::maximum(&scratch.scores);
-                rows::exponentiate(&mut scratch.scores, maximum);
-                let sum = rows::total(&scratch.scores);
-                rows::contract(&mut output, &scratch.scores, &scratch.values);
-                let result_head = &mut result[head * shared.head_width..][..shared.head_width];
-                for (result, output) in result_head.iter_mut().zip(&output) {
-                    *result = output / sum;
+            for first in (0..shared.layout.length()).step_by(QUERIES) {
+                let block = scratch.block(first);
+                scratch.score(shared, head, first, &block);
+                let mut totals = [(0.0, 0.0); QUERIES];
+                for (row, total) in scratch.scores.chunks_exact_mut(stride).zip(&mut totals) {
+                    let maximum = rows::maximum(row);
+                    rows::exponentiate(row, maximum);
+                    *total = (maximum, rows::total(row));
                 }
-                result[channels + head] = maximum + sum.ln();
+                rows::contract(&mut scratch.sums, &scratch.scores, &scratch.values);
+                for (q, (maximum, sum)) in totals.into_iter().enumerate() {
+                    if block[q].is_none() {
+                        continue;
+                    }
+                    let result = &mut results[(first + q) * (channels + shared.heads)..];
+                    let output = &scratch.sums[q * padded..][..width];
+                    for (result, output) in result[head * width..][..width].iter_mut().zip(output) {
+                        *result = output / sum;
+                    }
+                    result[channels + head] = maximum + sum.ln();
+                }
             }
         }
     }
@@ -269,39 +292,51 @@ impl NullaryFnOnce for BackwardSequence<'_> {
         let Self { shared, saved, gradient, scratch, sequence, rows: results, pair_bias_gradient } = self;
         let (channels, width, padded) = (shared.channels(), shared.head_width, shared.padded_width());
         let (stride, length) = (shared.stride(), shared.layout.length());
-        let mut query_gradient = vec![0.0; padded];
         scratch.place(shared, sequence);
         for head in 0..shared.heads {
             scratch.gather(shared, head);
             scratch.key_gradients.fill(0.0);
             scratch.value_gradients.fill(0.0);
-            for query in 0..length {
-                let Some(place) = scratch.places[query] else { continue };
-                let start = place.token * channels + head * width;
-                let g = &mut scratch.gradients[query * padded..][..padded];
-                g[..width].copy_from_slice(&gradient[start..][..width]);
-                let delta = g.iter().zip(&saved.output[start..][..width]).map(|(g, o)| g * o).sum();
-
-                scratch.score(shared, head, query, place.region);
-                rows::exponentiate(&mut scratch.scores, saved.log_sum_exp[place.token * shared.heads + head]);
-                let g = &scratch.gradients[query * padded..][..padded];
-                scratch.score_gradients.fill(0.0);
-                rows::add_products(&mut scratch.score_gradients, g, &scratch.values);
-                rows::score_gradients(&mut scratch.score_gradients, &scratch.scores, delta);
-
-                rows::contract(&mut query_gradient, &scratch.score_gradients, &scratch.keys);
-                let query_row = &scratch.queries[query * padded..][..padded];
-                rows::add_outer(&mut scratch.key_gradients, query_row, &scratch.score_gradients);
-                rows::add_outer(&mut scratch.value_gradients, g, &scratch.scores);
-                if !pair_bias_gradient.is_empty() {
-                    let sums = &mut pair_bias_gradient[(head * length + query) * stride..][..stride];
-                    for (sum, ds) in sums.iter_mut().zip(&scratch.score_gradients) {
-                        *sum += ds;
-                    }
+            for first in (0..length).step_by(QUERIES) {
+                let block = scratch.block(first);
+                scratch.score(shared, head, first, &block);
+                let mut deltas = [0.0; QUERIES];
+                scratch.gradients.fill(0.0);
+                for (q, place) in block.iter().enumerate() {
+                    let row = &mut scratch.scores[q * stride..][..stride];
+                    let Some(place) = place else {
+                        // Not a query: it must add nothing to the sums over queries.
+                        row.fill(0.0);
+                        continue;
+                    };
+                    rows::exponentiate(row, saved.log_sum_exp[place.token * shared.heads + head]);
+                    let start = place.token * channels + head * width;
+                    let g = &mut scratch.gradients[q * padded..][..width];
+                    g.copy_from_slice(&gradient[start..][..width]);
+                    deltas[q] = g.iter().zip(&saved.output[start..][..width]).map(|(g, o)| g * o).sum();
                 }
-                let result = &mut results[query * 3 * channels + head * width..][..width];
-                for (result, gradient) in result.iter_mut().zip(&query_gradient) {
-                    *result = gradient * shared.scale();
+                scratch.score_gradients.fill(0.0);
+                rows::add_products(&mut scratch.score_gradients, &scratch.gradients, &scratch.values);
+                let dp_rows = scratch.score_gradients.chunks_exact_mut(stride);
+                for ((dp, p), delta) in dp_rows.zip(scratch.scores.chunks_exact(stride)).zip(deltas) {
+                    rows::score_gradients(dp, p, delta);
+                }
+
+                rows::contract(&mut scratch.sums, &scratch.score_gradients, &scratch.keys);
+                let queries = &scratch.queries[first * padded..][..QUERIES * padded];
+                rows::add_outer(&mut scratch.key_gradients, queries, &scratch.score_gradients);
+                rows::add_outer(&mut scratch.value_gradients, &scratch.gradients, &scratch.scores);
+                let present = (0..QUERIES).filter(|&q| block[q].is_some());
+                for q in present {
+                    if !pair_bias_gradient.is_empty() {
+                        let sums = &mut pair_bias_gradient[(head * length + first + q) * stride..][..stride];
+                        let row = &scratch.score_gradients[q * stride..][..stride];
+                        sums.iter_mut().zip(row).for_each(|(sum, ds)| *sum += ds);
+                    }
+                    let result = &mut results[(first + q) * 3 * channels + head * width..][..width];
+                    for (result, sum) in result.iter_mut().zip(&scratch.sums[q * padded..]) {
+                        *result = sum * shared.scale();
+                    }
                 }
             }
             for (position, result) in results.chunks_exact_mut(3 * channels).enumerate() {
