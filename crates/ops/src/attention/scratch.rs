@@ -158,7 +158,13 @@ impl Scratch {
 
     /// Scores of a block of queries, into `self.scores`; finite but meaningless where there is no query.
     #[inline(always)]
-    pub(super) fn score(&mut self, shared: &Shared<'_>, head: usize, first: usize, block: &[Option<Place>; QUERIES]) {
+    pub(super) fn score(
+        &mut self,
+        shared: &Shared<'_>,
+        head: usize,
+        first: usize,
+        block: &[Option<Place>; QUERIES],
+    ) {
         let (stride, width) = (shared.stride(), shared.padded_width());
         for (q, (row, place)) in self.scores.chunks_exact_mut(stride).zip(block).enumerate() {
             let Some(place) = place else {
@@ -175,7 +181,11 @@ impl Scratch {
 }
 
 /// `(cos, sin)` of every pair of a position.
-pub(super) fn rotary_row(table: &[f32], position: usize, width: usize) -> impl Iterator<Item = (f32, f32)> + '_ {
+pub(super) fn rotary_row(
+    table: &[f32],
+    position: usize,
+    width: usize,
+) -> impl Iterator<Item = (f32, f32)> + '_ {
     let row = if table.is_empty() { table } else { &table[position * width..][..width] };
     row.chunks_exact(2).map(|turn| (turn[0], turn[1]))
 }
