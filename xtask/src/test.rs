@@ -27,7 +27,6 @@ pub(crate) fn test() -> Result<u8> {
         web::build(&folder)?;
         let server = web::Server::bind(&folder, 0)?;
         tests.env("UNBRAID_PAGE", server.url()).env("UNBRAID_PROGRAM", build("unbraid")?);
-        tests.env("UNBRAID_SHOTS", target.join("web-tests"));
         thread::spawn(|| server.run());
     }
     say("Unit and end-to-end tests (the first time builds burn: about 15 minutes on 2 cores)");

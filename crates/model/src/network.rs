@@ -208,7 +208,7 @@ impl Tfswa {
 
 /// Left and right `[b, 2, n]` → mid and side, and back: `(l + r, l − r) / √2` is its own inverse.
 fn mid_side(x: Tensor<3>) -> Tensor<3> {
-    let [first, second] = [0, 1].map(|channel| x.clone().narrow(1, channel, 1));
+    let (first, second) = (x.clone().narrow(1, 0, 1), x.narrow(1, 1, 1));
     Tensor::cat(vec![first.clone() + second.clone(), first - second], 1).mul_scalar(FRAC_1_SQRT_2)
 }
 

@@ -1,9 +1,8 @@
 //! The page, end to end, in a headless Chromium.
 //!
 //! `cargo xtask test` makes the page, serves it, and says where: `UNBRAID_PAGE` is its address, `UNBRAID_PROGRAM` the
-//! native program, `UNBRAID_SHOTS` a folder for screenshots. Without these, or without Chromium, all tests show as
+//! native program. Without these, or without Chromium, all tests show as
 //! ignored, with the reason. An argument runs only the tests whose name contains it.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod song;
 mod worker;
@@ -22,8 +21,6 @@ struct World {
     page: String,
     /// The native program.
     program: PathBuf,
-    /// For screenshots and measurements.
-    shots: PathBuf,
     /// For songs, gone afterwards.
     folder: tempfile::TempDir,
 }
@@ -33,13 +30,11 @@ impl World {
         let told = |name: &str| {
             std::env::var(name).map_err(|_| format!("{name} is not set; `cargo xtask test` sets it"))
         };
-        let (page, program, shots) =
-            (told("UNBRAID_PAGE")?, told("UNBRAID_PROGRAM")?, told("UNBRAID_SHOTS")?);
+        let (page, program) = (told("UNBRAID_PAGE")?, told("UNBRAID_PROGRAM")?);
         Driver::available()?;
         let driver = Driver::start().map_err(|error| format!("{error:#}"))?;
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        std::fs::create_dir_all(&shots).map_err(|error| format!("{shots}: {error}"))?;
-        Ok(Self { driver, page, program: program.into(), shots: shots.into(), folder })
+        Ok(Self { driver, page, program: program.into(), folder })
     }
 }
 
