@@ -4,6 +4,7 @@ use conformance::cases::{self, Case};
 use conformance::host::{Precision, Random};
 use conformance::reference::attention::attention;
 use conformance::reference::stft::Transform;
+use conformance::reference::tokenwise;
 use unbraid_ops::{Attention, Sequences};
 
 const WINDOW: Sequences = Sequences::Window { size: [3, 4], shift: [1, 2] };
@@ -106,7 +107,7 @@ fn cases_have_names_of_their_own_and_cover_what_they_should() {
         .iter()
         .filter_map(|case| match case {
             Case::Attention(case) => Some(case),
-            Case::Stft(_) => None,
+            Case::Stft(_) | Case::Token(_) => None,
         })
         .collect();
     for kind in ["time", "frequency", "window"] {
@@ -121,4 +122,29 @@ fn cases_have_names_of_their_own_and_cover_what_they_should() {
     }
     let longest = attention.iter().map(|case| case.plane.into_iter().max().unwrap()).max().unwrap();
     assert!(longest > 256, "{longest}");
+}
+
+/// Φ from a table, the slope of GELU and the gradient of the normalisation from differences.
+#[test]
+fn token_operations_are_their_slopes() {
+    for (x, phi) in [(0.0, 0.5), (1.0, 0.841_344_746_068_543), (-3.0, 0.001_349_898_031_630_1), (9.0, 1.0)] {
+        assert!((tokenwise::distribution(x) - phi).abs() < 1e-14, "Φ({x})");
+    }
+    let step = 1e-5;
+    let (x, gamma, beta) = (random("x", 7), random("gamma", 7), random("beta", 7));
+    let gradient = random("gradient", 7);
+    for &x in &x {
+        let slope = (tokenwise::gelu(x + step) - tokenwise::gelu(x - step)) / (2.0 * step);
+        assert!((slope - tokenwise::gelu_slope(x)).abs() < 1e-9, "at {x}");
+    }
+    let exact = tokenwise::layer_norm_backward(&x, &gamma, &gradient);
+    for i in 0..7 {
+        let at = |offset: f64| {
+            let mut moved = x.clone();
+            moved[i] += offset;
+            dot(&tokenwise::layer_norm(&moved, &gamma, &beta), &gradient)
+        };
+        let slope = (at(step) - at(-step)) / (2.0 * step);
+        assert!((slope - exact[i]).abs() < 1e-8, "channel {i}");
+    }
 }

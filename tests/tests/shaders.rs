@@ -169,7 +169,7 @@ fn attention_kernels() -> Vec<AttentionKernel> {
 fn stft_kernels() -> Vec<StftKernel> {
     let cases = cases::all().into_iter().filter_map(|case| match case {
         Case::Stft(case) => Some((case.n_fft, case.hop)),
-        Case::Attention(_) => None,
+        Case::Attention(_) | Case::Token(_) => None,
     });
     let mut kernels = Vec::new();
     for (n_fft, hop) in cases.chain(presets().map(|config| (config.n_fft, config.hop_length))) {

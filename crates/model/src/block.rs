@@ -2,8 +2,8 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
-use burn::tensor::{Device, Tensor, activation::gelu};
-use unbraid_ops::{Attention, Sequences, attention};
+use burn::tensor::{Device, Tensor};
+use unbraid_ops::{Attention, Sequences, attention, gelu, layer_norm};
 
 use crate::config::{ModelConfig, Positional};
 
@@ -21,6 +21,12 @@ pub(crate) fn linear(inputs: usize, outputs: usize, initializer: &Initializer, d
 /// Uniform weights of variance `gain² / (3 · inputs)`.
 pub(crate) fn uniform(gain: f64) -> Initializer {
     Initializer::KaimingUniform { gain: gain / 3f64.sqrt(), fan_out_only: false }
+}
+
+/// `norm`'s layer normalisation of `x [b, t, f, c]`.
+pub(crate) fn normalised(norm: &LayerNorm, x: Tensor<4>) -> Tensor<4> {
+    let offset = norm.beta.as_ref().expect("made with an offset").val();
+    layer_norm(x, norm.gamma.val(), offset)
 }
 
 /// One attention and its MLP: `x ← x + proj(attention(qkv(LN x)))`, then `x ← x + MLP(LN x)`.
@@ -102,9 +108,9 @@ impl SubLayer {
             }
         }
         let bias = self.position_bias.as_ref().map(Param::val);
-        let qkv = self.qkv.forward(self.norm_attention.forward(x.clone()));
+        let qkv = self.qkv.forward(normalised(&self.norm_attention, x.clone()));
         let x = x + self.projection.forward(attention(qkv, bias, &options));
-        let hidden = gelu(self.expand.forward(self.norm_mlp.forward(x.clone())));
+        let hidden = gelu(self.expand.forward(normalised(&self.norm_mlp, x.clone())));
         x + self.contract.forward(hidden)
     }
 }

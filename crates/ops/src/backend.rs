@@ -3,6 +3,10 @@
 //! Above it are tensors, below it are slices (CPU) and [`GpuArray`]s (wgpu). [`SeparationOps`] routes each
 //! operation to the device's path, and [`Autodiff`] ties every forward pass to its backward pass.
 
+mod tokens;
+
+pub(crate) use tokens::TokenOps;
+
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,5 +1,6 @@
 //! The three operations of a TFSWA network that burn does not have: the short-time Fourier transform, its
-//! inverse, and attention over sequences laid on the time-frequency plane.
+//! inverse, and attention over sequences laid on the time-frequency plane; and two that burn has, faster on
+//! the CPU: layer normalisation and GELU.
 //!
 //! Each is one public function over [`burn::tensor::Tensor`], differentiable, with WGSL kernels for wgpu
 //! devices and a multi-threaded path for the CPU backend (Flex). No I/O, no model.
@@ -10,9 +11,12 @@
 mod attention;
 mod backend;
 pub mod device;
+mod exponential;
 pub mod kernel;
 mod stft;
+mod tokenwise;
 
 pub use attention::{Attention, AttentionKernel, MAX_HEAD_WIDTH, Pass, Sequences, attention};
 pub use backend::poison_outputs;
 pub use stft::{Stft, StftError, StftKernel, StftPass, istft, stft};
+pub use tokenwise::{gelu, layer_norm};

@@ -36,6 +36,16 @@ pub enum ConfigError {
     },
 }
 
+/// How gradients become updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// AdamW for every parameter.
+    AdamW,
+    /// Muon for the matrices of linear maps, AdamW for the rest.
+    Muon,
+}
+
 /// A training run.
 ///
 /// The TOML form has these fields at the top level; what it leaves out has the value of
@@ -60,6 +70,8 @@ pub struct TrainConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_minutes: Option<f64>,
 
+    /// How gradients become updates.
+    pub optimizer: OptimizerKind,
     /// Highest learning rate, reached at the end of the warm-up.
     pub learning_rate: f64,
     /// Learning rate at the end of the run.
@@ -125,6 +137,7 @@ impl Default for TrainConfig {
             batch_size: 4,
             steps: 100_000,
             max_minutes: None,
+            optimizer: OptimizerKind::AdamW,
             learning_rate: 5e-4,
             final_learning_rate: 5e-6,
             warmup_steps: 1000,
@@ -321,6 +334,7 @@ impl TrainConfig {
         first_difference!(
             segment_seconds,
             batch_size,
+            optimizer,
             betas,
             weight_decay,
             clip_norm,

@@ -15,6 +15,7 @@ mod export;
 pub mod loss;
 mod memory;
 pub mod metrics;
+mod muon;
 pub mod optimizer;
 pub mod parameters;
 mod run;

@@ -1,25 +1,29 @@
-//! AdamW over one vector of parameters, its learning rate, and the clipping of the gradients' global norm.
+//! AdamW over one vector of parameters, Muon for its matrices, the learning rate, and the clipping of the
+//! gradients' global norm.
 
-use crate::config::TrainConfig;
+use crate::config::{OptimizerKind, TrainConfig};
+use crate::muon::Muon;
 use crate::parameters::Layout;
 use burn::tensor::{Device, Tensor};
 
 /// Keeps the update finite where a gradient has always been 0; small against any gradient that matters.
 const EPSILON: f64 = 1e-8;
 
-/// AdamW (Loshchilov and Hutter, arXiv:1711.05101, algorithm 2), decay on matrices and kernels only.
+/// AdamW (Loshchilov and Hutter, arXiv:1711.05101, algorithm 2), decay on matrices and kernels only; with
+/// [`OptimizerKind::Muon`] the linear maps' matrices take Muon's step from the same first moment.
 #[derive(Debug, Clone)]
-pub struct AdamW {
+pub struct Optimizer {
     betas: [f64; 2],
     weight_decay: f64,
     matrices: Tensor<1>,
+    muon: Option<Muon>,
     /// Moving averages of the gradient and of its square, `[p]` each.
     pub moments: [Tensor<1>; 2],
     /// Updates made so far.
     pub updates: u64,
 }
 
-impl AdamW {
+impl Optimizer {
     /// A fresh optimiser: moments zero.
     pub fn new(config: &TrainConfig, layout: &Layout, device: &Device) -> Self {
         let zeros = Tensor::zeros([layout.len()], device);
@@ -27,6 +31,7 @@ impl AdamW {
             betas: config.betas,
             weight_decay: config.weight_decay,
             matrices: layout.matrices(device),
+            muon: (config.optimizer == OptimizerKind::Muon).then(|| Muon::new(layout)),
             moments: [zeros.clone(), zeros],
             updates: 0,
         }
@@ -38,12 +43,17 @@ impl AdamW {
         self.updates += 1;
         let [first, second] = self.moments.clone();
         let first = first.mul_scalar(beta_1) + gradient.clone().mul_scalar(1.0 - beta_1);
-        let second = second.mul_scalar(beta_2) + gradient.square().mul_scalar(1.0 - beta_2);
+        let second = second.mul_scalar(beta_2) + gradient.clone().square().mul_scalar(1.0 - beta_2);
         self.moments = [first.clone(), second.clone()];
         // The moments start at 0; dividing by 1 − β^t takes that bias out.
         let time = self.updates.min(1 << 30) as i32;
-        let step = first.mul_scalar(learning_rate / (1.0 - beta_1.powi(time)))
+        let mut step = first.clone().mul_scalar(learning_rate / (1.0 - beta_1.powi(time)))
             / second.div_scalar(1.0 - beta_2.powi(time)).sqrt().add_scalar(EPSILON);
+        if let Some(muon) = &self.muon {
+            // Nesterov's look ahead: the moment as the next gradient would find it, were it this one.
+            let ahead = first.mul_scalar(beta_1) + gradient.mul_scalar(1.0 - beta_1);
+            step = muon.replace(step, &ahead, learning_rate);
+        }
         let decay = self.matrices.clone().mul_scalar(learning_rate * self.weight_decay) * weights.clone();
         weights - decay - step
     }
@@ -89,7 +99,7 @@ mod tests {
         let net: Linear = LinearConfig::new(1, 1).init(&Device::flex());
         let _ = net.num_params();
         let config = TrainConfig { weight_decay: 0.1, ..Default::default() };
-        let mut adam = AdamW::new(&config, &Layout::of(&net), &Device::flex());
+        let mut adam = Optimizer::new(&config, &Layout::of(&net), &Device::flex());
         let mut weights = vector(&[0.5, -0.25]);
         let (mut w, mut m, mut v) = ([0.5f64, -0.25], [0.0f64; 2], [0.0f64; 2]);
         for t in 1..=20 {

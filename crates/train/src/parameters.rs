@@ -38,6 +38,15 @@ impl Layout {
         self.len() == 0
     }
 
+    /// Where in the vector each tensor begins, with its entry.
+    pub fn places(&self) -> impl Iterator<Item = (usize, &Entry)> {
+        self.0.iter().scan(0, |at, entry| {
+            let start = *at;
+            *at += entry.shape.iter().product::<usize>();
+            Some((start, entry))
+        })
+    }
+
     /// 1 where an element belongs to a matrix or kernel, 0 where to a bias or norm: `[p]`.
     pub fn matrices(&self, device: &Device) -> Tensor<1> {
         let mut mask = Vec::with_capacity(self.len());

@@ -9,7 +9,7 @@ use crate::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
 use crate::export;
 use crate::loss::Loss;
 use crate::memory::MemoryGauge;
-use crate::optimizer::{AdamW, clip_factor, ema_decay, learning_rate};
+use crate::optimizer::{Optimizer, clip_factor, ema_decay, learning_rate};
 use crate::parameters::{Layout, pack, pack_gradients, unpack};
 use crate::run::{MetricsLog, RunFolder};
 use crate::segments::{Loader, Segments};
@@ -76,7 +76,7 @@ struct Trainer<'a> {
     model: Tfswa,
     weights: Tensor<1>,
     average: Tensor<1>,
-    optimizer: AdamW,
+    optimizer: Optimizer,
 
     state: State,
     skipped: u64,
@@ -113,7 +113,7 @@ impl<'a> Trainer<'a> {
         let device = device.clone().without_autodiff();
         let model = initial_model(&model_config, config.seed, &device);
         let layout = Layout::of(&model);
-        let mut optimizer = AdamW::new(config, &layout, &device);
+        let mut optimizer = Optimizer::new(config, &layout, &device);
         let (weights, average, state) = match checkpoint {
             Some(Checkpoint { state, weights, average, moments }) => {
                 if state.layout != layout {

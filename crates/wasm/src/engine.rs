@@ -54,6 +54,7 @@ pub(crate) struct Engine {
     model: RefCell<Model>,
     stems: usize,
     sample_rate: u32,
+    segment_seconds: f64,
     least_samples: usize,
     /// What the device failed at, once it was replaced.
     recovered: RefCell<Option<String>>,
@@ -71,6 +72,7 @@ impl Engine {
         let engine = Self {
             stems: loaded.model.stems(),
             sample_rate: loaded.model.sample_rate(),
+            segment_seconds: loaded.segment_seconds(),
             least_samples: loaded.model.least_samples(),
             model: RefCell::new(Model { bytes, network: loaded.model.clone() }),
             unit: RefCell::new(unit),
@@ -154,6 +156,11 @@ impl Engine {
     /// Samples per second of the model.
     pub(crate) fn sample_rate(&self) -> u32 {
         self.sample_rate
+    }
+
+    /// Seconds that songs are cut into for the model.
+    pub(crate) fn segment_seconds(&self) -> f64 {
+        self.segment_seconds
     }
 
     /// Gives the device back.

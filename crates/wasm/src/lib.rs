@@ -1,6 +1,6 @@
 //! The browser's surface over the model and the audio decoder: what the page's worker calls.
 //!
-//! A [`Session`] holds a device and a model, a [`Separation`] gives a song's stems block by block, an [`Overview`] its
+//! A `Session` holds a device and a model, a `Separation` gives a song's stems block by block, an `Overview` its
 //! waveform. All of it runs in one dedicated worker. Files are read in pieces, and what is finished leaves the heap
 //! with the block it is in: memory does not grow with the song. Empty but for wasm.
 #![cfg(target_family = "wasm")]

@@ -13,9 +13,6 @@ use crate::engine::{Engine, Running};
 use crate::error::Failure;
 use crate::source;
 
-/// Seconds given to the network at once, as the native program does it: the stems are the same.
-const SEGMENT_SECONDS: f64 = 6.0;
-
 /// Frames decoded at once.
 const DECODED: usize = 1 << 16;
 
@@ -58,8 +55,8 @@ impl Separation {
             reader.seek(from as u64)?;
         }
         let total = end.map(|end| end.min(to) - from);
-        let options =
-            SeparatorOptions { segment: (SEGMENT_SECONDS * rate).round() as usize, overlap, batch: 1 };
+        // As the native program cuts it: the stems are the same.
+        let options = SeparatorOptions { segment: frame(engine.segment_seconds()), overlap, batch: 1 };
         let separator = Separator::new(Running(engine.clone()), options)?;
         engine.begin();
         let mixture = Stereo::default();

@@ -165,7 +165,7 @@ fn sentence(text: &str) -> String {
 
 fn describe(loaded: &Loaded, bytes: usize) -> Result<JsValue, Failure> {
     let ModelConfig { name, stems, sample_rate, .. } = &loaded.config;
-    let Provenance { tool, date, data, steps, seed, scores, notes } = &loaded.provenance;
+    let Provenance { tool, date, data, steps, seed, segment_seconds: _, scores, notes } = &loaded.provenance;
     let mut provenance = serde_json::Map::new();
     for (key, value) in [("tool", tool), ("date", date), ("data", data), ("notes", notes)] {
         if !value.is_empty() {

@@ -6,6 +6,7 @@
 
 pub mod attention;
 pub mod stft;
+pub mod tokenwise;
 
 use burn::tensor::{Device, ExecutionError};
 
@@ -28,6 +29,8 @@ pub enum Case {
     Attention(attention::AttentionCase),
     /// STFT and inverse STFT, forward and backward.
     Stft(stft::StftCase),
+    /// Layer normalisation and GELU, forward and backward.
+    Token(tokenwise::TokenCase),
 }
 
 impl Case {
@@ -36,6 +39,7 @@ impl Case {
         match self {
             Self::Attention(case) => case.name(),
             Self::Stft(case) => case.name(),
+            Self::Token(case) => case.name(),
         }
     }
 
@@ -43,6 +47,7 @@ impl Case {
         match self {
             Self::Attention(case) => case.precision,
             Self::Stft(case) => case.precision,
+            Self::Token(_) => Precision::F32,
         }
     }
 
@@ -72,6 +77,7 @@ impl Case {
         match self {
             Self::Attention(case) => case.run(target).await,
             Self::Stft(case) => case.run(target).await,
+            Self::Token(case) => case.run(target).await,
         }
     }
 }
@@ -79,7 +85,8 @@ impl Case {
 /// Every case.
 pub fn all() -> Vec<Case> {
     let attention = attention::cases().into_iter().map(Case::Attention);
-    attention.chain(stft::cases().into_iter().map(Case::Stft)).collect()
+    let stft = stft::cases().into_iter().map(Case::Stft);
+    attention.chain(stft).chain(tokenwise::cases().into_iter().map(Case::Token)).collect()
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

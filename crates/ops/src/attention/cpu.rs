@@ -1,4 +1,4 @@
-//! Attention on the CPU: sequences in parallel, a row of scores at a time.
+//! Attention on the CPU: sequences in parallel, a few rows of scores at a time.
 //!
 //! A sequence's queries, keys and values are gathered head by head into planes (one per channel, positions
 //! contiguous), so the way sequences lie matters only to the gather and the scatter. Every sequence is computed
@@ -8,9 +8,9 @@
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
-use super::layout::Place;
-use super::rows::{self, GROUP, LANES, MASKED};
-use super::{Attention, Layout, Plane, Sequences, rotary_table};
+use super::rows::{self, LANES, QUERIES};
+use super::scratch::{Scratch, Shared, relative_entry, rotary_row, turned};
+use super::{Attention, Layout, Plane, Sequences};
 use crate::backend::cpu_output;
 
 /// What the forward pass leaves for the backward pass.
@@ -19,172 +19,6 @@ pub(crate) struct Saved<'a> {
     pub(crate) bias: &'a [f32],
     pub(crate) output: &'a [f32],
     pub(crate) log_sum_exp: &'a [f32],
-}
-
-/// Everything that does not change from sequence to sequence.
-struct Shared<'a> {
-    layout: Layout,
-    heads: usize,
-    head_width: usize,
-    qkv: &'a [f32],
-    /// `[positions, d/2, 2]`, empty without rotary positions.
-    rotary: Vec<f32>,
-    /// Bias of every pair of positions, `[h, query, key padded]`; empty without.
-    pair_bias: Vec<f32>,
-}
-
-impl<'a> Shared<'a> {
-    fn new(qkv: &'a [f32], bias: &[f32], plane: Plane, options: &Attention) -> Self {
-        let layout = Layout::new(plane, options.sequences);
-        let head_width = plane.channels / options.heads;
-        let rotary = if options.rotary { rotary_table(layout.length(), head_width) } else { Vec::new() };
-        let pair_bias = pair_bias(bias, options);
-        Self { layout, heads: options.heads, head_width, qkv, rotary, pair_bias }
-    }
-
-    fn channels(&self) -> usize {
-        self.heads * self.head_width
-    }
-
-    /// Positions, padded to whole lanes.
-    fn stride(&self) -> usize {
-        self.layout.length().next_multiple_of(LANES)
-    }
-
-    /// Head width, padded to whole groups.
-    fn padded_width(&self) -> usize {
-        self.head_width.next_multiple_of(GROUP)
-    }
-
-    /// 1/√d, carried by the queries.
-    fn scale(&self) -> f32 {
-        1.0 / (self.head_width as f32).sqrt()
-    }
-
-    /// Row of the pair bias for one head and query.
-    fn bias_row(&self, head: usize, query: usize) -> Option<&[f32]> {
-        let start = (head * self.layout.length() + query) * self.stride();
-        self.pair_bias.get(start..start + self.stride())
-    }
-}
-
-/// Entry of the relative-position table for a query and a key of one window.
-fn relative_entry(size: [usize; 2], query: usize, key: usize) -> usize {
-    let frame = query / size[1] + size[0] - 1 - key / size[1];
-    let bin = query % size[1] + size[1] - 1 - key % size[1];
-    frame * (2 * size[1] - 1) + bin
-}
-
-/// The relative-position table spread over pairs of positions, `[h, query, key padded]`.
-fn pair_bias(table: &[f32], options: &Attention) -> Vec<f32> {
-    let Sequences::Window { size, .. } = options.sequences else { return Vec::new() };
-    let length = size[0] * size[1];
-    let entries = table.len() / options.heads;
-    let mut pairs = Vec::with_capacity(options.heads * length * length.next_multiple_of(LANES));
-    for head in table.chunks_exact(entries) {
-        for query in 0..length {
-            pairs.extend((0..length).map(|key| head[relative_entry(size, query, key)]));
-            pairs.resize(pairs.len().next_multiple_of(LANES), 0.0);
-        }
-    }
-    pairs
-}
-
-/// A thread's working memory for one head of one sequence.
-struct Scratch {
-    places: Vec<Option<Place>>,
-    /// Per region, zero for its positions and [`MASKED`] for the others: `[4, positions]`.
-    masks: Vec<f32>,
-    /// `[positions, d]`: rows.
-    queries: Vec<f32>,
-    gradients: Vec<f32>,
-    /// `[d, positions]`: planes.
-    keys: Vec<f32>,
-    values: Vec<f32>,
-    key_gradients: Vec<f32>,
-    value_gradients: Vec<f32>,
-    scores: Vec<f32>,
-    score_gradients: Vec<f32>,
-}
-
-impl Scratch {
-    fn new(shared: &Shared<'_>) -> Self {
-        let (length, stride, width) = (shared.layout.length(), shared.stride(), shared.padded_width());
-        let (rows, planes) = (vec![0.0; length * width], vec![0.0; width * stride]);
-        Self {
-            places: Vec::with_capacity(length),
-            masks: vec![MASKED; 4 * stride],
-            queries: rows.clone(),
-            gradients: rows,
-            keys: planes.clone(),
-            values: planes.clone(),
-            key_gradients: planes.clone(),
-            value_gradients: planes,
-            scores: vec![0.0; stride],
-            score_gradients: vec![0.0; stride],
-        }
-    }
-
-    fn place(&mut self, shared: &Shared<'_>, sequence: usize) {
-        self.places.clear();
-        self.places
-            .extend((0..shared.layout.length()).map(|position| shared.layout.place(sequence, position)));
-        self.masks.fill(MASKED);
-        let stride = shared.stride();
-        for (position, place) in self.places.iter().enumerate() {
-            if let Some(place) = place {
-                self.masks[usize::from(place.region) * stride + position] = 0.0;
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn gather(&mut self, shared: &Shared<'_>, head: usize) {
-        let (width, stride, padded) = (shared.head_width, shared.stride(), shared.padded_width());
-        let channels = shared.channels();
-        let scale = shared.scale();
-        for (position, place) in self.places.iter().enumerate() {
-            let Some(place) = place else { continue };
-            let token = &shared.qkv[3 * channels * place.token..][..3 * channels];
-            let [q, k, v] = [0, 1, 2].map(|part| &token[part * channels + head * width..][..width]);
-            for d in 0..width {
-                self.queries[position * padded + d] = q[d] * scale;
-                self.keys[d * stride + position] = k[d];
-                self.values[d * stride + position] = v[d];
-            }
-            for (pair, turn) in rotary_row(&shared.rotary, position, width).enumerate() {
-                let (a, b) = (2 * pair, 2 * pair + 1);
-                let row = position * padded;
-                let (x, y) = turned(turn, self.queries[row + a], self.queries[row + b]);
-                (self.queries[row + a], self.queries[row + b]) = (x, y);
-                let (x, y) = turned(turn, self.keys[a * stride + position], self.keys[b * stride + position]);
-                (self.keys[a * stride + position], self.keys[b * stride + position]) = (x, y);
-            }
-        }
-    }
-
-    /// Scores of one query, into `self.scores`.
-    #[inline(always)]
-    fn score(&mut self, shared: &Shared<'_>, head: usize, query: usize, region: u8) {
-        let (stride, width) = (shared.stride(), shared.padded_width());
-        self.scores.copy_from_slice(&self.masks[usize::from(region) * stride..][..stride]);
-        if let Some(bias) = shared.bias_row(head, query) {
-            for (score, bias) in self.scores.iter_mut().zip(bias) {
-                *score += bias;
-            }
-        }
-        rows::add_products(&mut self.scores, &self.queries[query * width..][..width], &self.keys);
-    }
-}
-
-/// `(cos, sin)` of every pair of a position.
-fn rotary_row(table: &[f32], position: usize, width: usize) -> impl Iterator<Item = (f32, f32)> + '_ {
-    let row = if table.is_empty() { table } else { &table[position * width..][..width] };
-    row.chunks_exact(2).map(|turn| (turn[0], turn[1]))
-}
-
-fn turned((cos, sin): (f32, f32), x: f32, y: f32) -> (f32, f32) {
-    (x * cos - y * sin, x * sin + y * cos)
 }
 
 /// One sequence of the forward pass.
@@ -202,23 +36,32 @@ impl NullaryFnOnce for ForwardSequence<'_> {
     #[inline(always)]
     fn call(self) {
         let Self { shared, scratch, sequence, rows: results } = self;
-        let channels = shared.channels();
-        let mut output = vec![0.0; shared.padded_width()];
+        let (channels, width, padded) = (shared.channels(), shared.head_width, shared.padded_width());
+        let stride = shared.stride();
         scratch.place(shared, sequence);
         for head in 0..shared.heads {
             scratch.gather(shared, head);
-            for (query, result) in results.chunks_exact_mut(channels + shared.heads).enumerate() {
-                let Some(place) = scratch.places[query] else { continue };
-                scratch.score(shared, head, query, place.region);
-                let maximum = rows::maximum(&scratch.scores);
-                rows::exponentiate(&mut scratch.scores, maximum);
-                let sum = rows::total(&scratch.scores);
-                rows::contract(&mut output, &scratch.scores, &scratch.values);
-                let result_head = &mut result[head * shared.head_width..][..shared.head_width];
-                for (result, output) in result_head.iter_mut().zip(&output) {
-                    *result = output / sum;
+            for first in (0..shared.layout.length()).step_by(QUERIES) {
+                let block = scratch.block(first);
+                scratch.score(shared, head, first, &block);
+                let mut totals = [(0.0, 0.0); QUERIES];
+                for (row, total) in scratch.scores.chunks_exact_mut(stride).zip(&mut totals) {
+                    let maximum = rows::maximum(row);
+                    rows::exponentiate(row, maximum);
+                    *total = (maximum, rows::total(row));
                 }
-                result[channels + head] = maximum + sum.ln();
+                rows::contract(&mut scratch.sums, &scratch.scores, &scratch.values);
+                for (q, (maximum, sum)) in totals.into_iter().enumerate() {
+                    if block[q].is_none() {
+                        continue;
+                    }
+                    let result = &mut results[(first + q) * (channels + shared.heads)..];
+                    let output = &scratch.sums[q * padded..][..width];
+                    for (result, output) in result[head * width..][..width].iter_mut().zip(output) {
+                        *result = output / sum;
+                    }
+                    result[channels + head] = maximum + sum.ln();
+                }
             }
         }
     }
@@ -269,39 +112,51 @@ impl NullaryFnOnce for BackwardSequence<'_> {
         let Self { shared, saved, gradient, scratch, sequence, rows: results, pair_bias_gradient } = self;
         let (channels, width, padded) = (shared.channels(), shared.head_width, shared.padded_width());
         let (stride, length) = (shared.stride(), shared.layout.length());
-        let mut query_gradient = vec![0.0; padded];
         scratch.place(shared, sequence);
         for head in 0..shared.heads {
             scratch.gather(shared, head);
             scratch.key_gradients.fill(0.0);
             scratch.value_gradients.fill(0.0);
-            for query in 0..length {
-                let Some(place) = scratch.places[query] else { continue };
-                let start = place.token * channels + head * width;
-                let g = &mut scratch.gradients[query * padded..][..padded];
-                g[..width].copy_from_slice(&gradient[start..][..width]);
-                let delta = g.iter().zip(&saved.output[start..][..width]).map(|(g, o)| g * o).sum();
-
-                scratch.score(shared, head, query, place.region);
-                rows::exponentiate(&mut scratch.scores, saved.log_sum_exp[place.token * shared.heads + head]);
-                let g = &scratch.gradients[query * padded..][..padded];
-                scratch.score_gradients.fill(0.0);
-                rows::add_products(&mut scratch.score_gradients, g, &scratch.values);
-                rows::score_gradients(&mut scratch.score_gradients, &scratch.scores, delta);
-
-                rows::contract(&mut query_gradient, &scratch.score_gradients, &scratch.keys);
-                let query_row = &scratch.queries[query * padded..][..padded];
-                rows::add_outer(&mut scratch.key_gradients, query_row, &scratch.score_gradients);
-                rows::add_outer(&mut scratch.value_gradients, g, &scratch.scores);
-                if !pair_bias_gradient.is_empty() {
-                    let sums = &mut pair_bias_gradient[(head * length + query) * stride..][..stride];
-                    for (sum, ds) in sums.iter_mut().zip(&scratch.score_gradients) {
-                        *sum += ds;
-                    }
+            for first in (0..length).step_by(QUERIES) {
+                let block = scratch.block(first);
+                scratch.score(shared, head, first, &block);
+                let mut deltas = [0.0; QUERIES];
+                scratch.gradients.fill(0.0);
+                for (q, place) in block.iter().enumerate() {
+                    let row = &mut scratch.scores[q * stride..][..stride];
+                    let Some(place) = place else {
+                        // Not a query: it must add nothing to the sums over queries.
+                        row.fill(0.0);
+                        continue;
+                    };
+                    rows::exponentiate(row, saved.log_sum_exp[place.token * shared.heads + head]);
+                    let start = place.token * channels + head * width;
+                    let g = &mut scratch.gradients[q * padded..][..width];
+                    g.copy_from_slice(&gradient[start..][..width]);
+                    deltas[q] = g.iter().zip(&saved.output[start..][..width]).map(|(g, o)| g * o).sum();
                 }
-                let result = &mut results[query * 3 * channels + head * width..][..width];
-                for (result, gradient) in result.iter_mut().zip(&query_gradient) {
-                    *result = gradient * shared.scale();
+                scratch.score_gradients.fill(0.0);
+                rows::add_products(&mut scratch.score_gradients, &scratch.gradients, &scratch.values);
+                let dp_rows = scratch.score_gradients.chunks_exact_mut(stride);
+                for ((dp, p), delta) in dp_rows.zip(scratch.scores.chunks_exact(stride)).zip(deltas) {
+                    rows::score_gradients(dp, p, delta);
+                }
+
+                rows::contract(&mut scratch.sums, &scratch.score_gradients, &scratch.keys);
+                let queries = &scratch.queries[first * padded..][..QUERIES * padded];
+                rows::add_outer(&mut scratch.key_gradients, queries, &scratch.score_gradients);
+                rows::add_outer(&mut scratch.value_gradients, &scratch.gradients, &scratch.scores);
+                let present = (0..QUERIES).filter(|&q| block[q].is_some());
+                for q in present {
+                    if !pair_bias_gradient.is_empty() {
+                        let sums = &mut pair_bias_gradient[(head * length + first + q) * stride..][..stride];
+                        let row = &scratch.score_gradients[q * stride..][..stride];
+                        sums.iter_mut().zip(row).for_each(|(sum, ds)| *sum += ds);
+                    }
+                    let result = &mut results[(first + q) * 3 * channels + head * width..][..width];
+                    for (result, sum) in result.iter_mut().zip(&scratch.sums[q * padded..]) {
+                        *result = sum * shared.scale();
+                    }
                 }
             }
             for (position, result) in results.chunks_exact_mut(3 * channels).enumerate() {
