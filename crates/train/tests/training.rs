@@ -138,7 +138,10 @@ fn training_lowers_the_loss_and_separates_an_unseen_song() {
     let mean = |steps: &[StepEvent]| steps.iter().map(|s| s.loss).sum::<f64>() / steps.len() as f64;
     let (first, last) = (mean(&recorder.steps[..10]), mean(&recorder.steps[110..]));
     assert!(last < 0.5 * first, "loss {first} → {last}");
-    assert!(recorder.steps.iter().all(|s| s.updated && s.memory > 0 && s.gradient_norm > 0.0));
+    assert!(recorder.steps.iter().all(|s| s.updated
+        && s.memory.taken > 0
+        && s.memory.peak >= s.memory.taken
+        && s.gradient_norm > 0.0));
 
     let [validation] = &recorder.validations[..] else { panic!("{:?}", recorder.validations) };
     assert!(validation.best && validation.songs == 1);
