@@ -115,6 +115,11 @@ impl Arguments {
 
     fn estimate(&self, config: &TrainConfig) -> anyhow::Result<Estimate> {
         let (device, info) = self.device.open()?;
+        if self.measure > 0 {
+            let estimate = estimate_apart(config, &info)?;
+            let measured = measure(config, self.measure, &device, |step| eprintln!("{}", line(step)))?;
+            return Ok(Estimate { measured, ..estimate });
+        }
         let on_gpu = info.limits.is_some();
         let steps = if on_gpu {
             rehearse(config, REHEARSED, &device, |_| {})?
@@ -125,11 +130,6 @@ impl Arguments {
         let network = config.model_config()?;
         let parameters = network.parameters();
         let weights = 4 * parameters as u64;
-        let measured = if self.measure == 0 {
-            Vec::new()
-        } else {
-            measure(config, self.measure, &device, |step| eprintln!("{}", line(step)))?
-        };
         let kept = memory.phases.map(|phases| phases.kept.saturating_sub(phases.state));
         let optimizer = memory.phases.map_or(3 * weights, |phases| phases.state.saturating_sub(weights));
         Ok(Estimate {
@@ -142,7 +142,7 @@ impl Arguments {
             kept,
             working: kept.map(|kept| memory.peak.saturating_sub(kept + weights + optimizer)),
             rehearsed: on_gpu,
-            measured,
+            measured: Vec::new(),
         })
     }
 }

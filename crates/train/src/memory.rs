@@ -86,11 +86,11 @@ impl MemoryGauge {
                 let mut phases = state.event.phases.unwrap_or_default();
                 match phase {
                     Phase::Forward => {
-                        (phases.forward, phases.kept) = (pools.bytes_reserved, pools.bytes_in_use)
+                        (phases.forward, phases.kept) = (pools.bytes_reserved, pools.bytes_in_use);
                     }
                     Phase::Backward => phases.backward = pools.bytes_reserved,
                     Phase::Update => {
-                        (phases.update, phases.state) = (pools.bytes_reserved, pools.bytes_in_use)
+                        (phases.update, phases.state) = (pools.bytes_reserved, pools.bytes_in_use);
                     }
                 }
                 MemoryEvent { taken: pools.bytes_reserved, phases: Some(phases), ..state.event }

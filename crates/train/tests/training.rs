@@ -269,6 +269,25 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint() {
     assert!(recorder.steps.iter().all(|s| !s.updated));
 }
 
+/// The limit ends the run and leaves its checkpoints; the next rung of the same run goes on from them.
+#[test]
+fn a_run_out_of_memory_goes_on_with_thriftier_settings() {
+    let root = tempfile::tempdir().unwrap();
+    data_set(root.path(), 2, 6000);
+    let config = micro(root.path());
+    run(&TrainConfig { steps: 4, ..config.clone() }, false);
+    let limited = TrainConfig { memory_limit: Some(1), ..config.clone() };
+    let error = train(&limited, true, &Device::flex(), &mut Recorder::default()).unwrap_err();
+    assert!(error.is_out_of_memory() && error.to_string().contains("--on-oom reduce"), "{error}");
+    assert_eq!(checkpoint(&config, 4).state.step, 4);
+    let thriftiest = unbraid_train::rungs(&config).pop().unwrap();
+    assert_eq!(thriftiest.recompute, unbraid_model::Recompute::Block);
+    let recorder = run(&thriftiest, true);
+    assert_eq!(recorder.steps[0].step, 5);
+    assert!(recorder.steps.iter().all(|step| step.updated));
+    assert_eq!(checkpoint(&config, 6).state.step, 6);
+}
+
 #[test]
 fn what_cannot_be_run_is_refused_before_anything_is_written() {
     let root = tempfile::tempdir().unwrap();
