@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 
     var query_gradient: Head;
-    let length = sequence_length(plane);
+    let length = uniform_sequence_length(plane, lane);
     for (var first = 0u; first < length; first += TILE) {
         workgroupBarrier();
         load_tile(plane, sequence, first, head, lane);

@@ -37,7 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var maximum = FIRST_MAXIMUM;
     var sum = 0.0;
     var weighted: Head;
-    let length = sequence_length(plane);
+    let length = uniform_sequence_length(plane, lane);
     for (var first = 0u; first < length; first += TILE) {
         workgroupBarrier();
         load_tile(plane, sequence, first, head, lane);

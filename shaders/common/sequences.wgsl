@@ -36,6 +36,17 @@ fn sequence_length(plane: Plane) -> u32 {
     }
 }
 
+// The same from memory of the workgroup. Browsers let a loop hold a barrier only where they can prove that all
+// invocations leave it together, and what is read from a storage buffer proves nothing.
+var<workgroup> shared_length: u32;
+
+fn uniform_sequence_length(plane: Plane, lane: u32) -> u32 {
+    if lane == 0u {
+        shared_length = sequence_length(plane);
+    }
+    return workgroupUniformLoad(&shared_length);
+}
+
 fn place_from_position(plane: Plane, sequence: u32, position: u32) -> Place {
     if position >= sequence_length(plane) {
         return Place(NO_TOKEN, NO_REGION);

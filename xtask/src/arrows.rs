@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::cargo;
 
-/// `ops ← model ← {train, wasm, cli}`, `audio ← {train, wasm, cli}`, `train ← cli`, `conformance → {ops, model}`;
+/// `ops ← model ← {train, wasm, cli}`, `audio ← {train, wasm, cli}`, `train ← cli`, `conformance → {ops, model, browser}`;
 /// xtask starts our programs and uses none of our crates.
 const ARROWS: &[(&str, &[&str])] = &[
     ("unbraid-ops", &[]),
@@ -14,12 +14,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("unbraid-train", &["unbraid-ops", "unbraid-model", "unbraid-audio"]),
     ("unbraid-wasm", &["unbraid-ops", "unbraid-model", "unbraid-audio"]),
     ("unbraid", &["unbraid-ops", "unbraid-model", "unbraid-audio", "unbraid-train"]),
-    ("conformance", &["unbraid-ops", "unbraid-model"]),
+    ("browser", &[]),
+    ("conformance", &["unbraid-ops", "unbraid-model", "browser"]),
+    ("conformance-web", &["unbraid-ops", "conformance"]),
     ("xtask", &[]),
 ];
 
 /// Crates that must do without burn and its kernels, so that they build in seconds.
-const WITHOUT_BURN: &[&str] = &["unbraid-audio", "xtask"];
+const WITHOUT_BURN: &[&str] = &["unbraid-audio", "browser", "xtask"];
 
 /// Asserts the arrows of the workspace as cargo sees it; dependencies of tests and build scripts count too.
 pub(crate) fn check() -> Result<()> {

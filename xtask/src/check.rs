@@ -11,6 +11,9 @@ pub(crate) fn check() -> Result<()> {
     say("Formatting");
     run(&mut cargo(&["fmt", "--all", "--check"])).context("`cargo fmt --all` formats the code")?;
 
+    // A workspace of its own.
+    run(&mut cargo(&["fmt", "--manifest-path", "xtask/web-pack/Cargo.toml", "--check"]))?;
+
     say("Dependency arrows");
     arrows::check()?;
 

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use crate::cargo::{build, program, release_binary, root, run, say, shown};
 use crate::scores::Scores;
 
-/// Every fifth song is kept for evaluation.
-const TRACKS: u32 = 20;
-const TRACK_SECONDS: u32 = 30;
+/// Many short songs teach more than few long ones: with 16 to train on instead of 80, unseen songs were 2 dB worse
+/// than seen ones. Every fifth is kept for evaluation.
+const TRACKS: u32 = 100;
+const TRACK_SECONDS: u32 = 12;
 const MODEL: &str = "tfswa_unet_tiny";
 
 const STEPS: [&str; 5] = ["build", "songs", "training", "evaluation", "separation"];

@@ -2,13 +2,17 @@
 //!
 //! Verbs that compute start the release programs of the workspace; this program depends on none of its crates.
 
+mod apt;
 mod arrows;
 mod cargo;
 mod check;
+mod chromium;
+mod conformance;
 mod demo;
 mod mesa;
 mod scores;
 mod test;
+mod web;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -46,7 +50,11 @@ enum Verb {
     /// Lists the devices, and which are trusted (`unbraid doctor`)
     #[command(disable_help_flag = true)]
     Doctor(Forwarded),
-    /// Holds every operation against its definition, on every device (`conformance run`)
+    /// Makes the page that separates in the browser, or serves it
+    #[command(subcommand)]
+    Web(web::Web),
+    /// Holds every operation against its definition, on every device (`conformance run`), and with `--device browser`
+    /// or `--all` in a browser too
     #[command(disable_help_flag = true)]
     Conformance(Forwarded),
     /// Measures speed and memory (`conformance bench`)
@@ -80,7 +88,8 @@ fn main() -> ExitCode {
         Verb::Evaluate(forwarded) => forwarded.to("unbraid", "evaluate"),
         Verb::Data(forwarded) => forwarded.to("unbraid", "data"),
         Verb::Doctor(forwarded) => forwarded.to("unbraid", "doctor"),
-        Verb::Conformance(forwarded) => forwarded.to("conformance", "run"),
+        Verb::Web(verb) => done(web::web(verb)),
+        Verb::Conformance(forwarded) => conformance::conformance(forwarded.args),
         Verb::Bench(forwarded) => forwarded.to("conformance", "bench"),
     };
     match outcome {

@@ -5,10 +5,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::apt::{Admin, installed, output, runs};
 use crate::cargo::say;
 
 /// The first Mesa whose llvmpipe computed what it should in our measurements.
@@ -44,7 +44,11 @@ fn provide() -> Result<String> {
     if let Some(ready) = ready() {
         return Ok(ready);
     }
-    let admin = Admin::find()?;
+    let admin = Admin::find(&format!(
+        "{DRIVER} {OLDEST_MESA} or newer and {LOADER} are missing, and installing them takes root; \
+         `sudo apt-get install {DRIVER} {LOADER}` does it where the system is new enough \
+         (Debian 12: with `-t bookworm-backports`)"
+    ))?;
     say(&format!(
         "Installing the software Vulkan driver ({DRIVER} >= {OLDEST_MESA}, {LOADER}) for the GPU cases."
     ));
@@ -73,11 +77,6 @@ fn ready() -> Option<String> {
         installed(DRIVER).filter(|version| major(version).is_some_and(|major| major >= OLDEST_MESA))?;
     let loader = installed(LOADER)?;
     Some(format!("Software Vulkan driver ready: {DRIVER} {driver}, {LOADER} {loader}."))
-}
-
-fn installed(package: &str) -> Option<String> {
-    let status = output(&["dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", package]).ok()?;
-    status.strip_prefix("installed ").map(|version| version.trim().to_owned())
 }
 
 /// The leading number of a Debian version, its epoch left aside: `1:25.0.7-2~bpo12+1` gives 25.
@@ -179,62 +178,6 @@ fn backports(extension: &str, text: &str, codename: &str) -> Option<String> {
         if lists(line, "Suites", codename) { format!("Suites: {suite}") } else { line.to_owned() }
     });
     Some(lines.collect::<Vec<_>>().join("\n") + "\n")
-}
-
-/// How to run a command as the administrator without asking for a password.
-struct Admin {
-    prefix: &'static [&'static str],
-}
-
-impl Admin {
-    fn find() -> Result<Self> {
-        if output(&["id", "-u"])?.trim() == "0" {
-            return Ok(Self { prefix: &[] });
-        }
-        let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-        if in_ci && output(&["sudo", "-n", "true"]).is_ok() {
-            return Ok(Self { prefix: &["sudo", "-n", "--preserve-env=DEBIAN_FRONTEND"] });
-        }
-        bail!(
-            "{DRIVER} {OLDEST_MESA} or newer and {LOADER} are missing, and installing them takes root; \
-             `sudo apt-get install {DRIVER} {LOADER}` does it where the system is new enough \
-             (Debian 12: with `-t bookworm-backports`)"
-        )
-    }
-
-    fn run(&self, command: &[&str]) -> Result<()> {
-        let words: Vec<&str> = self.prefix.iter().chain(command).copied().collect();
-        let shown = words.join(" ");
-        println!("  $ {shown}");
-        let status = Command::new(words[0])
-            .args(&words[1..])
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdin(Stdio::null())
-            .status()
-            .with_context(|| format!("cannot start `{shown}`"))?;
-        if !status.success() {
-            bail!("`{shown}` failed ({status})");
-        }
-        Ok(())
-    }
-}
-
-fn runs(program: &str) -> bool {
-    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-}
-
-fn output(command: &[&str]) -> Result<String> {
-    let shown = command.join(" ");
-    let output = Command::new(command[0])
-        .args(&command[1..])
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start `{shown}`"))?;
-    if !output.status.success() {
-        bail!("`{shown}` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

@@ -5,22 +5,31 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::cargo::{build, cargo, say, shown, status, target_folder};
-use crate::mesa;
+use crate::{chromium, mesa, web};
 
 /// Runs every test there is; gives the exit code.
 pub(crate) fn test() -> Result<u8> {
     mesa::ensure();
+    let chromium = chromium::ensure();
     let target = target_folder()?;
     let runtime = runtime_folder(&target)?;
 
-    say("Unit and end-to-end tests (the first time builds burn: about 15 minutes on 2 cores)");
     let mut tests = cargo(&["test", "--release", "--workspace", "--no-fail-fast"]);
     tests.env("XDG_RUNTIME_DIR", &runtime);
+    if chromium {
+        let folder = web::folder()?;
+        web::build(&folder)?;
+        let server = web::Server::bind(&folder, 0)?;
+        tests.env("UNBRAID_PAGE", server.url()).env("UNBRAID_PROGRAM", build("unbraid")?);
+        thread::spawn(|| server.run());
+    }
+    say("Unit and end-to-end tests (the first time builds burn: about 15 minutes on 2 cores)");
     let mut counts = counted(&mut tests)?;
 
     let conformance = build("conformance")?;

@@ -14,6 +14,7 @@
 mod coded;
 mod container;
 mod error;
+#[cfg(not(target_family = "wasm"))]
 mod flac;
 mod mp3;
 mod mp4;
@@ -22,12 +23,14 @@ mod reader;
 mod resample;
 mod song;
 mod wav;
+#[cfg(not(target_family = "wasm"))]
 mod writer;
 
 pub use error::{AudioError, Problem};
 pub use reader::{AudioInfo, AudioReader, read_segment};
 /// What [`AudioReader::from_source`] reads from; a `std::io::Cursor` over bytes is one.
 pub use symphonia::core::io::MediaSource;
+#[cfg(not(target_family = "wasm"))]
 pub use writer::{AudioWriter, Format};
 
 /// Left and right channel, of equal length; full scale is ±1.

@@ -167,7 +167,10 @@ impl AudioReader {
     }
 
     /// Makes `frame`, at the rate that was asked for, the next to be read. Call before reading.
-    fn seek(&mut self, frame: u64) -> Result<(), AudioError> {
+    ///
+    /// # Errors
+    /// [`AudioError`] where the file turns out to be cut short or damaged on the way there.
+    pub fn seek(&mut self, frame: u64) -> Result<(), AudioError> {
         if self.frames().is_some_and(|frames| frame >= frames) {
             self.ended = true;
             return Ok(());

@@ -39,7 +39,7 @@ impl Arguments {
         let loaded = weights::load(&self.model, &device)?;
         let rate = loaded.config.sample_rate;
         let tracks = dataset::scan(&self.data.join(&self.split), &loaded.config.stems, rate)?;
-        let options = self.cutting.options(&loaded.model);
+        let options = self.cutting.options(&loaded);
         let mut screen = Screen::new();
         let evaluation = evaluate(&loaded.model, &tracks, &options, self.limit, &mut screen)?;
         drop(screen);

@@ -9,7 +9,8 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde::Serialize;
 use unbraid_audio::{AudioReader, AudioWriter, Format, Stereo};
-use unbraid_model::{ModelConfig, Separator, SeparatorOptions, Tfswa, weights};
+use unbraid_model::weights::{self, Loaded};
+use unbraid_model::{ModelConfig, Separator, SeparatorOptions};
 use unbraid_ops::device;
 
 use crate::{DeviceArgument, interrupt, progress};
@@ -20,17 +21,18 @@ pub(crate) struct Cutting {
     /// Part of a segment that the next one covers again, 0 to 0.75: more is smoother and slower.
     #[arg(long, default_value_t = 0.25)]
     overlap: f32,
-    /// Seconds given to the network at once.
-    #[arg(long, value_name = "SECONDS", default_value_t = 6.0)]
-    segment: f64,
+    /// Seconds given to the network at once, by default those it was trained on. Longer ones can cost quality.
+    #[arg(long, value_name = "SECONDS")]
+    segment: Option<f64>,
 }
 
 impl Cutting {
-    pub(crate) fn options(&self, model: &Tfswa) -> SeparatorOptions {
+    pub(crate) fn options(&self, loaded: &Loaded) -> SeparatorOptions {
         // Every segment at work takes memory of its own.
         const MOST_AT_ONCE: usize = 4;
-        let segment = (self.segment * f64::from(model.config().sample_rate)).round() as usize;
-        let batch = device::workers(&model.device()).min(MOST_AT_ONCE);
+        let seconds = self.segment.unwrap_or_else(|| loaded.segment_seconds());
+        let segment = (seconds * f64::from(loaded.config.sample_rate)).round() as usize;
+        let batch = device::workers(&loaded.model.device()).min(MOST_AT_ONCE);
         SeparatorOptions { segment, overlap: self.overlap, batch }
     }
 }
@@ -106,7 +108,7 @@ impl Arguments {
         }
         let mut songs = Vec::new();
         for (song, target) in self.songs.iter().zip(&targets) {
-            let separated = self.separate(song, target, &loaded.model, &outputs);
+            let separated = self.separate(song, target, &loaded, &outputs);
             songs.push(separated.with_context(|| format!("{} was not separated", song.display()))?);
         }
         if self.json {
@@ -174,15 +176,15 @@ impl Arguments {
         &self,
         song: &Path,
         target: &Path,
-        model: &Tfswa,
+        loaded: &Loaded,
         outputs: &[Output],
     ) -> anyhow::Result<SongReport> {
         let began = Instant::now();
-        let rate = model.config().sample_rate;
+        let rate = loaded.config.sample_rate;
         let mut reader = AudioReader::open(song, rate)?;
         // The first block before anything is created: most bad files show here.
         let mut block = reader.read(rate as usize)?;
-        let shortest = model.least_samples();
+        let shortest = loaded.model.least_samples();
         ensure!(
             block[0].len() >= shortest,
             "it lasts {} samples: too short to hold music, {shortest} are needed",
@@ -192,7 +194,7 @@ impl Arguments {
         let folder = Staging::create(target)?;
         let open = |output| AudioWriter::create(&self.path(folder.path(), output), self.format, rate);
         let mut writers = outputs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let mut separator = Separator::new(model.clone(), self.cutting.options(model))?;
+        let mut separator = Separator::new(loaded.model.clone(), self.cutting.options(loaded))?;
         let label = song.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let bar = progress::song_bar(label, reader.frames());
 

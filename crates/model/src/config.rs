@@ -270,7 +270,7 @@ mod tests {
         assert!((12_000_000..16_000_000).contains(&size("tfswa_unet")), "{}", size("tfswa_unet"));
         assert!((1_000_000..3_000_000).contains(&size("tfswa_unet_small")), "{}", size("tfswa_unet_small"));
         assert!(size("tfswa_unet_tiny") < 500_000, "{}", size("tfswa_unet_tiny"));
-        assert_eq!(tiny().subbands, 8);
+        assert_eq!(tiny().subbands, 16);
         assert!(matches!(ModelConfig::preset("../../etc/passwd"), Err(ConfigError::Preset(_))));
     }
 

@@ -9,7 +9,7 @@
 //! product over all tokens. A 2 × 2 convolution of stride 2 is such a product after two frames × two bins
 //! became channels, and its transpose one before they become frames and bins again.
 
-use std::f64::consts::PI;
+use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use burn::module::{Module, Param, ParamId};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
@@ -35,6 +35,9 @@ const QUIETEST: f64 = 1e-8;
 const SMALL: f64 = 0.02;
 
 /// A TFSWA U-Net with its weights.
+///
+/// **Mid and side.** It works on `(left + right) / √2` and `(left − right) / √2`: what a mix holds in its middle
+/// (voice, bass, kick) and what is spread are told apart by one of two signals, not by the difference of two.
 ///
 /// **Masks.** Each stem and waveform channel gets an unbounded complex mask, multiplied with the mixture's own
 /// complex STFT; whatever the network sees, its masks have no scale, so the stems scale with the mixture. The
@@ -131,7 +134,7 @@ impl Tfswa {
     pub fn forward(&self, mixture: Tensor<3>) -> Tensor<4> {
         let [batch, channels, samples] = mixture.dims();
         assert_eq!(channels, STEREO, "the mixture must be stereo");
-        let spectrum = stft(mixture.reshape([batch * STEREO, samples]), &self.plan);
+        let spectrum = stft(mid_side(mixture).reshape([batch * STEREO, samples]), &self.plan);
         let [_, frames, bins, _] = spectrum.dims();
         let part = |index| spectrum.clone().narrow(3, index, 1).reshape([batch, 1, STEREO, frames, bins]);
         let (real, imaginary) = (part(0), part(1));
@@ -145,7 +148,9 @@ impl Tfswa {
 
         let rows = batch * stems * STEREO;
         let spectra = [stem_real, stem_imaginary].map(|part| part.reshape([rows, frames, bins, 1]));
-        istft(Tensor::cat(spectra.into(), 3), &self.plan, samples).reshape([batch, stems, STEREO, samples])
+        let stems_of_all = istft(Tensor::cat(spectra.into(), 3), &self.plan, samples);
+        mid_side(stems_of_all.reshape([batch * stems, STEREO, samples]))
+            .reshape([batch, stems, STEREO, samples])
     }
 
     /// Real and imaginary part `[b, 1, 2, t, n_fft/2 + 1]` → features `[b, t, f, 3 · 2 · sub-bands]`, channels
@@ -220,6 +225,12 @@ impl Tfswa {
         };
         self.apply(&(self.stem.clone(), self.frequency.clone()), features, Link::whole(map))
     }
+}
+
+/// Left and right `[b, 2, n]` → mid and side, and back: `(l + r, l − r) / √2` is its own inverse.
+fn mid_side(x: Tensor<3>) -> Tensor<3> {
+    let (first, second) = (x.clone().narrow(1, 0, 1), x.narrow(1, 1, 1));
+    Tensor::cat(vec![first.clone() + second.clone(), first - second], 1).mul_scalar(FRAC_1_SQRT_2)
 }
 
 /// The embedding of frequency, `[rows, channels]`, starts as cosines of rising order: any smooth function of

@@ -31,6 +31,7 @@ fn provenance() -> Provenance {
         data: "invented".into(),
         steps: 12,
         seed: 3,
+        segment_seconds: 1.5,
         scores: BTreeMap::from([("uSDR vocals".into(), 4.25)]),
         notes: "a \"quoted\" note".into(),
     }
@@ -81,6 +82,21 @@ fn saved_is_loaded_to_the_bit() {
     weights::save(&path, &loaded.model, &loaded.provenance).unwrap();
     assert_eq!(fs::read(&path).unwrap(), first, "the same network gives the same bytes");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left over");
+}
+
+/// A file is untrusted: lengths that cannot be are as good as none.
+#[test]
+fn songs_are_cut_as_the_network_was_trained() {
+    let mut loaded =
+        weights::from_bytes(&saved(tempfile::tempdir().unwrap().path()), &Device::flex()).unwrap();
+    assert_eq!(loaded.segment_seconds(), 1.5);
+    for unusable in [0.0, -1.0, 1e9, f64::NAN, f64::INFINITY] {
+        loaded.provenance.segment_seconds = unusable;
+        assert_eq!(loaded.segment_seconds(), 6.0, "{unusable}");
+    }
+    loaded.provenance.segment_seconds = 1e-9;
+    let samples = loaded.segment_seconds() * f64::from(loaded.config.sample_rate);
+    assert!((samples - loaded.model.least_samples() as f64).abs() < 1e-6, "{samples}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+#[cfg(not(target_family = "wasm"))]
 use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
@@ -30,7 +31,7 @@ use crate::kernel::{self, Element, Kernel};
 use crate::stft::{self, Analysis, Stft, Synthesis};
 
 /// The operations as a backend sees them. Shapes as in the public functions of this crate.
-#[backend_extension(Cube, Flex, Autodiff, Fusion)]
+#[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(not(target_family = "wasm")))]
 pub(crate) trait SeparationOps: Backend {
     /// `(output [b, t, f, c], log-sum-exp [b, t, f, h])`. `bias` is `[1, 1]` where there is none.
     #[fusion(meta = attention_forward_specs)]
@@ -65,6 +66,7 @@ pub(crate) trait SeparationOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
+#[cfg(not(target_family = "wasm"))]
 fn attention_forward_specs(
     qkv: &TensorSpec,
     _bias: &TensorSpec,
@@ -77,11 +79,13 @@ fn attention_forward_specs(
     )
 }
 
+#[cfg(not(target_family = "wasm"))]
 fn analysis_spec(waveform: &TensorSpec, plan: &Stft, _mode: &Analysis) -> TensorSpec {
     let [b, n] = waveform.shape.dims::<2>();
     TensorSpec::new(Shape::new([b, plan.frames(n), plan.bins(), 2]), waveform.dtype)
 }
 
+#[cfg(not(target_family = "wasm"))]
 fn synthesis_spec(spectrogram: &TensorSpec, _plan: &Stft, samples: &usize, _mode: &Synthesis) -> TensorSpec {
     TensorSpec::new(Shape::new([spectrogram.shape[0], *samples]), spectrogram.dtype)
 }
@@ -268,6 +272,8 @@ pub(crate) fn dispatch(
         "{kernel:?}: {workgroups:?} workgroups exceed WebGPU's limit of {MAX_WORKGROUPS} a dimension",
     );
     let [x, y, z] = workgroups.map(|count| count as u32);
+    #[cfg(target_family = "wasm")]
+    crate::device::note_kernel(&kernel);
     let client = &arrays[0].0.client;
     let parameters = client.create_from_slice(bytemuck::cast_slice(parameters));
     let buffers = arrays.iter().map(|array| array.0.handle.clone().binding());

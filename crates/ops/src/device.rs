@@ -1,104 +1,21 @@
-//! The devices of this machine, which of them are trusted, and how one is chosen.
-//!
-//! Adapters are listed through wgpu itself, on one graphics API: the first with a real GPU, or else the first
-//! with anything. burn addresses an adapter by its kind and its place among those of its kind on that API;
-//! pinning the API makes `gpu:N` the very adapter that was listed.
+//! What devices are, which of them are trusted, and how one is chosen: `native.rs` among those of a machine,
+//! `web.rs` in a browser, which offers one.
 
 use std::fmt;
-use std::str::FromStr;
-use std::sync::{Mutex, OnceLock, PoisonError};
 
-use burn::tensor::{DType, Device};
-use cubecl::wgpu::{
-    AutoGraphicsApi, RuntimeOptions, WgpuBackend, WgpuDevice, WgpuDeviceKind, WgpuInitError, try_init_setup,
-};
+use burn::tensor::Device;
 
-/// What a user asks for, as `auto`, `cpu`, `gpu` or `gpu:N`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Choice {
-    /// The best trusted GPU, or else the CPU. Never a software adapter.
-    #[default]
-    Auto,
-    /// The CPU, through Flex.
-    Cpu,
-    /// The adapter with this index in [`list`]; without one, the best trusted GPU, or else a trusted software
-    /// adapter.
-    Gpu(Option<usize>),
-}
+#[cfg(not(target_family = "wasm"))]
+mod native;
+#[cfg(target_family = "wasm")]
+mod web;
 
-impl FromStr for Choice {
-    type Err = DeviceError;
-
-    fn from_str(text: &str) -> Result<Self, DeviceError> {
-        let unknown = || DeviceError::Unknown(text.to_owned());
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "gpu" => Ok(Self::Gpu(None)),
-            _ => {
-                let index = text.strip_prefix("gpu:").ok_or_else(unknown)?;
-                // usize's own parser would let "+1" pass.
-                let digits = !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit());
-                digits.then(|| index.parse().ok()).flatten().map(|n| Self::Gpu(Some(n))).ok_or_else(unknown)
-            }
-        }
-    }
-}
-
-impl fmt::Display for Choice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Cpu => f.write_str("cpu"),
-            Self::Gpu(None) => f.write_str("gpu"),
-            Self::Gpu(Some(index)) => write!(f, "gpu:{index}"),
-        }
-    }
-}
-
-/// Why no device can be had.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceError {
-    /// Not a device's name.
-    #[error("`{0}` is not a device: write auto, cpu, gpu, or gpu:N with N from `unbraid doctor`")]
-    Unknown(String),
-    /// wgpu finds nothing to compute on.
-    #[error("no GPU was found. {MISSING}. `--device cpu` works without")]
-    NoAdapter,
-    /// Fewer adapters than that.
-    #[error("there is no gpu:{index}: `unbraid doctor` lists {count}, counted from 0")]
-    NoSuchAdapter {
-        /// The index asked for.
-        index: usize,
-        /// Adapters of this machine.
-        count: usize,
-    },
-    /// Present, but known to be wrong or too small.
-    #[error("{name} is not used: {reason}")]
-    Untrusted {
-        /// The adapter's name.
-        name: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The driver refused.
-    #[error("{name} could not be opened: {reason}. Update its driver, or use `--device cpu`")]
-    Unavailable {
-        /// The adapter's name.
-        name: String,
-        /// What wgpu says.
-        reason: String,
-    },
-}
-
-#[cfg(target_os = "linux")]
-const MISSING: &str = "Install the Vulkan loader (libvulkan1 on Debian and Ubuntu, vulkan-loader on Fedora, \
-                       vulkan-icd-loader on Arch) and your GPU's Vulkan driver (mesa-vulkan-drivers for AMD and \
-                       Intel, NVIDIA's own driver for NVIDIA)";
-#[cfg(target_os = "windows")]
-const MISSING: &str = "Install your GPU vendor's current driver: it brings Vulkan and Direct3D 12";
-#[cfg(not(any(target_os = "linux", target_os = "windows")))]
-const MISSING: &str = "This machine offers neither Metal nor Vulkan";
+#[cfg(not(target_family = "wasm"))]
+pub use native::{Choice, DeviceError, DeviceInfo, list, select};
+#[cfg(target_family = "wasm")]
+pub(crate) use web::note_kernel;
+#[cfg(target_family = "wasm")]
+pub use web::{WebGpu, WebGpuError, note_error};
 
 /// What kind of hardware a device is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -156,29 +73,6 @@ pub struct Features {
     pub timestamps: bool,
 }
 
-/// A device of this machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// What to ask for to get it: `cpu` or `gpu:N`.
-    pub choice: Choice,
-    /// Its name, as the driver gives it.
-    pub name: String,
-    /// What kind of hardware it is.
-    pub kind: DeviceKind,
-    /// What computes on it: Flex, or the graphics API (Vulkan, Metal, Dx12).
-    pub backend: String,
-    /// The driver's name, empty where none is told.
-    pub driver: String,
-    /// The driver's version, empty where none is told.
-    pub driver_version: String,
-    /// Limits of an adapter; a CPU has none.
-    pub limits: Option<Limits>,
-    /// What it can do beyond the necessary.
-    pub features: Features,
-    /// Whether results on it can be relied on, and why not.
-    pub trusted: Result<(), String>,
-}
-
 /// Memory of burn's pools on a device, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryUse {
@@ -188,41 +82,10 @@ pub struct MemoryUse {
     pub reserved: u64,
 }
 
-/// All devices: the adapters in the order of their indices, then the CPU. Found once a process.
-pub fn list() -> Vec<DeviceInfo> {
-    let adapters = machine().adapters.iter().map(|adapter| adapter.info.clone());
-    adapters.chain([cpu()]).collect()
-}
-
-/// The device a choice means, ready for tensors, and what it is.
-///
-/// # Errors
-/// Where there is none, it is not trusted, or its driver fails. `Auto` and `Cpu` fail only in the last case.
-pub fn select(choice: Choice) -> Result<(Device, DeviceInfo), DeviceError> {
-    let adapters = &machine().adapters;
-    let trusted = |adapter: &&Adapter| adapter.info.trusted.is_ok();
-    // `min_by_key` keeps the first of equals.
-    let best = || adapters.iter().filter(trusted).min_by_key(|adapter| adapter.info.kind);
-    let adapter = match choice {
-        Choice::Cpu => return Ok((Device::flex(), cpu())),
-        Choice::Auto => match best().filter(|adapter| adapter.info.kind != DeviceKind::Software) {
-            Some(adapter) => adapter,
-            None => return Ok((Device::flex(), cpu())),
-        },
-        Choice::Gpu(None) => best().or(adapters.first()).ok_or(DeviceError::NoAdapter)?,
-        Choice::Gpu(Some(_)) if adapters.is_empty() => return Err(DeviceError::NoAdapter),
-        Choice::Gpu(Some(index)) => {
-            adapters.get(index).ok_or(DeviceError::NoSuchAdapter { index, count: adapters.len() })?
-        }
-    };
-    let DeviceInfo { name, trusted, .. } = adapter.info.clone();
-    trusted.map_err(|reason| DeviceError::Untrusted { name, reason })?;
-    adapter.open()?;
-    Ok((Device::new(adapter.device.clone()), adapter.info.clone()))
-}
-
-/// Memory that tensors take on a device, once its queued work is done. `None` where nothing is counted (Flex).
+/// Memory that tensors take on a device, once its queued work is done (in a browser, which cannot wait: as it is).
+/// `None` where nothing is counted (Flex).
 pub fn memory(device: &Device) -> Option<MemoryUse> {
+    #[cfg(not(target_family = "wasm"))]
     device.sync().ok()?;
     let usage = device.memory_pool_usage()?;
     Some(MemoryUse { in_use: usage.bytes_in_use, reserved: usage.bytes_reserved })
@@ -243,124 +106,6 @@ pub fn workers(device: &Device) -> usize {
     } else {
         1
     }
-}
-
-struct Machine {
-    adapters: Vec<Adapter>,
-    /// Kept for good: Vulkan loaders crash where an instance goes while another thread makes one.
-    _instances: Vec<wgpu::Instance>,
-}
-
-struct Adapter {
-    info: DeviceInfo,
-    device: WgpuDevice,
-    opened: Mutex<bool>,
-}
-
-impl Adapter {
-    /// Has burn open the adapter, once: it would panic where a first tensor finds the driver failing.
-    fn open(&self) -> Result<(), DeviceError> {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*opened {
-            match try_init_setup::<AutoGraphicsApi>(&self.device, RuntimeOptions::default()) {
-                // Registration fails only where a tensor has opened the device already.
-                Ok(_) | Err(WgpuInitError::Registration { .. }) => *opened = true,
-                Err(error) => {
-                    let (name, reason) = (self.info.name.clone(), error.to_string());
-                    return Err(DeviceError::Unavailable { name, reason });
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn machine() -> &'static Machine {
-    static MACHINE: OnceLock<Machine> = OnceLock::new();
-    MACHINE.get_or_init(|| {
-        let (mut found, mut instances) = (Vec::new(), Vec::new());
-        for &api in apis() {
-            let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-                backends: api.into(),
-                ..wgpu::InstanceDescriptor::new_without_display_handle()
-            });
-            let adapters = cubecl::future::block_on(instance.enumerate_adapters(api.into()));
-            instances.push(instance);
-            let real = adapters.iter().any(|adapter| adapter.get_info().device_type != wgpu::DeviceType::Cpu);
-            if real || found.is_empty() {
-                found = adapters;
-            }
-            if real {
-                break;
-            }
-        }
-        let mut seen = Vec::new();
-        let adapters = found.iter().enumerate().map(|(index, adapter)| {
-            let device_type = adapter.get_info().device_type;
-            let place = seen.iter().filter(|&&other| other == device_type).count();
-            seen.push(device_type);
-            describe(index, place, adapter)
-        });
-        Machine { adapters: adapters.collect(), _instances: instances }
-    })
-}
-
-/// Graphics APIs to look at, best first. OpenGL is left out: its drivers compile WGSL the least faithfully.
-fn apis() -> &'static [wgpu::Backend] {
-    if cfg!(target_vendor = "apple") {
-        &[wgpu::Backend::Metal]
-    } else if cfg!(windows) {
-        &[wgpu::Backend::Vulkan, wgpu::Backend::Dx12]
-    } else {
-        &[wgpu::Backend::Vulkan]
-    }
-}
-
-/// The adapter with an index of all, and a place among those of its type.
-fn describe(index: usize, place: usize, adapter: &wgpu::Adapter) -> Adapter {
-    let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
-    let (kind, burn_kind) = match info.device_type {
-        wgpu::DeviceType::DiscreteGpu => (DeviceKind::Discrete, WgpuDeviceKind::DiscreteGpu(place)),
-        wgpu::DeviceType::IntegratedGpu => (DeviceKind::Integrated, WgpuDeviceKind::IntegratedGpu(place)),
-        wgpu::DeviceType::VirtualGpu => (DeviceKind::Virtual, WgpuDeviceKind::VirtualGpu(place)),
-        wgpu::DeviceType::Other => (DeviceKind::Other, WgpuDeviceKind::Other(place)),
-        wgpu::DeviceType::Cpu => (DeviceKind::Software, WgpuDeviceKind::Cpu),
-    };
-    let burn_api = match info.backend {
-        wgpu::Backend::Metal => WgpuBackend::Metal,
-        wgpu::Backend::Dx12 => WgpuBackend::Dx12,
-        _ => WgpuBackend::Vulkan,
-    };
-    let limits = Limits {
-        binding: limits.max_storage_buffer_binding_size,
-        buffer: limits.max_buffer_size,
-        workgroup_memory: limits.max_compute_workgroup_storage_size,
-        invocations: limits.max_compute_invocations_per_workgroup,
-        storage_buffers: limits.max_storage_buffers_per_shader_stage,
-    };
-    let trusted = if kind == DeviceKind::Software && place > 0 {
-        // burn's `Cpu` carries no index.
-        Err("burn reaches the first software adapter only; leave the others out with VK_DRIVER_FILES"
-            .to_owned())
-    } else {
-        judge(&info.name, &info.driver_info, &limits)
-    };
-    let info = DeviceInfo {
-        choice: Choice::Gpu(Some(index)),
-        name: info.name,
-        kind,
-        backend: format!("{:?}", info.backend),
-        driver: info.driver,
-        driver_version: info.driver_info,
-        limits: Some(limits),
-        features: Features {
-            f16: features.contains(wgpu::Features::SHADER_F16),
-            subgroups: features.contains(wgpu::Features::SUBGROUP),
-            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
-        },
-        trusted,
-    };
-    Adapter { info, device: WgpuDevice::new(burn_kind).on(burn_api), opened: Mutex::new(false) }
 }
 
 /// Whether results on an adapter can be relied on.
@@ -395,29 +140,6 @@ fn mesa_version(driver_version: &str) -> Option<u32> {
     driver_version.strip_prefix("Mesa ")?.split('.').next()?.parse().ok()
 }
 
-fn cpu() -> DeviceInfo {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    // Only Linux tells a name without a system call of its own.
-    let told = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let name = name.map_or(std::env::consts::ARCH, |(_, name)| name.trim());
-    DeviceInfo {
-        choice: Choice::Cpu,
-        name: format!("{name}, {threads} threads"),
-        kind: DeviceKind::Cpu,
-        backend: "Flex".to_owned(),
-        driver: String::new(),
-        driver_version: String::new(),
-        limits: None,
-        features: Features {
-            f16: Device::flex().supports_dtype(DType::F16),
-            subgroups: false,
-            timestamps: false,
-        },
-        trusted: Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -429,16 +151,6 @@ mod tests {
         invocations: 256,
         storage_buffers: 8,
     };
-
-    #[test]
-    fn choices_are_read_and_written_alike() {
-        for text in ["auto", "cpu", "gpu", "gpu:0", "gpu:17"] {
-            assert_eq!(text.parse::<Choice>().map(|choice| choice.to_string()), Ok(text.to_owned()));
-        }
-        for text in ["", "GPU", "gpu:", "gpu:-1", "gpu:+1", "gpu:1x", "gpu:99999999999999999999", "cuda"] {
-            assert_eq!(text.parse::<Choice>(), Err(DeviceError::Unknown(text.to_owned())));
-        }
-    }
 
     #[test]
     fn an_old_llvmpipe_is_refused_and_says_why() {
@@ -462,19 +174,5 @@ mod tests {
         ] {
             assert!(judge("small", "", &limits).unwrap_err().contains("kernels need"), "{limits:?}");
         }
-    }
-
-    #[test]
-    fn every_machine_has_a_trusted_cpu_and_auto_is_never_software() {
-        let devices = list();
-        assert_eq!(
-            devices.last().map(|info| (info.kind, info.trusted.clone())),
-            Some((DeviceKind::Cpu, Ok(())))
-        );
-        let (device, info) = select(Choice::Cpu).unwrap();
-        assert_eq!((device, info.choice), (Device::flex(), Choice::Cpu));
-        assert_ne!(select(Choice::Auto).unwrap().1.kind, DeviceKind::Software);
-        let count = devices.len() - 1;
-        assert!(select(Choice::Gpu(Some(count))).is_err());
     }
 }

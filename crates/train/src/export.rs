@@ -13,6 +13,7 @@ pub(crate) fn provenance(config: &TrainConfig, state: &State) -> Provenance {
         data,
         steps: state.step,
         seed: config.seed,
+        segment_seconds: config.segment_seconds,
         scores: state.scores.iter().map(|(stem, usdr)| (format!("uSDR {stem}"), *usdr)).collect(),
         notes: format!("moving average of the weights after {:.1} minutes of training", state.elapsed / 60.0),
     }

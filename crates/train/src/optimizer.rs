@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 const EPSILON: f64 = 1e-8;
 
 /// AdamW (Loshchilov and Hutter, arXiv:1711.05101, algorithm 2), decay on matrices and kernels only; with
-/// [`OptimizerKind::Muon`] the linear maps' matrices take [`Muon`]'s step from the same first moment.
+/// [`OptimizerKind::Muon`] the linear maps' matrices take Muon's step from the same first moment.
 #[derive(Debug, Clone)]
 pub struct Optimizer {
     betas: [f64; 2],

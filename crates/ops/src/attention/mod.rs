@@ -8,6 +8,7 @@ pub(crate) mod cpu;
 pub(crate) mod gpu;
 mod layout;
 mod rows;
+mod scratch;
 
 use std::num::NonZeroUsize;
 

@@ -4,6 +4,7 @@
 //! it, not the report, and burn's fusion, decided once a process, can be on in one and off in the next.
 
 mod bench;
+mod browser;
 mod child;
 mod run;
 

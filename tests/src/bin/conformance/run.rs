@@ -1,6 +1,7 @@
 //! `conformance run`: every case on every device, with fusion and without.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -10,19 +11,37 @@ use conformance::report::{Check, Entry, Verdict};
 use serde::Serialize;
 use unbraid_ops::device::{self, Choice, DeviceError, DeviceInfo, DeviceKind};
 
-use crate::child;
+use crate::{browser, child};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Only this device: cpu, gpu, or gpu:N as `unbraid doctor` lists them; every one if not given
+    /// Only this device: cpu, gpu, or gpu:N as `unbraid doctor` lists them, or browser; every native one if not given
     #[arg(long)]
-    device: Option<Choice>,
+    device: Option<Place>,
+    /// Every native device, and the browser: one table
+    #[arg(long, conflicts_with = "device")]
+    all: bool,
     /// Only cases whose name contains this
     #[arg(long, default_value = "")]
     only: String,
     /// Write the table as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+/// Where the cases may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Native(Choice),
+    Browser,
+}
+
+impl FromStr for Place {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        if text == "browser" { Ok(Self::Browser) } else { text.parse().map(Self::Native) }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -36,18 +55,18 @@ pub(crate) struct One {
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
-    devices: Vec<ReportedDevice>,
-    entries: Vec<Entry>,
+pub(crate) struct Report {
+    pub(crate) devices: Vec<ReportedDevice>,
+    pub(crate) entries: Vec<Entry>,
 }
 
 #[derive(Debug, Serialize)]
-struct ReportedDevice {
-    device: String,
-    name: String,
-    driver: String,
-    trusted: bool,
-    seconds: f64,
+pub(crate) struct ReportedDevice {
+    pub(crate) device: String,
+    pub(crate) name: String,
+    pub(crate) driver: String,
+    pub(crate) trusted: bool,
+    pub(crate) seconds: f64,
 }
 
 /// burn decides what to fuse where it meets a sequence of operations for the first time; looking at none leaves
@@ -61,7 +80,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         bail!("no case's name contains `{}`", arguments.only);
     }
     let devices = match arguments.device {
-        Some(choice) => vec![device::select(choice)?.1],
+        Some(Place::Native(choice)) => vec![device::select(choice)?.1],
+        Some(Place::Browser) => Vec::new(),
         None => device::list(),
     };
     let mut report = Report { devices: Vec::new(), entries: Vec::new() };
@@ -78,6 +98,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             trusted: info.trusted.is_ok(),
             seconds: start.elapsed().as_secs_f64(),
         });
+    }
+    if arguments.all || arguments.device == Some(Place::Browser) {
+        browser::run(&names, &mut report)?;
     }
     if let Some(path) = &arguments.json {
         child::write_report(path, &report)?;
@@ -119,13 +142,13 @@ fn run_device(info: &DeviceInfo, only: &str, names: &[String], report: &mut Repo
     Ok(())
 }
 
-fn skip_all(report: &mut Report, device: &str, reason: &str, names: &[String]) {
+pub(crate) fn skip_all(report: &mut Report, device: &str, reason: &str, names: &[String]) {
     println!("{} cases skipped: {reason}", names.len());
     let skipped = |name: &String| entry(device, "none", name, Check::skipped("all", reason));
     report.entries.extend(names.iter().map(skipped));
 }
 
-fn entry(device: &str, fusion: &str, case: &str, check: Check) -> Entry {
+pub(crate) fn entry(device: &str, fusion: &str, case: &str, check: Check) -> Entry {
     Entry { device: device.into(), fusion: fusion.into(), case: case.into(), check }
 }
 
@@ -147,14 +170,14 @@ pub(crate) fn one(one: &One) -> Result<()> {
     Ok(())
 }
 
-fn header() -> String {
+pub(crate) fn header() -> String {
     format!(
         "{:<48} {:<17} {:>10} {:>8} {:>10}  {:<8} why",
         "case", "tensor", "max error", "SNR dB", "bound", ""
     )
 }
 
-fn row(entry: &Entry) -> String {
+pub(crate) fn row(entry: &Entry) -> String {
     let Check { tensor, max_error, snr_db, bound, reason, verdict } = &entry.check;
     let small = |value: &Option<f64>| value.map_or("-".into(), |value| format!("{value:.2e}"));
     let snr = snr_db.map_or("-".into(), |snr| format!("{snr:.1}"));

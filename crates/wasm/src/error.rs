@@ -1,0 +1,73 @@
+//! What the worker is told when something fails: whose fault it is, and a sentence for the person.
+
+use js_sys::{Error, Reflect};
+use unbraid_audio::AudioError;
+use unbraid_model::SeparateError;
+use unbraid_model::weights::WeightsError;
+use unbraid_ops::device::WebGpuError;
+use wasm_bindgen::JsValue;
+
+/// A failure, by what is to be mended.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The song.
+    #[error("{0}")]
+    File(String),
+    /// The model.
+    #[error("{0}")]
+    Model(String),
+    /// The GPU.
+    #[error("{0}")]
+    Device(String),
+}
+
+impl From<AudioError> for Failure {
+    fn from(error: AudioError) -> Self {
+        Self::File(error.to_string())
+    }
+}
+
+impl From<WeightsError> for Failure {
+    fn from(error: WeightsError) -> Self {
+        Self::Model(format!(
+            "This model cannot be used: {}. Choose a .safetensors file that Unbraid's training exported.",
+            error.reason
+        ))
+    }
+}
+
+impl From<WebGpuError> for Failure {
+    fn from(error: WebGpuError) -> Self {
+        Self::Device(error.to_string())
+    }
+}
+
+impl From<SeparateError> for Failure {
+    fn from(error: SeparateError) -> Self {
+        match error {
+            SeparateError::NotFinite { seconds } => Self::Model(format!(
+                "The model gave a value that is not a number at {seconds:.3} s, twice. Try another model, or the CPU \
+                 instead of the GPU."
+            )),
+            SeparateError::Device(error) => Self::Device(error.to_string()),
+            SeparateError::Input { .. } | SeparateError::Options(_) | SeparateError::Block { .. } => {
+                Self::File(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<Failure> for JsValue {
+    /// An `Error` with the property `kind`: "file", "model" or "device".
+    fn from(failure: Failure) -> Self {
+        let kind = match failure {
+            Failure::File(_) => "file",
+            Failure::Model(_) => "model",
+            Failure::Device(_) => "device",
+        };
+        let error = Error::new(&failure.to_string());
+        // An object of our own takes any property.
+        let _ = Reflect::set(&error, &"kind".into(), &kind.into());
+        error.into()
+    }
+}

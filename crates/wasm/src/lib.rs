@@ -1,0 +1,75 @@
+//! The browser's surface over the model and the audio decoder: what the page's worker calls.
+//!
+//! A `Session` holds a device and a model, a `Separation` gives a song's stems block by block, an `Overview` its
+//! waveform. All of it runs in one dedicated worker. Files are read in pieces, and what is finished leaves the heap
+//! with the block it is in: memory does not grow with the song. Empty but for wasm.
+#![cfg(target_family = "wasm")]
+
+mod engine;
+mod error;
+mod overview;
+mod separation;
+mod session;
+mod source;
+
+pub use error::Failure;
+pub use overview::Overview;
+pub use separation::Separation;
+pub use session::Session;
+
+use js_sys::{Function, Reflect};
+use unbraid_ops::device::note_error;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// Sends burn's errors to the device's list, where a job finds them, and all warnings to the console.
+struct Logger;
+
+impl log::Log for Logger {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let line = format!("{}: {}", record.target(), record.args());
+        console("warn", &line);
+        if record.level() == log::Level::Error {
+            note_error(&line);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Runs once, as the module is loaded.
+#[wasm_bindgen(start)]
+fn start() {
+    std::panic::set_hook(Box::new(|info| console("error", &info.to_string())));
+    // The only logger of the program: it cannot be there already.
+    if log::set_logger(&Logger).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
+}
+
+/// Writes a line to the browser's console.
+fn console(level: &str, text: &str) {
+    let console = Reflect::get(&js_sys::global(), &"console".into());
+    let write = console.and_then(|console| Ok((Reflect::get(&console, &level.into())?, console)));
+    if let Ok((write, console)) = write
+        && let Some(write) = write.dyn_ref::<Function>()
+    {
+        // There is nowhere left to report to.
+        let _ = write.call1(&console, &text.into());
+    }
+}
+
+/// Bytes of the module's memory. It never shrinks: this is its peak.
+#[wasm_bindgen(js_name = heapBytes)]
+pub fn heap_bytes() -> f64 {
+    let memory = wasm_bindgen::memory().dyn_into::<js_sys::WebAssembly::Memory>();
+    let buffer = memory.ok().and_then(|memory| memory.buffer().dyn_into::<js_sys::ArrayBuffer>().ok());
+    buffer.map_or(0.0, |buffer| f64::from(buffer.byte_length()))
+}

@@ -1,0 +1,69 @@
+//! A song's waveform, for the page to draw.
+
+use js_sys::Float32Array;
+use unbraid_audio::AudioReader;
+use wasm_bindgen::prelude::wasm_bindgen;
+use web_sys::File;
+
+use crate::error::Failure;
+use crate::source;
+
+/// Samples under one pair of peaks.
+const SAMPLES_OF_PEAK: usize = 1024;
+
+/// Pairs given at once: about six seconds, so that a message to stop is heard soon.
+const PEAKS: usize = 256;
+
+/// Reads a song from end to end and gives its peaks piece by piece.
+#[wasm_bindgen]
+pub struct Overview {
+    reader: AudioReader,
+    samples: usize,
+    done: bool,
+}
+
+#[wasm_bindgen]
+impl Overview {
+    /// Opens a song at a sample rate.
+    ///
+    /// # Errors
+    /// An `Error` of kind "file".
+    #[wasm_bindgen(constructor)]
+    pub fn new(file: &File, rate: u32) -> Result<Self, Failure> {
+        Ok(Self { reader: source::open(file, rate)?, samples: 0, done: false })
+    }
+
+    /// Samples of the song, where the file tells before it is read.
+    pub fn total(&self) -> Option<f64> {
+        self.reader.frames().map(|frames| frames as f64)
+    }
+
+    /// Samples read so far; all of them once [`Overview::done`] is true.
+    #[wasm_bindgen(getter)]
+    pub fn samples(&self) -> f64 {
+        self.samples as f64
+    }
+
+    /// Whether the end was reached.
+    #[wasm_bindgen(getter)]
+    pub fn done(&self) -> bool {
+        self.done
+    }
+
+    /// The lowest and highest value of either channel in the next stretches of 1024 samples, in pairs; the last
+    /// stretch may be shorter.
+    ///
+    /// # Errors
+    /// An `Error` of kind "file" where the file turns out to be damaged.
+    pub fn next(&mut self) -> Result<Float32Array, Failure> {
+        let [left, right] = self.reader.read(PEAKS * SAMPLES_OF_PEAK)?;
+        self.done = left.len() < PEAKS * SAMPLES_OF_PEAK;
+        self.samples += left.len();
+        let pairs =
+            left.chunks(SAMPLES_OF_PEAK).zip(right.chunks(SAMPLES_OF_PEAK)).flat_map(|(left, right)| {
+                let both = || left.iter().chain(right).copied();
+                [both().fold(f32::INFINITY, f32::min), both().fold(f32::NEG_INFINITY, f32::max)]
+            });
+        Ok(Float32Array::from(&pairs.collect::<Vec<f32>>()[..]))
+    }
+}

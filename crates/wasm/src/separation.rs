@@ -1,0 +1,131 @@
+//! A song's stems, block by block.
+
+use std::rc::Rc;
+
+use js_sys::{Array, Float32Array, Object, Reflect};
+use unbraid_audio::{AudioReader, Stereo};
+use unbraid_model::{Separator, SeparatorOptions};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use web_sys::File;
+
+use crate::engine::{Engine, Running};
+use crate::error::Failure;
+use crate::source;
+
+/// Frames decoded at once.
+const DECODED: usize = 1 << 16;
+
+/// Seconds of a song to separate.
+pub(crate) struct Range {
+    pub(crate) from: f64,
+    /// The song's end, if `None`.
+    pub(crate) to: Option<f64>,
+}
+
+/// A separation under way. Free it to cancel.
+#[wasm_bindgen]
+pub struct Separation {
+    engine: Rc<Engine>,
+    reader: AudioReader,
+    /// Gone once the end was reached.
+    separator: Option<Separator<Running>>,
+    /// What was read and whose stems are not finished.
+    mixture: Stereo,
+    /// Frames still to be read.
+    left: usize,
+    /// Frames given out.
+    done: usize,
+    total: Option<usize>,
+}
+
+impl Separation {
+    pub(crate) fn new(engine: Rc<Engine>, file: &File, range: Range, overlap: f32) -> Result<Self, Failure> {
+        let rate = f64::from(engine.sample_rate());
+        let frame = |seconds: f64| (seconds.max(0.0) * rate).round() as usize;
+        let (from, to) = (frame(range.from), range.to.map_or(usize::MAX, frame));
+        let mut reader = source::open(file, engine.sample_rate())?;
+        let end = reader.frames().map(|frames| frames as usize);
+        if from >= end.unwrap_or(usize::MAX).min(to) {
+            return Err(Failure::File(
+                "The chosen part of the song holds no audio. Choose another one.".to_owned(),
+            ));
+        }
+        if from > 0 {
+            reader.seek(from as u64)?;
+        }
+        let total = end.map(|end| end.min(to) - from);
+        // As the native program cuts it: the stems are the same.
+        let options = SeparatorOptions { segment: frame(engine.segment_seconds()), overlap, batch: 1 };
+        let separator = Separator::new(Running(engine.clone()), options)?;
+        engine.begin();
+        let mixture = Stereo::default();
+        Ok(Self { engine, reader, separator: Some(separator), mixture, left: to - from, done: 0, total })
+    }
+
+    fn block(&mut self, stems: &[Stereo]) -> Object {
+        let count = stems[0][0].len();
+        let mixture = self.mixture.each_mut().map(|channel| channel.drain(..count).collect::<Vec<f32>>());
+        let channels = |stereo: &Stereo| -> JsValue {
+            stereo.iter().map(|channel| Float32Array::from(&channel[..])).collect::<Array>().into()
+        };
+        let block = Object::new();
+        let set = |name: &str, value: &JsValue| {
+            // An object of our own takes any property.
+            let _ = Reflect::set(&block, &name.into(), value);
+        };
+        set("start", &(self.done as f64).into());
+        set("mixture", &channels(&mixture));
+        set("stems", &stems.iter().map(channels).collect::<Array>());
+        self.done += count;
+        block
+    }
+}
+
+#[wasm_bindgen]
+impl Separation {
+    /// Frames of the whole result, where the file tells before it is read.
+    #[wasm_bindgen(getter)]
+    pub fn total(&self) -> Option<f64> {
+        self.total.map(|total| total as f64)
+    }
+
+    /// Frames given out so far.
+    #[wasm_bindgen(getter)]
+    pub fn done(&self) -> f64 {
+        self.done as f64
+    }
+
+    /// What the device failed at, where it was lost and opened again since the last call.
+    pub fn recovered(&self) -> Option<String> {
+        self.engine.recovered()
+    }
+
+    /// The next finished block, `{start, mixture: [left, right], stems: [[left, right], …]}` of `Float32Array`s in
+    /// buffers of their own; `undefined` after the last. Computes one segment, rarely two.
+    ///
+    /// # Errors
+    /// An `Error` of kind "file", "model" or "device"; the separation is of no use after one.
+    pub async fn next(&mut self) -> Result<Option<Object>, Failure> {
+        while let Some(mut separator) = self.separator.take() {
+            let wanted = self.left.min(DECODED);
+            let block = self.reader.read(wanted)?;
+            let count = block[0].len();
+            self.left -= count;
+            for (mixture, block) in self.mixture.iter_mut().zip(&block) {
+                mixture.extend_from_slice(block);
+            }
+            let stems = if count == 0 {
+                separator.finish().await?
+            } else {
+                let stems = separator.push(&block).await?;
+                self.separator = Some(separator);
+                stems
+            };
+            if stems.first().is_some_and(|stem| !stem[0].is_empty()) {
+                return Ok(Some(self.block(&stems)));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,161 @@
+//! One window.
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::driver::Driver;
+use crate::http::request;
+
+/// What a browser has for WebGPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gpu {
+    /// SwiftShader, Chromium's own software adapter.
+    Software,
+    /// Nothing.
+    None,
+}
+
+/// An element of the page.
+#[derive(Debug, Clone)]
+pub struct Element(String);
+
+/// The protocol's name for an element's reference.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A headless Chromium with a fresh profile. Closes with this value.
+#[derive(Debug)]
+pub struct Browser<'a> {
+    driver: &'a Driver,
+    session: String,
+}
+
+impl<'a> Browser<'a> {
+    /// Opens a window of a size, in the light or the dark.
+    ///
+    /// # Errors
+    /// Where Chromium does not start.
+    pub fn open(driver: &'a Driver, gpu: Gpu, [width, height]: [u32; 2], dark: bool) -> Result<Self> {
+        let mut arguments = vec![
+            "--headless".to_owned(),
+            // Chromium's sandbox does not run as root, and nothing but our own page is opened.
+            "--no-sandbox".into(),
+            "--disable-quic".into(),
+            "--no-first-run".into(),
+            "--disable-background-networking".into(),
+            "--disable-component-update".into(),
+            "--disable-sync".into(),
+            "--autoplay-policy=no-user-gesture-required".into(),
+            format!("--window-size={width},{height}"),
+        ];
+        match gpu {
+            Gpu::Software => {
+                arguments.extend(["--enable-unsafe-webgpu".into(), "--enable-unsafe-swiftshader".into()]);
+            }
+            Gpu::None => arguments.push("--disable-features=WebGPU,WebGPUService".into()),
+        }
+        if dark {
+            arguments.push("--force-dark-mode".into());
+        }
+        let options = json!({ "args": arguments });
+        let wanted = json!({
+            "browserName": "chrome",
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": { "browser": "ALL" },
+            "timeouts": { "script": 1_100_000, "pageLoad": 60_000 },
+        });
+        let body = json!({ "capabilities": { "alwaysMatch": wanted } });
+        let answer = request(driver.port, "POST", "/session", &body).context("Chromium does not start")?;
+        let session = answer["sessionId"].as_str().context("a session without a name")?.to_owned();
+        Ok(Self { driver, session })
+    }
+
+    fn command(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
+        request(self.driver.port, method, &format!("/session/{}{path}", self.session), body)
+    }
+
+    /// Loads a page.
+    ///
+    /// # Errors
+    /// Where it cannot be loaded.
+    pub fn go(&self, url: &str) -> Result<()> {
+        self.command("POST", "/url", &json!({ "url": url })).map(drop)
+    }
+
+    /// Runs the body of a function in the page and gives what it returns; a promise is waited for.
+    ///
+    /// # Errors
+    /// What the script throws.
+    pub fn run(&self, script: &str, arguments: &[Value]) -> Result<Value> {
+        // The protocol's own way to wait loses what is thrown.
+        let script = format!(
+            "const done = arguments[arguments.length - 1]; (async function () {{ {script} }}).apply(null, arguments)\
+             .then((value) => done({{ value }}), (error) => done({{ error: String(error?.stack ?? error) }}));"
+        );
+        let mut answer =
+            self.command("POST", "/execute/async", &json!({ "script": script, "args": arguments }))?;
+        match answer.get("error").and_then(Value::as_str) {
+            Some(error) => bail!("in the page: {error}"),
+            None => Ok(answer["value"].take()),
+        }
+    }
+
+    /// The first element that a CSS selector finds.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn find(&self, selector: &str) -> Result<Element> {
+        let found =
+            self.command("POST", "/element", &json!({ "using": "css selector", "value": selector }))?;
+        Ok(Element(found[ELEMENT].as_str().context("an element without a reference")?.to_owned()))
+    }
+
+    /// Clicks in the middle of an element.
+    ///
+    /// # Errors
+    /// Where it cannot be clicked.
+    pub fn click(&self, element: &Element) -> Result<()> {
+        self.command("POST", &format!("/element/{}/click", element.0), &json!({})).map(drop)
+    }
+
+    /// Types into an element; into a file input, the path of a file.
+    ///
+    /// # Errors
+    /// Where it takes no text.
+    pub fn type_into(&self, element: &Element, text: &str) -> Result<()> {
+        self.command("POST", &format!("/element/{}/value", element.0), &json!({ "text": text })).map(drop)
+    }
+
+    /// What the browser wrote to its console since the last call.
+    ///
+    /// # Errors
+    /// Where the driver does not tell.
+    pub fn console(&self) -> Result<Vec<String>> {
+        let entries = self.command("POST", "/se/log", &json!({ "type": "browser" }))?;
+        let entries = entries.as_array().map_or(&[][..], Vec::as_slice);
+        Ok(entries.iter().filter_map(|entry| Some(entry["message"].as_str()?.to_owned())).collect())
+    }
+
+    /// The window's picture, a PNG in base64.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn screenshot(&self) -> Result<String> {
+        let picture = self.command("GET", "/screenshot", &Value::Null)?;
+        Ok(picture.as_str().context("a picture that is no text")?.to_owned())
+    }
+
+    /// A command of Chromium's own debugging protocol.
+    ///
+    /// # Errors
+    /// What Chromium answers.
+    pub fn devtools(&self, command: &str, parameters: &Value) -> Result<Value> {
+        self.command("POST", "/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
+    }
+}
+
+impl Drop for Browser<'_> {
+    fn drop(&mut self) {
+        // The driver's end would close it too.
+        let _ = self.command("DELETE", "", &Value::Null);
+    }
+}

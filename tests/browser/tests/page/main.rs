@@ -1,0 +1,80 @@
+//! The page, end to end, in a headless Chromium.
+//!
+//! `cargo xtask test` makes the page, serves it, and says where: `UNBRAID_PAGE` is its address, `UNBRAID_PROGRAM` the
+//! native program. Without these, or without Chromium, all tests show as
+//! ignored, with the reason. An argument runs only the tests whose name contains it.
+
+mod song;
+mod worker;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use browser::Driver;
+
+/// What every test needs.
+struct World {
+    driver: Driver,
+    /// The page's address.
+    page: String,
+    /// The native program.
+    program: PathBuf,
+    /// For songs, gone afterwards.
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Result<Self, String> {
+        let told = |name: &str| {
+            std::env::var(name).map_err(|_| format!("{name} is not set; `cargo xtask test` sets it"))
+        };
+        let (page, program) = (told("UNBRAID_PAGE")?, told("UNBRAID_PROGRAM")?);
+        Driver::available()?;
+        let driver = Driver::start().map_err(|error| format!("{error:#}"))?;
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        Ok(Self { driver, page, program: program.into(), folder })
+    }
+}
+
+type Test = (&'static str, fn(&World) -> Result<()>);
+
+/// In the format of Rust's own harness, which `cargo xtask test` reads.
+fn main() -> ExitCode {
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let tests: Vec<Test> = worker::TESTS.iter().copied().filter(|(name, _)| name.contains(&only)).collect();
+    println!("\nrunning {} tests", tests.len());
+    let start = Instant::now();
+    let (mut passed, mut failed, mut ignored) = (0, 0, 0);
+    match World::new() {
+        Err(reason) => {
+            for (name, _) in &tests {
+                println!("test {name} ... ignored, {reason}");
+            }
+            ignored = tests.len();
+        }
+        Ok(world) => {
+            for (name, test) in &tests {
+                let start = Instant::now();
+                match test(&world) {
+                    Ok(()) => {
+                        println!("test {name} ... ok ({:.1} s)", start.elapsed().as_secs_f64());
+                        passed += 1;
+                    }
+                    Err(error) => {
+                        println!("test {name} ... FAILED\n{error:#}");
+                        failed += 1;
+                    }
+                }
+            }
+        }
+    }
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "\ntest result: {word}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out; \
+         finished in {seconds:.2}s\n"
+    );
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,120 @@
+//! Songs for the tests, and what comes of them.
+
+use std::f64::consts::TAU;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::World;
+
+pub(crate) const RATE: u32 = 44_100;
+
+/// Planar stereo of one stem: all of the left channel, then all of the right one.
+pub(crate) type Stem = Vec<f32>;
+
+/// Writes a song of some seconds: a beat, a bass, a gliding tone and noise, the channels unlike.
+pub(crate) fn write(path: &Path, seconds: f64) -> Result<()> {
+    let spec = hound::WavSpec {
+        channels: 2,
+        sample_rate: RATE,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(path, spec)?;
+    let mut state = 1u32;
+    for index in 0..(seconds * f64::from(RATE)) as u32 {
+        let time = f64::from(index) / f64::from(RATE);
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let noise = f64::from(state >> 8) / f64::from(1 << 24) - 0.5;
+        let beat = (time * 2.0).fract();
+        let drum = noise * (-12.0 * beat).exp();
+        let bass = (TAU * 55.0 * time).sin();
+        let voice = (TAU * (220.0 + 40.0 * (TAU * 0.3 * time).sin()) * time).sin();
+        for (bass_gain, voice_gain) in [(0.2, 0.25), (0.25, 0.1)] {
+            let value = 0.5 * drum + bass_gain * bass + voice_gain * voice + 0.02 * noise;
+            writer.write_sample((value * 32_767.0).round() as i16)?;
+        }
+    }
+    Ok(writer.finalize()?)
+}
+
+/// The model of the page.
+pub(crate) fn model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/models/default.safetensors")
+}
+
+/// The native program's stems of a song on the CPU, in the order of `names`.
+pub(crate) fn separate_natively(world: &World, song: &Path, names: &[String]) -> Result<Vec<Stem>> {
+    let out = world.folder.path().join("native");
+    let mut command = Command::new(&world.program);
+    command.arg("separate").arg(song).arg("--model").arg(model()).arg("--out").arg(&out);
+    let output = command.args(["--format", "wav32f", "--device", "cpu", "--force"]).output()?;
+    ensure!(output.status.success(), "the native program: {}", String::from_utf8_lossy(&output.stderr));
+    let folder = out.join(song.file_stem().context("a song with a name")?);
+    names.iter().map(|name| read(&folder.join(name).with_extension("wav"))).collect()
+}
+
+/// A wav file, planar.
+pub(crate) fn read(path: &Path) -> Result<Stem> {
+    decode(&fs::read(path).with_context(|| path.display().to_string())?)
+}
+
+/// The bytes of a stereo wav file, planar.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Stem> {
+    let mut reader = hound::WavReader::new(bytes)?;
+    let spec = reader.spec();
+    ensure!(spec.channels == 2 && spec.sample_rate == RATE, "{spec:?}");
+    let samples: Vec<f32> = match spec.sample_format {
+        hound::SampleFormat::Float => reader.samples::<f32>().collect::<Result<_, _>>()?,
+        hound::SampleFormat::Int => {
+            let scale = 2f32.powi(1 - i32::from(spec.bits_per_sample));
+            reader
+                .samples::<i32>()
+                .map(|sample| Ok(sample? as f32 * scale))
+                .collect::<Result<_, hound::Error>>()?
+        }
+    };
+    let channel = |channel: usize| samples.iter().skip(channel).step_by(2).copied();
+    Ok(channel(0).chain(channel(1)).collect())
+}
+
+/// Numbers that a script gave in base64.
+pub(crate) fn floats(value: &Value) -> Result<Stem> {
+    let bytes = base64(value.as_str().context("no text")?)?;
+    Ok(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
+/// Decodes base64.
+pub(crate) fn base64(text: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut count) = (0u32, 0);
+    for letter in text.bytes().filter(|&letter| letter != b'=') {
+        let value = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            other => anyhow::bail!("{other} is no letter of base64"),
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    Ok(bytes)
+}
+
+/// Signal to difference in dB.
+pub(crate) fn snr_db(expected: &[f32], got: &[f32]) -> Result<f64> {
+    ensure!(expected.len() == got.len(), "{} samples, not {}", got.len(), expected.len());
+    let signal: f64 = expected.iter().map(|x| f64::from(*x).powi(2)).sum();
+    let error: f64 = expected.iter().zip(got).map(|(x, y)| f64::from(x - y).powi(2)).sum();
+    ensure!(signal > 0.0, "the stem is silent");
+    Ok(10.0 * (signal / error).log10())
+}

@@ -1,0 +1,212 @@
+/** Puts the page together. What happens is in studio.js; what it looks like in view/. */
+import { Engine } from "./engine.js";
+import { Player } from "./player.js";
+import { Studio } from "./studio.js";
+import { TapeDeck } from "./tape-deck.js";
+import { clearModel, defaultModel, storeModel, storedModel } from "./models.js";
+import { bytes, clock } from "./format.js";
+import { byId, setText } from "./view/dom.js";
+import { Downloads } from "./view/downloads.js";
+import { Mixer } from "./view/mixer.js";
+import { SongsView, share, timeLeft } from "./view/songs.js";
+import { announce, notify, withdraw } from "./view/notices.js";
+import { installDrop } from "./view/drop.js";
+import { installShortcuts } from "./view/shortcuts.js";
+import { showModel, showNoModel } from "./view/models.js";
+
+/** @typedef {import("./song.js").Song} Song */
+
+const asked = new URLSearchParams(location.search).get("device");
+const engine = new Engine(asked === "cpu" || asked === "gpu" ? asked : "auto");
+const studio = new Studio(engine, new TapeDeck());
+const player = new Player();
+const mixer = new Mixer(player);
+const downloads = new Downloads(mixer);
+const songsView = new SongsView(studio, () => engine.model !== null);
+installShortcuts(mixer, player);
+
+/** @type {Song|null} */
+let chosen = null;
+
+/** @param {Song|null} song */
+function choose(song) {
+  if (song !== chosen) player.stop();
+  chosen = song;
+  const some = studio.songs.length > 0;
+  byId("welcome").hidden = some;
+  byId("drop").classList.toggle("small", some);
+  songsView.show(song);
+  mixer.show(song);
+  downloads.show(song);
+}
+
+/** @template T @param {EventTarget} target @param {string} name @param {(detail: T) => void} then */
+function on(target, name, then) {
+  target.addEventListener(name, (event) => then(/** @type {CustomEvent<T>} */ (event).detail));
+}
+
+// Songs
+
+on(studio, "songs", (/** @type {Song} */ song) => {
+  const { songs } = studio;
+  if (chosen === null || !songs.includes(chosen)) choose(songs.includes(song) ? song : songs.at(-1) ?? null);
+  else songsView.updateList();
+});
+on(studio, "overview", (/** @type {Song} */ song) => {
+  songsView.updateOverview(song);
+  if (song.overviewDone) songsView.updateList();
+});
+on(studio, "leave", (/** @type {Song} */ song) => {
+  if (song === chosen) player.stop();
+});
+on(studio, "tape", (/** @type {Song} */ song) => {
+  if (song !== chosen) return;
+  mixer.show(song);
+  downloads.show(song);
+  song.tape?.addEventListener("grow", () => { if (song === chosen) songsView.update(); });
+});
+on(studio, "song", (/** @type {Song} */ song) => {
+  songsView.updateList();
+  if (song === chosen) {
+    songsView.update();
+    downloads.update();
+  }
+  if (song.state === "done" && song.tape?.finished) announce(`${song.name} is separated. Its stems can be played and downloaded.`);
+  showInTitle();
+});
+on(studio, "progress", (/** @type {Song} */ song) => {
+  if (song === chosen) songsView.update();
+  songsView.updateList();
+  showInTitle();
+});
+on(studio, "trouble", notify);
+on(songsView, "choose", choose);
+on(player, "trouble", (/** @type {string} */ message) => notify({ title: "The stems cannot be played", message }));
+
+function showInTitle() {
+  const song = studio.songs.find(({ state }) => state === "running");
+  let title = "Unbraid";
+  if (song) {
+    const part = share(song);
+    const left = timeLeft(song);
+    title = [part === null ? null : `${Math.floor(100 * part)} %`, left === null ? null : `${clock(left)} left`, song.name]
+      .filter(Boolean).join(" · ");
+  } else if (studio.songs.some(({ state }) => state === "done")) {
+    title = "Done · Unbraid";
+  }
+  if (document.title !== title) document.title = title;
+}
+
+// The model: the one in use, and one that is being tried
+
+/** The person's own file that is in use. @type {{name: string, size: number}|null} */
+let own = null;
+/** Sent to the worker, not yet answered. @type {{name: string, blob: Blob, keep: boolean}|null} */
+let trying = null;
+
+/** @param {{name: string, blob: Blob, keep: boolean}|null} file null: the built-in one */
+async function tryModel(file) {
+  trying = file;
+  try {
+    await engine.useModel(file?.blob ?? await defaultModel());
+  } catch (error) {
+    const { message } = /** @type {Error} */ (error);
+    if (!engine.model) showNoModel("No model yet");
+    notify({ title: "There is no model to work with", message, key: "model" });
+  }
+}
+
+on(engine, "model", async (/** @type {import("./engine.js").Model} */ model) => {
+  const file = trying;
+  own = file ? { name: file.name, size: file.blob.size } : null;
+  withdraw("model");
+  if (file?.keep) withdraw("own-model");
+  showModel(model, own);
+  songsView.updateList();
+  songsView.update();
+  if (!file?.keep) return;
+  file.keep = false;
+  announce(`${file.name} is in use. Its stems: ${model.stems.join(", ")}.`);
+  try {
+    await storeModel(file.name, file.blob);
+  } catch {
+    notify({ title: "The model is in use, but not kept", message: "The browser did not store it; add the file again after a reload.", info: true, key: "model-storage" });
+  }
+});
+
+on(engine, "trouble", async (/** @type {import("./engine.js").Trouble} */ { kind, message }) => {
+  if (kind !== "model") {
+    if (kind === "device") showDevice(null);
+    if (!engine.model) showNoModel("Not loaded");
+    notify({ title: kind === "device" ? "This browser cannot compute" : "The separation program stopped", message, key: kind });
+    return;
+  }
+  const file = trying;
+  notify({ title: file ? `${file.name} cannot be used` : "The built-in model cannot be used", message, key: file ? "own-model" : "model" });
+  if (!file) return showNoModel("No model yet");
+  if (!file.keep) await clearModel().catch(() => {});
+  await restoreModel();
+});
+
+/** Back to the model that was in use before a wrong one was tried. */
+async function restoreModel() {
+  const stored = await storedModel();
+  await tryModel(stored ? { ...stored, keep: false } : null);
+}
+
+byId("model-clear").addEventListener("click", async () => {
+  if (studio.songs.some(({ busy }) => busy)) return;
+  await clearModel().catch(() => {});
+  await tryModel(null);
+  byId("model-choose").focus();
+});
+
+installDrop({
+  addSongs: (files) => {
+    for (const file of files) studio.add(file);
+  },
+  addModel: (file) => {
+    if (studio.songs.some(({ busy }) => busy)) {
+      notify({ title: "A song is being separated", message: "Wait until it is done, or cancel it, then add the model again.", info: true, key: "model" });
+    } else {
+      tryModel({ name: file.name, blob: file, keep: true });
+    }
+  },
+  failed: (message) => notify({ title: "No example", message }),
+});
+
+// The device
+
+/** @param {import("./engine.js").Device|null} device */
+function showDevice(device) {
+  const badge = byId("device");
+  badge.dataset.kind = device ? (device.software ? "cpu" : device.kind) : "none";
+  badge.dataset.software = String(device?.software ?? false);
+  setText(badge, !device ? "Not working" : device.software ? `${device.name} (software)` : device.kind === "gpu" ? `Graphics card: ${device.name}` : `Processor: ${device.name}`);
+}
+
+on(engine, "device", (/** @type {import("./engine.js").Device} */ device) => {
+  showDevice(device);
+  if (device.note) notify({ title: "This will be slow.", message: device.note, info: true, key: "device" });
+});
+on(engine, "recovered", (/** @type {{message: string}} */ { message }) => {
+  notify({ title: "The graphics card was lost and is back.", message, info: true, key: "recovered" });
+});
+on(engine, "fallback", () => {
+  withdraw("bug");
+  notify({ title: "The graphics card cannot be used.", message: "It failed twice, so the processor does the work from now on. That is slower, but as exact.", info: true, key: "fallback" });
+});
+on(engine, "memory", (/** @type {{wasm: number, gpu: number|null}} */ { wasm, gpu }) => {
+  const memory = byId("memory");
+  memory.dataset.wasm = String(wasm);
+  memory.dataset.gpu = String(gpu ?? "");
+  setText(memory, `Memory for computing: ${bytes(wasm)}${gpu ? ` and ${bytes(gpu)} on the graphics card` : ""}`);
+});
+
+// Leaving would throw away finished stems.
+addEventListener("beforeunload", (event) => {
+  if (studio.songs.some(({ busy }) => busy)) event.preventDefault();
+});
+
+choose(null);
+restoreModel();

@@ -1,0 +1,45 @@
+/** Cells of a track as the page keeps them for drawing. */
+import { ROWS } from "./tape/picture.js";
+
+export class Picture {
+  /** @type {Float32Array} */ peaks = new Float32Array(0);
+  /** @type {Uint8Array} */ spectrum = new Uint8Array(0);
+  /** Cells so far. */
+  count = 0;
+
+  /**
+   * @param {number} hop samples a cell
+   * @param {number[]} tracks whose sum this shows
+   */
+  constructor(hop, tracks) {
+    this.hop = hop;
+    this.tracks = tracks;
+  }
+
+  clear() {
+    this.count = 0;
+  }
+
+  /**
+   * @param {number} first
+   * @param {Float32Array} peaks min, max pairs
+   * @param {Uint8Array} [spectrum]
+   */
+  add(first, peaks, spectrum) {
+    const count = first + peaks.length / 2;
+    if (2 * count > this.peaks.length) {
+      const room = Math.max(2 * this.peaks.length, 2 * count, 1024);
+      const grown = new Float32Array(room);
+      grown.set(this.peaks);
+      this.peaks = grown;
+      if (spectrum) {
+        const shades = new Uint8Array((room / 2) * ROWS);
+        shades.set(this.spectrum);
+        this.spectrum = shades;
+      }
+    }
+    this.peaks.set(peaks, 2 * first);
+    if (spectrum) this.spectrum.set(spectrum, first * ROWS);
+    this.count = count;
+  }
+}

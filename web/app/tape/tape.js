@@ -1,0 +1,178 @@
+/** One song's finished audio: a file per track (the original, then the stems), 32-bit float, left and right in turn. */
+import { PictureBuilder, hopFor } from "./picture.js";
+
+/** Bytes of one sample of both channels. */
+export const FRAME = 8;
+/** Frames that are read at a time when a whole song passes by: 1 MB. */
+export const SLICE = 131072;
+
+/** @typedef {import("./files.js").TapeFile} TapeFile */
+/** @typedef {import("./files.js").Shelf} Shelf */
+/** @typedef {import("./picture.js").Cells} Cells */
+/** @typedef {[Float32Array<ArrayBuffer>, Float32Array<ArrayBuffer>]} Stereo */
+
+/** Lets messages in between two pieces of long work. A timer would be slowed down in a hidden tab. */
+export function breathe() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => { port1.close(); resolve(undefined); };
+    port2.postMessage(null);
+  });
+}
+
+export class Tape {
+  /** @type {TapeFile[]} */ #files = [];
+  /** @type {Map<string, {tracks: number[], builder: PictureBuilder, fed: number, busy: boolean}>} */ #pictures = new Map();
+  /** @type {(key: string, cells: Cells) => void} */ #onCells;
+  #finished = false;
+  #closed = false;
+  #hop;
+  #sampleRate;
+  /** Complete frames. */
+  frames = 0;
+
+  /**
+   * @param {number} sampleRate
+   * @param {number} expected frames
+   * @param {(key: string, cells: Cells) => void} onCells
+   */
+  constructor(sampleRate, expected, onCells) {
+    this.#sampleRate = sampleRate;
+    this.#hop = hopFor(expected);
+    this.#onCells = onCells;
+  }
+
+  get hop() { return this.#hop; }
+  get sampleRate() { return this.#sampleRate; }
+  get tracks() { return this.#files.length; }
+
+  /** @param {Shelf} shelf @param {string} name @param {number} tracks */
+  async open(shelf, name, tracks) {
+    for (let track = 0; track < tracks; track++) this.#files.push(await shelf.create(`${name}-${track}`));
+  }
+
+  /**
+   * Adds a block to every track, or to none.
+   * @param {Stereo[]} block
+   */
+  async append(block) {
+    if (block.length !== this.#files.length) throw new Error("a block with the wrong number of stems");
+    const count = block[0][0].length;
+    try {
+      for (const [track, [left, right]] of block.entries()) {
+        const both = new Float32Array(2 * count);
+        for (let i = 0; i < count; i++) {
+          both[2 * i] = left[i];
+          both[2 * i + 1] = right[i];
+        }
+        await this.#files[track].append(new Uint8Array(both.buffer));
+      }
+    } catch (error) {
+      // A full disk: no track may be longer than the others.
+      for (const file of this.#files) await file.truncate(this.frames * FRAME);
+      throw error;
+    }
+    const before = this.frames;
+    this.frames += count;
+    for (const [key, picture] of this.#pictures) {
+      if (picture.busy || picture.fed !== before) continue;
+      picture.fed = this.frames;
+      this.#onCells(key, picture.builder.push(...sum(picture.tracks.map((track) => block[track]))));
+    }
+  }
+
+  /** Nothing more will come (until `reopen`). */
+  finish() {
+    this.#finished = true;
+    for (const [key, picture] of this.#pictures) {
+      if (!picture.busy && picture.fed === this.frames) this.#onCells(key, picture.builder.finish());
+    }
+  }
+
+  /**
+   * Draws one more picture: of the sum of `tracks`, from the start.
+   * @param {string} key
+   * @param {number[]} tracks
+   */
+  async addPicture(key, tracks) {
+    const builder = new PictureBuilder(this.#hop, this.#sampleRate);
+    const picture = { tracks, builder, fed: 0, busy: true };
+    this.#pictures.set(key, picture);
+    while (picture.fed < this.frames && this.#pictures.get(key) === picture && !this.#closed) {
+      const count = Math.min(SLICE, this.frames - picture.fed);
+      const parts = await this.read(tracks, picture.fed, count);
+      picture.fed += count;
+      this.#onCells(key, builder.push(...sum(parts)));
+      await breathe();
+    }
+    picture.busy = false;
+    if (this.#finished && this.#pictures.get(key) === picture) this.#onCells(key, builder.finish());
+  }
+
+  /** @param {string} key */
+  removePicture(key) {
+    this.#pictures.delete(key);
+  }
+
+  /** More will come after a `finish`: pictures begin again. */
+  reopen() {
+    this.#finished = false;
+  }
+
+  /**
+   * @param {number} track
+   * @param {number} from frame
+   * @param {number} count frames
+   * @returns {Promise<Float32Array<ArrayBuffer>>} interleaved
+   */
+  async readInterleaved(track, from, count) {
+    const bytes = await this.#files[track].read(from * FRAME, (from + count) * FRAME);
+    return new Float32Array(bytes.buffer);
+  }
+
+  /**
+   * @param {number[]} tracks
+   * @param {number} from frame
+   * @param {number} count frames
+   * @returns {Promise<Stereo[]>}
+   */
+  async read(tracks, from, count) {
+    const out = /** @type {Stereo[]} */ ([]);
+    for (const track of tracks) {
+      const both = await this.readInterleaved(track, from, count);
+      const left = new Float32Array(count);
+      const right = new Float32Array(count);
+      for (let i = 0; i < count; i++) {
+        left[i] = both[2 * i];
+        right[i] = both[2 * i + 1];
+      }
+      out.push([left, right]);
+    }
+    return out;
+  }
+
+  async remove() {
+    this.#closed = true;
+    this.#pictures.clear();
+    for (const file of this.#files) await file.remove();
+    this.#files = [];
+    this.frames = 0;
+  }
+
+  get bytes() { return this.frames * FRAME * this.#files.length; }
+}
+
+/** @param {Stereo[]} parts at least one @returns {Stereo} */
+function sum(parts) {
+  if (parts.length === 1) return parts[0];
+  const [first, ...rest] = parts;
+  const left = Float32Array.from(first[0]);
+  const right = Float32Array.from(first[1]);
+  for (const [l, r] of rest) {
+    for (let i = 0; i < left.length; i++) {
+      left[i] += l[i];
+      right[i] += r[i];
+    }
+  }
+  return [left, right];
+}

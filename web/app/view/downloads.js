@@ -1,0 +1,121 @@
+/** Takes stems and mixes out of the page as files. */
+import { byId } from "./dom.js";
+import { announce, notify } from "./notices.js";
+import { bytes, safeFileName } from "../format.js";
+import { stemGains } from "../mix.js";
+
+/** @typedef {import("../song.js").Song} Song */
+/** @typedef {import("../tape/export.js").Item} Item */
+
+export class Downloads {
+  #mixer;
+  /** @type {Song|null} */ #song = null;
+  /** @type {import("../tape-deck.js").TapeHandle|null} the one being read */ #busy = null;
+  #url = "";
+  #zip = /** @type {HTMLButtonElement} */ (byId("download-zip"));
+  #mix = /** @type {HTMLButtonElement} */ (byId("download-mix"));
+  #format = /** @type {HTMLSelectElement} */ (byId("format"));
+  #note = byId("download-note");
+  #hint = this.#note.textContent ?? "";
+
+  /** @param {import("./mixer.js").Mixer} mixer */
+  constructor(mixer) {
+    this.#mixer = mixer;
+    mixer.addEventListener("save", (event) => this.#saveRow(/** @type {CustomEvent<number>} */ (event).detail));
+    this.#zip.addEventListener("click", () => this.#saveAll());
+    this.#mix.addEventListener("click", () => this.#saveMix());
+    byId("download-cancel").addEventListener("click", () => this.#busy?.cancelExport());
+  }
+
+  /** @param {Song|null} song */
+  show(song) {
+    if (song !== this.#song && !this.#busy) this.#note.textContent = this.#hint;
+    this.#song = song;
+    this.update();
+  }
+
+  update() {
+    const song = this.#song;
+    const there = song?.tape?.finished === true && song.tape.frames > 0 && !this.#busy;
+    this.#zip.disabled = !there;
+    this.#mix.disabled = !there;
+    for (const button of document.querySelectorAll("#tracks .save")) /** @type {HTMLButtonElement} */ (button).disabled = !there;
+    byId("download-cancel").hidden = this.#busy === null;
+    if (song?.tape && !song.tape.finished) this.#note.textContent = "Files can be kept as soon as the separation has ended or is cancelled.";
+    else if (!this.#busy && this.#note.textContent?.startsWith("Files can")) this.#note.textContent = this.#hint;
+  }
+
+  /** One gain per track for the stems `members`. @param {Song} song @param {number[]} members */
+  #only(song, members) {
+    return [0, ...song.stems.map((_, stem) => (members.includes(stem) ? 1 : 0))];
+  }
+
+  /** @param {number} row */
+  #saveRow(row) {
+    const song = /** @type {Song} */ (this.#song);
+    const { name, stems } = this.#mixer.shown()[row];
+    this.#save([{ name: `${song.name} - ${name}.wav`, gains: this.#only(song, stems) }], false);
+  }
+
+  #saveAll() {
+    const song = /** @type {Song} */ (this.#song);
+    const folder = safeFileName(song.name);
+    this.#save(this.#mixer.shown().map(({ name, stems }) => ({
+      name: `${folder}/${safeFileName(name)}.wav`, gains: this.#only(song, stems),
+    })), true);
+  }
+
+  #saveMix() {
+    const song = /** @type {Song} */ (this.#song);
+    const gains = stemGains(song.mix);
+    if (gains.every((gain) => gain === 0)) {
+      notify({ title: "Nothing to keep", message: "Every stem is muted. Unmute at least one, then download the mix.", key: "download" });
+      return;
+    }
+    this.#save([{ name: `${song.name} - mix.wav`, gains: [0, ...gains] }], false);
+  }
+
+  /** @param {Item[]} items @param {boolean} zip */
+  async #save(items, zip) {
+    const song = /** @type {Song} */ (this.#song);
+    const tape = song.tape;
+    if (!tape || this.#busy) return;
+    this.#busy = tape;
+    this.update();
+    const name = zip ? `${safeFileName(song.name)} - stems.zip` : safeFileName(items[0].name.slice(0, -4)) + ".wav";
+    const onShare = (/** @type {Event} */ event) => {
+      this.#note.textContent = `Writing ${name}: ${Math.floor(100 * /** @type {CustomEvent<number>} */ (event).detail)} %`;
+    };
+    tape.addEventListener("export", onShare);
+    this.#note.textContent = `Writing ${name}…`;
+    try {
+      const format = /** @type {import("../wav.js").SampleFormat} */ (this.#format.value);
+      const { blob, clipped } = await tape.export({ items, format, zip });
+      // The last one may still be read by the browser; by now it has had its time.
+      if (this.#url) URL.revokeObjectURL(this.#url);
+      this.#url = URL.createObjectURL(blob);
+      const link = document.createElement("a");
+      link.href = this.#url;
+      link.download = name;
+      link.dataset.test = "download-link";
+      document.body.append(link);
+      link.click();
+      link.remove();
+      const loud = clipped ? ` ${clipped} samples were louder than ${format === "int16" ? "16" : "24"} bits hold and were cut: lower the volume of the mix, or choose 32 bit float.` : "";
+      this.#note.textContent = `${name} (${bytes(blob.size)}) is in your downloads.${loud}`;
+      announce(this.#note.textContent);
+    } catch (error) {
+      const { name: kind, message } = /** @type {Error} */ (error);
+      this.#note.textContent = kind === "AbortError" ? "The download was cancelled." : this.#hint;
+      if (kind === "QuotaExceededError") {
+        notify({ title: "Not enough space", message: "The disk is full, or the browser allows no more. Remove songs that you no longer need, or choose fewer bits per sample.", key: "download" });
+      } else if (kind !== "AbortError") {
+        notify({ title: `${name} was not written`, message, key: "download" });
+      }
+    } finally {
+      tape.removeEventListener("export", onShare);
+      this.#busy = null;
+      this.update();
+    }
+  }
+}

@@ -1,0 +1,64 @@
+/** Files that come in: chosen, dropped anywhere on the page, or the example. */
+import { byId } from "./dom.js";
+
+/**
+ * @param {{addSongs: (files: File[]) => void, addModel: (file: File) => void, failed: (message: string) => void}} to
+ */
+export function installDrop({ addSongs, addModel, failed }) {
+  const input = /** @type {HTMLInputElement} */ (byId("file"));
+  const modelInput = /** @type {HTMLInputElement} */ (byId("model-file"));
+  const example = /** @type {HTMLButtonElement} */ (byId("example"));
+  const veil = byId("veil");
+
+  /** @param {Iterable<File>} files */
+  const take = (files) => {
+    const songs = [];
+    for (const file of files) {
+      if (/\.safetensors$/i.test(file.name)) addModel(file);
+      else songs.push(file);
+    }
+    if (songs.length) addSongs(songs);
+  };
+
+  byId("choose").addEventListener("click", () => input.click());
+  byId("model-choose").addEventListener("click", () => modelInput.click());
+  input.addEventListener("change", () => { take([...(input.files ?? [])]); input.value = ""; });
+  modelInput.addEventListener("change", () => {
+    const file = modelInput.files?.[0];
+    modelInput.value = "";
+    if (file) addModel(file);
+  });
+  example.addEventListener("click", async () => {
+    example.disabled = true;
+    try {
+      const response = await fetch(new URL("../../example/song.flac", import.meta.url));
+      if (!response.ok) throw new Error();
+      addSongs([new File([await response.blob()], "Example song.flac", { type: "audio/flac" })]);
+    } catch {
+      failed("The example could not be fetched. Check the connection and try again, or choose a song of your own.");
+    } finally {
+      example.disabled = false;
+    }
+  });
+
+  let depth = 0;
+  const carriesFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files") ?? false;
+  addEventListener("dragenter", (event) => {
+    if (!carriesFiles(event)) return;
+    depth += 1;
+    veil.hidden = false;
+  });
+  addEventListener("dragleave", (event) => {
+    if (!carriesFiles(event)) return;
+    depth -= 1;
+    if (depth <= 0) veil.hidden = true;
+  });
+  addEventListener("dragover", (event) => { if (carriesFiles(event)) event.preventDefault(); });
+  addEventListener("drop", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    depth = 0;
+    veil.hidden = true;
+    take(event.dataTransfer?.files ?? []);
+  });
+}

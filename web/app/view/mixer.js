@@ -1,0 +1,287 @@
+/** The mixer: transport, one row per stem, comparison, two-stem view. */
+import { REST, colours } from "./colours.js";
+import { byId, setPressed, setText } from "./dom.js";
+import { TrackView } from "./track.js";
+import { clock, spoken, title } from "../format.js";
+import { shownStrips, stemGains, trackGains } from "../mix.js";
+import { Song } from "../song.js";
+
+/** @typedef {import("../player.js").Player} Player */
+
+const PLAY_LABEL = { stopped: "Play", playing: "Pause", waiting: "Pause" };
+
+/** Events: `save` with `{items, zip, name}` (see downloads.js). */
+export class Mixer extends EventTarget {
+  #player;
+  /** @type {Song|null} */ #song = null;
+  /** @type {import("../tape-deck.js").TapeHandle|null} */ #tape = null;
+  /** @type {TrackView[]} */ #rows = [];
+  /** Frame under the pointer while it is dragged. @type {number|null} */ #scrub = null;
+  #root = byId("mixer");
+  #tracks = byId("tracks");
+  #play = /** @type {HTMLButtonElement} */ (byId("play"));
+  #seek = /** @type {HTMLInputElement} */ (byId("seek"));
+  #pair = /** @type {HTMLSelectElement} */ (byId("pair"));
+  #look = /** @type {HTMLSelectElement} */ (byId("look"));
+  #onCells = (/** @type {Event} */ event) => this.#cells(/** @type {CustomEvent<string|undefined>} */ (event).detail);
+  #onGrow = () => this.#update();
+
+  /** @param {Player} player */
+  constructor(player) {
+    super();
+    this.#player = player;
+    this.#play.addEventListener("click", () => player.toggle());
+    byId("hear-stems").addEventListener("click", () => this.hearOriginal(false));
+    byId("hear-original").addEventListener("click", () => this.hearOriginal(true));
+    this.#seek.addEventListener("input", () => this.#scrubTo(Number(this.#seek.value) * this.#rate));
+    this.#seek.addEventListener("change", () => this.#drop());
+    this.#seek.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -5, ArrowDown: -5, ArrowRight: 5, ArrowUp: 5, PageDown: -30, PageUp: 30 }[event.key];
+      if (step === undefined) return;
+      event.preventDefault();
+      this.skip(step);
+    });
+    this.#pair.addEventListener("change", () => this.showPair(this.#pair.value === "" ? null : Number(this.#pair.value)));
+    this.#look.addEventListener("change", () => this.#setLook(this.#look.value));
+    player.addEventListener("state", () => this.#onPlayer());
+    this.#tracks.addEventListener("pointerdown", (event) => this.#pointer(event));
+    new ResizeObserver(() => this.#refresh(true)).observe(this.#tracks);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#refresh(true));
+    let look = "both";
+    try { look = localStorage.getItem("unbraid-look") ?? look; } catch { /* storage may be forbidden */ }
+    this.#setLook(["both", "wave", "spectrum"].includes(look) ? look : "both");
+  }
+
+  /** @param {Song|null} song with or without a tape */
+  show(song) {
+    const tape = song?.tape ?? null;
+    this.#root.hidden = tape === null;
+    if (song === this.#song && tape === this.#tape) return this.#update();
+    this.#tape?.removeEventListener("cells", this.#onCells);
+    this.#tape?.removeEventListener("grow", this.#onGrow);
+    this.#song = song;
+    this.#tape = tape;
+    this.#scrub = null;
+    this.#player.load(tape);
+    if (!song || !tape) return;
+    tape.addEventListener("cells", this.#onCells);
+    tape.addEventListener("grow", this.#onGrow);
+    const options = song.stems.map((stem, index) => new Option(`${stem} and the rest`, String(index)));
+    this.#pair.replaceChildren(new Option("all stems", ""), ...options);
+    this.#pair.disabled = song.stems.length < 2;
+    this.#build();
+  }
+
+  get #rate() {
+    return this.#tape?.sampleRate ?? 1;
+  }
+
+  /** The rows on screen, anew. */
+  #build() {
+    const song = /** @type {Song} */ (this.#song);
+    const tape = /** @type {import("../tape-deck.js").TapeHandle} */ (this.#tape);
+    const common = { tape, onChange: () => this.#update(), onListen: () => this.hearOriginal(!song.mix.original) };
+    const original = new TrackView({
+      ...common, label: "Original", name: "original", colour: null, key: null, tracks: [Song.ORIGINAL], strip: null, onSave: () => {},
+    });
+    const stems = this.shown().map(({ name, label, colour, strip, stems: members }, row) => new TrackView({
+      ...common, label, name, colour, strip,
+      key: row < 9 ? row + 1 : null,
+      tracks: members.map((stem) => stem + 1),
+      onSave: () => this.dispatchEvent(new CustomEvent("save", { detail: row })),
+    }));
+    this.#rows = [original, ...stems];
+    this.#tracks.replaceChildren(...this.#rows.map(({ root }) => root));
+    this.#update();
+    this.#refresh(true);
+  }
+
+  /** What the rows stand for: the stems, or one and the rest. */
+  shown() {
+    const song = /** @type {Song} */ (this.#song);
+    const { mix, stems } = song;
+    const strands = colours(stems);
+    return shownStrips(mix).map(({ strip, stems: members }) => {
+      const rest = strip === mix.rest;
+      const stem = stems[rest ? /** @type {number} */ (mix.pair) : members[0]];
+      return {
+        strip,
+        stems: members,
+        name: rest ? `no_${stem}` : stem,
+        label: rest ? `All but ${stem}` : title(stem),
+        colour: rest ? REST : strands[members[0]],
+      };
+    });
+  }
+
+  /** Everything but the pictures. */
+  #update() {
+    const tape = this.#tape;
+    if (!this.#song || !tape) return;
+    const { mix } = this.#song;
+    const gains = stemGains(mix);
+    this.#player.setGains(trackGains(mix));
+    const [original, ...stems] = this.#rows;
+    original.update(mix.original);
+    for (const [row, { stems: members }] of this.shown().entries()) {
+      stems[row].update(!mix.original && members.some((stem) => gains[stem] > 0));
+    }
+    setPressed(byId("hear-stems"), !mix.original);
+    setPressed(byId("hear-original"), mix.original);
+    this.#pair.value = mix.pair === null ? "" : String(mix.pair);
+    setText(byId("download-zip"), mix.pair === null ? "All stems as zip" : "Both as zip");
+    this.#play.disabled = tape.frames === 0;
+    this.#seek.disabled = tape.frames === 0;
+    this.#seek.max = String(tape.length / tape.sampleRate);
+    if (this.#scrub === null) this.#showSeek(this.#player.position / tape.sampleRate);
+    setText(byId("length"), clock(tape.length / tape.sampleRate));
+    this.#showTime();
+  }
+
+  /** @param {boolean} all */
+  #refresh(all) {
+    for (const row of this.#rows) row.refresh(all);
+  }
+
+  /** @param {string|undefined} key of the picture that has grown */
+  #cells(key) {
+    for (const row of this.#rows) {
+      if (key === undefined || row.picture.tracks.join("+") === key) row.refresh();
+    }
+  }
+
+  /** @param {string} look */
+  #setLook(look) {
+    this.#look.value = look;
+    this.#tracks.dataset.look = look;
+    try { localStorage.setItem("unbraid-look", look); } catch { /* storage may be forbidden */ }
+    this.#refresh(true);
+  }
+
+  /** @param {boolean} original */
+  hearOriginal(original) {
+    if (!this.#song) return;
+    this.#song.mix.original = original;
+    this.#update();
+  }
+
+  toggleOriginal() {
+    if (this.#song) this.hearOriginal(!this.#song.mix.original);
+  }
+
+  /** @param {number|null} stem */
+  showPair(stem) {
+    if (!this.#song || !this.#tape) return;
+    this.#song.mix.pair = stem;
+    this.#build();
+  }
+
+  nextPair() {
+    if (!this.#song || this.#song.stems.length < 2) return;
+    const next = (this.#song.mix.pair ?? -1) + 1;
+    this.showPair(next < this.#song.stems.length ? next : null);
+  }
+
+  /** @param {number} row @param {"soloed"|"muted"} what */
+  toggleRow(row, what) {
+    const strip = this.#tape ? this.#rows[row + 1]?.strip : null;
+    if (!strip) return;
+    strip[what] = !strip[what];
+    this.#update();
+  }
+
+  /** @param {number} seconds */
+  skip(seconds) {
+    if (this.#tape) this.#player.seek(this.#player.position + seconds * this.#rate);
+  }
+
+  toStart() {
+    if (this.#tape) this.#player.seek(0);
+  }
+
+  get ready() {
+    return !this.#root.hidden && !this.#play.disabled;
+  }
+
+  #onPlayer() {
+    const { state } = this.#player;
+    this.#play.dataset.state = state;
+    this.#play.setAttribute("aria-label", PLAY_LABEL[state]);
+    byId("waiting").hidden = state !== "waiting" || this.#tape?.finished !== false;
+    this.#showTime();
+    if (state === "playing") this.#follow();
+  }
+
+  #following = false;
+
+  /** Moves the playhead while it plays. Only what is seen hangs on frames; the sound does not. */
+  #follow() {
+    if (this.#following) return;
+    this.#following = true;
+    const step = () => {
+      this.#showTime();
+      this.#following = this.#player.state === "playing";
+      if (this.#following) requestAnimationFrame(step);
+    };
+    requestAnimationFrame(step);
+  }
+
+  #showTime() {
+    const tape = this.#tape;
+    if (!tape) return;
+    const frame = this.#scrub ?? this.#player.position;
+    const seconds = frame / tape.sampleRate;
+    for (const row of this.#rows) row.setPlayhead(tape.length ? frame / tape.length : 0);
+    const text = clock(seconds, 1);
+    // Ten times a second is enough for everything but the playhead.
+    if (byId("time").textContent === text) return;
+    setText(byId("time"), text);
+    if (this.#scrub === null) this.#showSeek(seconds);
+  }
+
+  /** @param {number} seconds */
+  #showSeek(seconds) {
+    this.#seek.value = String(seconds);
+    const words = spoken(seconds);
+    if (this.#seek.getAttribute("aria-valuetext") !== words) this.#seek.setAttribute("aria-valuetext", words);
+  }
+
+  /** @param {number} frame */
+  #scrubTo(frame) {
+    this.#scrub = frame;
+    this.#showTime();
+  }
+
+  #drop() {
+    const frame = this.#scrub;
+    this.#scrub = null;
+    if (frame === null) return;
+    this.#player.seek(frame);
+    this.#showSeek(frame / this.#rate);
+  }
+
+  /** @param {PointerEvent} event a press on one of the pictures */
+  #pointer(event) {
+    const pictures = /** @type {Element} */ (event.target).closest(".pictures");
+    const tape = this.#tape;
+    if (!pictures || !tape || event.button !== 0 || tape.frames === 0) return;
+    const place = pictures.getBoundingClientRect();
+    const to = (/** @type {PointerEvent} */ { clientX }) => {
+      const share = Math.min(1, Math.max(0, (clientX - place.left) / place.width));
+      this.#scrubTo(share * tape.length);
+    };
+    pictures.setPointerCapture(event.pointerId);
+    const move = (/** @type {Event} */ moved) => to(/** @type {PointerEvent} */ (moved));
+    const end = (/** @type {Event} */ ended) => {
+      pictures.removeEventListener("pointermove", move);
+      pictures.removeEventListener("pointerup", end);
+      pictures.removeEventListener("pointercancel", end);
+      if (ended.type === "pointercancel") this.#scrub = null;
+      this.#drop();
+    };
+    pictures.addEventListener("pointermove", move);
+    pictures.addEventListener("pointerup", end);
+    pictures.addEventListener("pointercancel", end);
+    to(event);
+  }
+}

@@ -1,0 +1,188 @@
+/** The list of songs, and the card of the chosen one: what to do with it, and how far it is. */
+import { byId, find, fromTemplate, setText } from "./dom.js";
+import { announce } from "./notices.js";
+import { RangeView } from "./range.js";
+import { bytes, clock, spoken } from "../format.js";
+
+/** @typedef {import("../song.js").Song} Song */
+/** @typedef {import("../studio.js").Studio} Studio */
+
+/** Seconds between two spoken reports of progress. */
+const REPORT = 20;
+
+/** @param {Song} song */
+export function timeLeft({ progress: { done, total, speed }, tape }) {
+  if (!total || !tape || !(speed > 0)) return null;
+  return Math.max(0, total - done) / tape.sampleRate / speed;
+}
+
+/** @param {Song} song @returns {number|null} 0 to 1 */
+export function share({ progress: { done, total } }) {
+  return total ? Math.min(1, done / total) : null;
+}
+
+/** Event: `choose` with a Song. */
+export class SongsView extends EventTarget {
+  #studio;
+  /** @type {() => boolean} */ #modelReady;
+  /** @type {Song|null} */ #song = null;
+  /** @type {Map<Song, HTMLElement>} */ #items = new Map();
+  #range = new RangeView();
+  #reported = 0;
+  #card = byId("song");
+  #separate = /** @type {HTMLButtonElement} */ (byId("separate"));
+  #continue = /** @type {HTMLButtonElement} */ (byId("continue"));
+  #cancel = byId("cancel");
+
+  /** @param {Studio} studio @param {() => boolean} modelReady */
+  constructor(studio, modelReady) {
+    super();
+    this.#studio = studio;
+    this.#modelReady = modelReady;
+    this.#separate.addEventListener("click", () => this.#begin(() => this.#song && studio.separate(this.#song)));
+    this.#continue.addEventListener("click", () => this.#begin(() => this.#song && studio.continue(this.#song)));
+    this.#cancel.addEventListener("click", () => this.#song && studio.cancel(this.#song));
+    byId("remove").addEventListener("click", () => this.#song && this.#remove(this.#song));
+    byId("separate-all").addEventListener("click", () => {
+      for (const song of studio.songs) if (song.state === "ready") studio.separate(song);
+    });
+    this.#range.addEventListener("change", () => this.update());
+  }
+
+  /** @param {Song} song */
+  #remove(song) {
+    this.#studio.remove(song);
+    byId("choose").focus();
+  }
+
+  /** @param {() => void} work */
+  #begin(work) {
+    this.#reported = 0;
+    work();
+    // The button that was pressed is gone; the keyboard's place is where the next decision is.
+    if (!this.#cancel.hidden) this.#cancel.focus();
+  }
+
+  /** @param {Song|null} song */
+  show(song) {
+    this.#song = song;
+    this.#card.hidden = song === null;
+    this.#range.show(song);
+    this.updateList();
+    this.update();
+  }
+
+  /** @param {Song} song whose wave has grown */
+  updateOverview(song) {
+    if (song === this.#song) {
+      this.#range.update();
+      this.update();
+    }
+  }
+
+  updateList() {
+    const { songs } = this.#studio;
+    // A single song has its card; a list of one would say the same twice.
+    byId("songs").hidden = songs.length < 2;
+    for (const [song, item] of this.#items) {
+      if (songs.includes(song)) continue;
+      item.remove();
+      this.#items.delete(song);
+    }
+    for (const song of songs) {
+      let item = this.#items.get(song);
+      if (!item) {
+        item = fromTemplate("song-item");
+        this.#items.set(song, item);
+        find(item, ".song-name").textContent = song.name;
+        find(item, ".song-pick").addEventListener("click", () => this.dispatchEvent(new CustomEvent("choose", { detail: song })));
+        const remove = find(item, ".song-remove");
+        remove.setAttribute("aria-label", `Remove ${song.name}`);
+        remove.addEventListener("click", () => this.#remove(song));
+        byId("song-list").append(item);
+      }
+      item.classList.toggle("chosen", song === this.#song);
+      item.dataset.state = song.state;
+      find(item, ".song-pick").setAttribute("aria-current", String(song === this.#song));
+      setText(find(item, ".song-state"), this.#brief(song));
+    }
+    const open = songs.filter(({ state }) => state === "ready").length;
+    byId("separate-all").hidden = open < 2;
+    /** @type {HTMLButtonElement} */ (byId("separate-all")).disabled = !this.#modelReady();
+  }
+
+  /** @param {Song} song */
+  #brief(song) {
+    const part = share(song);
+    switch (song.state) {
+      case "ready": return song.duration === null ? "" : clock(song.duration);
+      case "queued": return "waiting";
+      case "running": return part === null ? "separating" : `${Math.floor(100 * part)} %`;
+      case "done": return "done";
+      case "stopped": return song.tape?.frames ? "partly done" : "cancelled";
+      case "failed": return "failed";
+    }
+  }
+
+  /** The card and its progress. */
+  update() {
+    const song = this.#song;
+    if (!song) return;
+    const { state, busy, tape, duration } = song;
+    const hadFocus = document.activeElement === this.#cancel;
+    this.#card.dataset.state = state;
+    setText(byId("song-title"), song.name);
+    byId("remove").setAttribute("aria-label", `Remove ${song.name}`);
+    setText(byId("song-facts"), [duration === null ? null : clock(duration), bytes(song.file.size)].filter(Boolean).join(" · "));
+    const whole = song.range.from === 0 && song.range.to === null;
+    const seconds = song.chosenSeconds;
+    const what = seconds === null || whole ? "the whole song" : seconds < 60 ? `${Math.round(seconds * 10) / 10} seconds` : spoken(seconds);
+    setText(this.#separate, `Separate ${what}${tape && !busy ? " anew" : ""}`);
+    this.#separate.disabled = !this.#modelReady() || song.unreadable || (seconds !== null && seconds <= 0);
+    this.#separate.hidden = busy;
+    const goesOn = this.#studio.canContinue(song);
+    this.#continue.hidden = !goesOn;
+    if (goesOn && tape) setText(this.#continue, `Go on from ${clock(song.separated.from + tape.frames / tape.sampleRate)}`);
+    // The one step that most people want next stands out.
+    this.#separate.classList.toggle("primary", state !== "done" && !goesOn);
+    this.#cancel.hidden = !busy;
+    byId("progress").hidden = !busy;
+    setText(byId("state"), this.#sentence(song));
+    this.#range.update();
+
+    const bar = /** @type {HTMLProgressElement} */ (byId("bar"));
+    const part = share(song);
+    if (part === null || state === "queued") bar.removeAttribute("value");
+    else bar.value = part;
+    setText(byId("progress-text"), this.#progress(song));
+    if (hadFocus && !busy) (byId("mixer").hidden ? this.#separate : byId("play")).focus();
+    if (state === "running" && performance.now() - this.#reported > 1000 * REPORT) {
+      if (this.#reported) announce(this.#progress(song));
+      this.#reported = performance.now();
+    }
+  }
+
+  /** @param {Song} song */
+  #progress(song) {
+    if (song.state === "queued") return this.#studio.songs.some((other) => other.state === "running") ? "Waiting for its turn" : "Starting…";
+    const part = share(song);
+    const left = timeLeft(song);
+    const { done, speed } = song.progress;
+    const where = part === null ? `${clock(done / (song.tape?.sampleRate ?? 44100))} done` : `${Math.floor(100 * part)} %`;
+    const rate = speed > 0 ? ` (${speed < 10 ? speed.toFixed(speed < 1 ? 2 : 1) : Math.round(speed)}× as fast as it plays)` : "";
+    return left === null ? where : `${where}, ${left < 1 ? "nearly done" : `${spoken(left)} left`}${rate}`;
+  }
+
+  /** @param {Song} song */
+  #sentence(song) {
+    const there = song.tape?.frames ? spoken(song.tape.frames / song.tape.sampleRate) : null;
+    switch (song.state) {
+      case "ready": return this.#modelReady() ? "" : "The model is being loaded…";
+      case "queued":
+      case "running": return there ? "You can listen already: press play below." : "";
+      case "done": return `Done: ${there ?? "0 seconds"} in ${song.stems.length} stems.`;
+      case "stopped": return there ? `Cancelled. The first ${there} are finished and kept.` : "Cancelled.";
+      case "failed": return there ? `It stopped early. The first ${there} are finished and kept.` : song.unreadable ? "This file could not be read." : "It could not be separated.";
+    }
+  }
+}

@@ -1,0 +1,92 @@
+/** WAV files: the header, and samples in the three formats that we write. */
+
+/** @typedef {"int16"|"int24"|"float32"} SampleFormat */
+
+/** A RIFF size field has 32 bits. */
+export const WAV_LIMIT = 0xffffffff;
+
+/** @type {Record<SampleFormat, number>} */
+export const BYTES_PER_SAMPLE = { int16: 2, int24: 3, float32: 4 };
+
+/** PCM needs 44 bytes; float needs the extension size and a `fact` chunk as well. @param {SampleFormat} format */
+const headerSize = (format) => (format === "float32" ? 58 : 44);
+
+/**
+ * The size of a whole file in bytes, its padding byte included.
+ * @param {SampleFormat} format
+ * @param {number} channels
+ * @param {number} frames
+ */
+export function wavSize(format, channels, frames) {
+  const data = frames * channels * BYTES_PER_SAMPLE[format];
+  return headerSize(format) + data + (data % 2);
+}
+
+/**
+ * @param {SampleFormat} format
+ * @param {number} channels
+ * @param {number} sampleRate in Hz
+ * @param {number} frames samples of one channel
+ * @returns {Uint8Array<ArrayBuffer>} everything up to the first sample
+ */
+export function wavHeader(format, channels, sampleRate, frames) {
+  const float = format === "float32";
+  const sample = BYTES_PER_SAMPLE[format];
+  const header = headerSize(format);
+  const out = new DataView(new ArrayBuffer(header));
+  let at = 0;
+  const tag = (/** @type {string} */ text) => { for (const c of text) out.setUint8(at++, c.charCodeAt(0)); };
+  const u16 = (/** @type {number} */ value) => { out.setUint16(at, value, true); at += 2; };
+  const u32 = (/** @type {number} */ value) => { out.setUint32(at, value, true); at += 4; };
+  tag("RIFF");
+  u32(wavSize(format, channels, frames) - 8);
+  tag("WAVEfmt ");
+  u32(float ? 18 : 16);
+  u16(float ? 3 : 1);
+  u16(channels);
+  u32(sampleRate);
+  u32(sampleRate * channels * sample);
+  u16(channels * sample);
+  u16(8 * sample);
+  if (float) {
+    u16(0);
+    tag("fact");
+    u32(4);
+    u32(frames);
+  }
+  tag("data");
+  u32(frames * channels * sample);
+  return new Uint8Array(out.buffer);
+}
+
+/**
+ * Samples as bytes of a WAV file. Integers are rounded to nearest and held at full scale; `clipped` counts those.
+ * @param {SampleFormat} format
+ * @param {Float32Array} samples interleaved, full scale ±1
+ * @returns {{bytes: Uint8Array<ArrayBuffer>, clipped: number}}
+ */
+export function encode(format, samples) {
+  if (format === "float32") {
+    return { bytes: new Uint8Array(new Float32Array(samples).buffer), clipped: 0 };
+  }
+  const full = format === "int16" ? 0x8000 : 0x800000;
+  const size = BYTES_PER_SAMPLE[format];
+  const bytes = new Uint8Array(samples.length * size);
+  let clipped = 0;
+  let at = 0;
+  for (const sample of samples) {
+    let value = Math.round(sample * full);
+    if (value > full - 1) {
+      // +1.0 itself is full scale, one step off: nobody hears that, so it isn't counted.
+      if (value > full) clipped += 1;
+      value = full - 1;
+    } else if (value < -full) {
+      clipped += 1;
+      value = -full;
+    }
+    bytes[at++] = value;
+    bytes[at++] = value >> 8;
+    if (size === 3) bytes[at++] = value >> 16;
+  }
+  return { bytes, clipped };
+}

@@ -1,0 +1,53 @@
+//! `cargo xtask web`: makes the page, and serves it.
+
+mod build;
+mod serve;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+pub(crate) use build::build;
+pub(crate) use serve::Server;
+
+use crate::cargo::{say, target_folder};
+
+/// What to do with the page.
+#[derive(clap::Subcommand)]
+pub(crate) enum Web {
+    /// Makes a folder that any static host can serve, under any path
+    Build {
+        /// The folder; an earlier page in it is replaced. `target/web` if not given
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Makes the page and serves it, to this machine only
+    Serve {
+        /// Port; 0 takes a free one
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+    },
+}
+
+pub(crate) fn web(verb: Web) -> Result<()> {
+    match verb {
+        Web::Build { out } => {
+            let out = out.map_or_else(folder, Ok)?;
+            build(&out)?;
+            say(&format!("The page is in {}.", out.display()));
+        }
+        Web::Serve { port } => {
+            let out = folder()?;
+            build(&out)?;
+            let server = Server::bind(&out, port)?;
+            say(&format!("The page: {} (Ctrl-C ends this)", server.url()));
+            server.run();
+        }
+    }
+    Ok(())
+}
+
+/// Where the page is made unless another folder is given.
+pub(crate) fn folder() -> Result<PathBuf> {
+    Ok(target_folder()?.join("web"))
+}

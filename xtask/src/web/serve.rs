@@ -1,0 +1,201 @@
+//! A server of static files, for this machine only: GET and HEAD, the headers that the page relies on, nothing else.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Component, Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// The page may run its own code and talk to its own origin. The pages say the same in a <meta> of theirs, for hosts
+/// that send no headers.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+                      img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Longest request taken, headers and all.
+const LONGEST_REQUEST: u64 = 64 << 10;
+
+/// A folder that is served.
+pub(crate) struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Server {
+    /// Listens on the loopback interface; port 0 takes a free one.
+    pub(crate) fn bind(folder: &Path, port: u16) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .with_context(|| format!("port {port} cannot be had; give another with --port"))?;
+        let address = listener.local_addr().context("a socket without an address")?;
+        Ok(Self { listener, address, folder: folder.to_owned() })
+    }
+
+    /// Where the page is.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Serves until the process ends.
+    pub(crate) fn run(self) {
+        for stream in self.listener.incoming().flatten() {
+            let (folder, port) = (self.folder.clone(), self.address.port());
+            // A browser that goes away in the middle is no failure of ours.
+            thread::spawn(move || answer(&stream, &folder, port).ok());
+        }
+    }
+}
+
+fn answer(stream: &TcpStream, folder: &Path, port: u16) -> io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut lines = BufReader::new(stream.take(LONGEST_REQUEST)).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    let mut headers = Vec::new();
+    for line in lines {
+        let line = line?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let response = respond(&request, &headers, folder, port);
+    let mut stream = stream;
+    stream.write_all(response.head.as_bytes())?;
+    stream.write_all(&response.body)
+}
+
+struct Response {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Response {
+    fn refusal(status: &str) -> Self {
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        Self { head, body: Vec::new() }
+    }
+}
+
+fn respond(request: &str, headers: &[(String, String)], folder: &Path, port: u16) -> Response {
+    let header = |name: &str| headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value);
+    // Another site's name that resolves to this machine must not reach it.
+    if ![format!("127.0.0.1:{port}"), format!("localhost:{port}")].contains(&header("host").to_owned()) {
+        return Response::refusal("421 Misdirected Request");
+    }
+    let mut words = request.split(' ');
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    if !matches!(method, "GET" | "HEAD") {
+        return Response::refusal("405 Method Not Allowed");
+    }
+    let Some(path) = path_of(target) else { return Response::refusal("404 Not Found") };
+    let mut file = folder.join(&path);
+    if file.is_dir() {
+        if !target.split('?').next().unwrap_or_default().ends_with('/') {
+            let head = format!(
+                "HTTP/1.1 308 Permanent Redirect\r\nLocation: /{}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                path.display()
+            );
+            return Response { head, body: Vec::new() };
+        }
+        file = file.join("index.html");
+    }
+    let accepts = |coding: &str| {
+        let mut codings = header("accept-encoding").split(',');
+        codings.any(|accepted| accepted.split(';').next().is_some_and(|name| name.trim() == coding))
+    };
+    let compressed = [("br", "br"), ("gzip", "gz")].into_iter().filter(|(coding, _)| accepts(coding));
+    let compressed = compressed.map(|(coding, ending)| (coding, with_ending(&file, ending)));
+    let found = compressed
+        .chain([("", file.clone())])
+        .find_map(|(coding, path)| Some((coding, fs::read(path).ok()?)));
+    let Some((coding, body)) = found else { return Response::refusal("404 Not Found") };
+    let encoding = if coding.is_empty() { String::new() } else { format!("Content-Encoding: {coding}\r\n") };
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {}\r\n{encoding}Content-Length: {}\r\nVary: Accept-Encoding\r\n\
+         Cache-Control: no-cache\r\nContent-Security-Policy: {POLICY}\r\nX-Content-Type-Options: nosniff\r\n\
+         Referrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\nConnection: close\r\n\r\n",
+        media_type(&file),
+        body.len()
+    );
+    Response { head, body: if method == "HEAD" { Vec::new() } else { body } }
+}
+
+fn with_ending(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
+}
+
+/// The file a request's target names, below the folder; `None` for anything that would leave it. The page's own files
+/// need no escapes.
+fn path_of(target: &str) -> Option<PathBuf> {
+    let path = target.split(['?', '#']).next()?.strip_prefix('/')?;
+    let plain = Path::new(path)
+        .components()
+        .all(|part| matches!(part, Component::Normal(name) if !name.to_string_lossy().starts_with('.')));
+    (plain && !path.contains(['%', '\\'])).then(|| path.into())
+}
+
+fn media_type(file: &Path) -> &'static str {
+    match file.extension().and_then(|extension| extension.to_str()).unwrap_or_default() {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "json" | "webmanifest" => "application/json",
+        "txt" | "md" => "text/plain; charset=utf-8",
+        "wasm" => "application/wasm",
+        "flac" => "audio/flac",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn served(request: &str, headers: &[(&str, &str)]) -> Response {
+        let folder = std::env::temp_dir().join(format!("unbraid-serve-{}", std::process::id()));
+        fs::create_dir_all(folder.join("sub")).expect("a folder");
+        fs::write(folder.join("a.wasm"), "plain").expect("a file");
+        fs::write(folder.join("a.wasm.br"), "small").expect("a file");
+        fs::write(folder.join("sub/index.html"), "page").expect("a file");
+        let headers: Vec<(String, String)> =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        respond(request, &headers, &folder, 80)
+    }
+
+    const HOST: (&str, &str) = ("host", "localhost:80");
+
+    #[test]
+    fn a_module_comes_with_its_type_its_policy_and_compressed_where_that_is_accepted() {
+        let plain = served("GET /a.wasm HTTP/1.1", &[HOST]);
+        assert_eq!(plain.body, b"plain");
+        for part in ["200 OK", "application/wasm", "default-src 'none'"] {
+            assert!(plain.head.contains(part), "{}", plain.head);
+        }
+        let small = served("GET /a.wasm?x HTTP/1.1", &[HOST, ("accept-encoding", "gzip, br;q=1")]);
+        assert_eq!(small.body, b"small");
+        assert!(small.head.contains("Content-Encoding: br"), "{}", small.head);
+        assert!(served("HEAD /a.wasm HTTP/1.1", &[HOST]).body.is_empty());
+    }
+
+    #[test]
+    fn folders_give_their_index_under_a_path_that_ends_with_a_slash() {
+        assert_eq!(served("GET /sub/ HTTP/1.1", &[HOST]).body, b"page");
+        assert!(served("GET /sub HTTP/1.1", &[HOST]).head.contains("Location: /sub/"));
+    }
+
+    #[test]
+    fn other_hosts_other_methods_and_other_folders_are_refused() {
+        let status = |request: &str, host: &str| served(request, &[("host", host)]).head[9..12].to_owned();
+        assert_eq!(status("GET /a.wasm HTTP/1.1", "evil.example"), "421");
+        assert_eq!(status("POST /a.wasm HTTP/1.1", "localhost:80"), "405");
+        for path in ["/../a.wasm", "/sub/../../x", "//etc/passwd", "/%2e%2e/x", "/.hidden", "x", ""] {
+            assert_eq!(status(&format!("GET {path} HTTP/1.1"), "localhost:80"), "404", "{path}");
+        }
+    }
+}
