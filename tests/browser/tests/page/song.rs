@@ -35,7 +35,7 @@ pub(crate) fn write(path: &Path, seconds: f64) -> Result<()> {
         let bass = (TAU * 55.0 * time).sin();
         let voice = (TAU * (220.0 + 40.0 * (TAU * 0.3 * time).sin()) * time).sin();
         let chord: f64 = [330.0, 415.8, 494.3].iter().map(|hertz| (hertz * time).fract() - 0.5).sum();
-        for (bass_gain, voice_gain, chord_gain) in [(0.12, 0.15, 0.08), (0.15, 0.08, 0.13)] {
+        for (bass_gain, voice_gain, chord_gain) in [(0.2, 0.16, 0.14), (0.24, 0.1, 0.18)] {
             let value = drum + bass_gain * bass + voice_gain * voice + chord_gain * chord + 0.02 * noise;
             writer.write_sample((value * 32_767.0).round() as i16)?;
         }
