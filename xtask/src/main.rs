@@ -9,6 +9,7 @@ mod check;
 mod chromium;
 mod conformance;
 mod demo;
+mod memory;
 mod mesa;
 mod scores;
 mod test;
@@ -57,7 +58,10 @@ enum Verb {
     /// or `--all` in a browser too
     #[command(disable_help_flag = true)]
     Conformance(Forwarded),
-    /// Measures speed and memory (`conformance bench`)
+    /// Plans a training run's memory (`unbraid plan`)
+    #[command(disable_help_flag = true)]
+    Plan(Forwarded),
+    /// Measures the operations (`conformance bench`), or with `memory` what training takes (`unbraid plan`)
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
 }
@@ -90,6 +94,10 @@ fn main() -> ExitCode {
         Verb::Doctor(forwarded) => forwarded.to("unbraid", "doctor"),
         Verb::Web(verb) => done(web::web(verb)),
         Verb::Conformance(forwarded) => conformance::conformance(forwarded.args),
+        Verb::Plan(forwarded) => forwarded.to("unbraid", "plan"),
+        Verb::Bench(Forwarded { args }) if args.first().is_some_and(|what| what == "memory") => {
+            done(memory::memory(&args[1..]))
+        }
         Verb::Bench(forwarded) => forwarded.to("conformance", "bench"),
     };
     match outcome {

@@ -6,8 +6,10 @@ mod data;
 mod doctor;
 mod evaluate;
 mod interrupt;
+mod plan;
 mod progress;
 mod separate;
+mod settings;
 mod train;
 
 use std::process::ExitCode;
@@ -34,6 +36,8 @@ enum Verb {
     Separate(separate::Arguments),
     /// Train a network on a folder of stems (MUSDB18-HQ layout).
     Train(train::Arguments),
+    /// What training takes of memory, before it is started, and the settings that fit.
+    Plan(plan::Arguments),
     /// Score a model on whole songs: uSDR, cSDR and SI-SDR per stem.
     Evaluate(evaluate::Arguments),
     /// Make data.
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Separate(arguments) => arguments.run(),
         Verb::Train(arguments) => arguments.run(),
+        Verb::Plan(arguments) => arguments.run(),
         Verb::Evaluate(arguments) => arguments.run(),
         Verb::Data(verb) => verb.run(),
         Verb::Doctor(arguments) => arguments.run(),

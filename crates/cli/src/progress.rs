@@ -38,11 +38,12 @@ impl Screen {
 
     fn step(&mut self, step: &StepEvent) {
         let text = format!(
-            "step {} loss {:.4} {:.1}× real time {} {} left",
+            "step {} loss {:.4} {:.1}× real time {} (peak {}) {} left",
             step.step,
             step.loss,
             step.speed,
-            HumanBytes(step.memory),
+            HumanBytes(step.memory.taken),
+            HumanBytes(step.memory.peak),
             minutes(step.remaining),
         );
         self.bar.set_position((step.progress * PARTS as f64) as u64);

@@ -1,22 +1,29 @@
 //! `unbraid train`.
 
 use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::Context;
-use clap::Args;
-use unbraid_train::{TrainConfig, train};
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use indicatif::HumanBytes;
+use unbraid_ops::device::DeviceInfo;
+use unbraid_train::{RunFolder, TrainConfig, TrainError, rungs, train};
 
 use crate::DeviceArgument;
+use crate::plan::flags;
 use crate::progress::Screen;
+use crate::settings::{Settings, bytes, set};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnOutOfMemory {
+    Stop,
+    Reduce,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// A TOML file of settings (see configs/train); flags go over it.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// tfswa_unet, tfswa_unet_small, tfswa_unet_tiny, or a TOML file.
-    #[arg(long, value_name = "NAME")]
-    model: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
     /// Folder with train/TRACK/{drums,bass,other,vocals}.wav.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -26,18 +33,18 @@ pub(crate) struct Arguments {
     /// Go on where the run's newest whole checkpoint is, with the run's own settings.
     #[arg(long)]
     resume: bool,
+    /// End the run where a step takes more memory than this, as 8GB.
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    memory_limit: Option<u64>,
+    /// Where memory runs out: stop, or reduce, which goes on from the last checkpoint with thriftier settings.
+    #[arg(long, value_name = "WHAT", default_value = "stop")]
+    on_oom: OnOutOfMemory,
     /// End after so many minutes; the learning rate's schedule follows the time.
     #[arg(long)]
     minutes: Option<f64>,
     /// End after so many steps.
     #[arg(long)]
     steps: Option<u64>,
-    /// Examples of a step.
-    #[arg(long, value_name = "N")]
-    batch_size: Option<usize>,
-    /// Seconds of an example.
-    #[arg(long, value_name = "SECONDS")]
-    segment: Option<f64>,
     /// Largest learning rate.
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
@@ -57,16 +64,9 @@ pub(crate) struct Arguments {
     device: DeviceArgument,
 }
 
-/// Lays a flag over a setting.
-fn set<T>(setting: &mut T, flag: Option<T>) {
-    if let Some(value) = flag {
-        *setting = value;
-    }
-}
-
 impl Arguments {
     fn settings(&mut self) -> anyhow::Result<TrainConfig> {
-        let mut config = match &self.config {
+        let config = match &self.settings.config {
             Some(path) => TrainConfig::load(path)?,
             None if self.resume => {
                 let run = self.out.as_ref().context("--resume needs the run's folder: --out DIR")?;
@@ -74,13 +74,12 @@ impl Arguments {
             }
             None => TrainConfig::default(),
         };
-        set(&mut config.model, self.model.take());
+        let mut config = self.settings.over(config);
         set(&mut config.data, self.data.take());
         set(&mut config.run, self.out.take());
+        set(&mut config.memory_limit, self.memory_limit.map(Some));
         set(&mut config.max_minutes, self.minutes.map(Some));
         set(&mut config.steps, self.steps);
-        set(&mut config.batch_size, self.batch_size);
-        set(&mut config.segment_seconds, self.segment);
         set(&mut config.learning_rate, self.learning_rate);
         set(&mut config.validation_interval, self.validation_interval);
         set(&mut config.checkpoint_interval, self.checkpoint_interval);
@@ -92,10 +91,16 @@ impl Arguments {
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let config = self.settings()?;
         config.validate()?;
-        let (device, _) = self.device.open()?;
+        let (device, info) = self.device.open()?;
         let mut screen = Screen::new();
-        let report = train(&config, self.resume, &device, &mut screen)?;
+        let result = train(&config, self.resume, &device, &mut screen);
         drop(screen);
+        let report = match result {
+            Err(error) if error.is_out_of_memory() && self.on_oom == OnOutOfMemory::Reduce => {
+                return go_on_with_less(&config, &error, &info);
+            }
+            result => result?,
+        };
         let steps = report.steps;
         if report.stopped {
             eprintln!("stopped after {steps} steps; `--resume` goes on from there");
@@ -105,7 +110,35 @@ impl Arguments {
         if report.skipped > 0 {
             eprintln!("{} steps were skipped: their loss or gradient was not finite", report.skipped);
         }
+        eprintln!("memory: at most {}", HumanBytes(report.memory.peak));
         eprintln!("model: {} (weights of step {})", report.model.display(), report.model_step);
         Ok(())
     }
+}
+
+/// Goes on from the last checkpoint, or where there is none from the beginning, on the next rung: in a process of its
+/// own, as a device that ran out of memory may not recover.
+fn go_on_with_less(config: &TrainConfig, error: &TrainError, device: &DeviceInfo) -> anyhow::Result<()> {
+    let Some(reduced) = rungs(config).into_iter().nth(1) else {
+        bail!(
+            "{error}. These settings are the thriftiest of this run; `--preset level1`, `level2` and `level3` take \
+             less, and begin another run"
+        );
+    };
+    eprintln!("{error}");
+    eprintln!("going on with {}", flags(config, &reduced));
+    let file = tempfile::Builder::new().suffix(".toml").tempfile()?;
+    std::fs::write(file.path(), reduced.to_toml())?;
+    let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+    command.args(["train", "--on-oom", "reduce", "--device", &device.choice.to_string(), "--config"]);
+    command.arg(file.path());
+    let checkpoints = RunFolder::new(&config.run).checkpoints()?;
+    if !checkpoints.steps().is_empty() {
+        command.arg("--resume");
+    }
+    let status = command.status().context("cannot start a process")?;
+    if !status.success() {
+        bail!("the run with thriftier settings ended with {status}");
+    }
+    Ok(())
 }

@@ -1,11 +1,28 @@
 //! The TFSWA block: time attention, frequency attention, windowed attention, each with its MLP.
 
+use std::ops::Range;
+
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Device, Tensor};
-use unbraid_ops::{Attention, Sequences, attention, gelu, layer_norm};
+use serde::{Deserialize, Serialize};
+use unbraid_ops::{self as ops, Attention, Link, Sequences, attention, gelu, layer_norm};
 
 use crate::config::{ModelConfig, Positional};
+
+/// What the forward pass of training keeps for the backward pass. Memory against time: gradients are the same to
+/// rounding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recompute {
+    /// All that the backward pass reads.
+    #[default]
+    None,
+    /// The input of every attention and its MLP, and of every map between resolutions.
+    Sublayer,
+    /// The input of every block, and of every map between resolutions.
+    Block,
+}
 
 /// Standard deviation of a fresh relative-position bias table, as in the Swin Transformer.
 const BIAS_TABLE_STD: f64 = 0.02;
@@ -43,6 +60,7 @@ pub struct SubLayer {
     contract: Linear,
     #[module(skip)]
     attention: Attention,
+    /// Bins (time) or frames (the others) taken through at once; 0 takes all. Windows take whole rows of them.
     chunk: usize,
 }
 
@@ -71,8 +89,7 @@ impl SubLayer {
             attention,
             chunk: match sequences {
                 Sequences::Time => config.tsa_chunk_size,
-                Sequences::Frequency => config.fsa_chunk_size,
-                Sequences::Window { .. } => 0,
+                Sequences::Frequency | Sequences::Window { .. } => config.fsa_chunk_size,
             },
         }
     }
@@ -81,38 +98,54 @@ impl SubLayer {
     ///
     /// Sequences do not see each other and the rest is per token, so chunks change what exists at once and
     /// nothing else.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let axis = match self.attention.sequences {
-            Sequences::Time => 2,
-            Sequences::Frequency => 1,
-            Sequences::Window { .. } => return self.forward_whole(x),
-        };
-        let extent = x.dims()[axis];
-        if self.chunk == 0 || self.chunk >= extent {
-            return self.forward_whole(x);
-        }
-        let chunks = (0..extent).step_by(self.chunk).map(|start| {
-            let length = self.chunk.min(extent - start);
-            self.forward_whole(x.clone().narrow(axis, start, length))
-        });
-        Tensor::cat(chunks.collect(), axis)
+    pub fn forward(&self, x: Tensor<4>, recompute: Recompute) -> Tensor<4> {
+        let link = self.link(x.dims(), |layer| layer);
+        if recompute == Recompute::None { link.apply(self, x) } else { ops::recompute(self, x, &[link]) }
     }
 
-    fn forward_whole(&self, x: Tensor<4>) -> Tensor<4> {
-        let [_, frames, bins, _] = x.dims();
+    /// This sub-layer, where `of` finds it in a block, as a link of a chain over a plane of these extents.
+    fn link<M>(
+        &self,
+        [_, frames, bins, _]: [usize; 4],
+        of: impl Fn(&M) -> &Self + Send + Sync + 'static,
+    ) -> Link<M> {
         let mut options = self.attention;
-        if let Sequences::Window { size, shift } = &mut options.sequences {
-            // A plane within one window is not rolled: that would only part its edges.
-            for ((shift, size), extent) in shift.iter_mut().zip(size).zip([frames, bins]) {
-                *shift = if extent > *size { *shift } else { 0 };
+        let (axis, pieces) = match &mut options.sequences {
+            Sequences::Time => (2, pieces(0, self.chunk, bins)),
+            Sequences::Frequency => (1, pieces(0, self.chunk, frames)),
+            Sequences::Window { size, shift } => {
+                // A plane within one window is not rolled: that would only part its edges.
+                for ((shift, size), extent) in shift.iter_mut().zip(*size).zip([frames, bins]) {
+                    *shift = if extent > size { *shift } else { 0 };
+                }
+                // Whole rows of windows. What the roll brings into the last row from the first frames is a
+                // region of its own there; it is a row of its own here, and nothing is rolled along frames.
+                let rows = pieces(shift[0], self.chunk.next_multiple_of(size[0]), frames);
+                if rows.len() > 1 {
+                    shift[0] = 0;
+                }
+                (1, rows)
             }
-        }
+        };
+        Link::pieces(axis, pieces, move |block, x| of(block).forward_piece(x, &options))
+    }
+
+    fn forward_piece(&self, x: Tensor<4>, options: &Attention) -> Tensor<4> {
         let bias = self.position_bias.as_ref().map(Param::val);
         let qkv = self.qkv.forward(normalised(&self.norm_attention, x.clone()));
-        let x = x + self.projection.forward(attention(qkv, bias, &options));
+        let x = x + self.projection.forward(attention(qkv, bias, options));
         let hidden = gelu(self.expand.forward(normalised(&self.norm_mlp, x.clone())));
         x + self.contract.forward(hidden)
     }
+}
+
+/// Pieces of `chunk` (0: all that there is) that follow each other from `first` to `end`, after one of `first`.
+pub(crate) fn pieces(first: usize, chunk: usize, end: usize) -> Vec<Range<usize>> {
+    if chunk == 0 || chunk >= end {
+        return std::iter::once(0..end).collect();
+    }
+    let rest = (first..end).step_by(chunk).map(|start| start..(start + chunk).min(end));
+    std::iter::once(0..first).filter(|piece| !piece.is_empty()).chain(rest).collect()
 }
 
 /// Time attention, frequency attention, then attention within windows.
@@ -134,8 +167,19 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.window.forward(self.frequency.forward(self.time.forward(x)))
+    fn forward(&self, x: Tensor<4>, recompute: Recompute) -> Tensor<4> {
+        if recompute == Recompute::Block {
+            let plane = x.dims();
+            let chain = [
+                self.time.link(plane, |block: &Self| &block.time),
+                self.frequency.link(plane, |block: &Self| &block.frequency),
+                self.window.link(plane, |block: &Self| &block.window),
+            ];
+            return ops::recompute(self, x, &chain);
+        }
+        [&self.time, &self.frequency, &self.window]
+            .into_iter()
+            .fold(x, |x, layer| layer.forward(x, recompute))
     }
 }
 
@@ -151,8 +195,8 @@ impl Stage {
         Self { blocks: (0..config.depths[resolution]).map(block).collect() }
     }
 
-    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.blocks.iter().fold(x, |x, block| block.forward(x))
+    pub(crate) fn forward(&self, x: Tensor<4>, recompute: Recompute) -> Tensor<4> {
+        self.blocks.iter().fold(x, |x, block| block.forward(x, recompute))
     }
 }
 
@@ -193,18 +237,27 @@ mod tests {
         ModelConfig { tsa_chunk_size, fsa_chunk_size, ..tiny }
     }
 
+    #[test]
+    fn pieces_cover_all_and_whole_windows_only() {
+        assert_eq!((pieces(0, 0, 5).len(), pieces(4, 32, 22).len()), (1, 1));
+        assert_eq!(pieces(0, 2, 5), [0..2, 2..4, 4..5]);
+        assert_eq!(pieces(4, 8, 22), [0..4, 4..12, 12..20, 20..22]);
+    }
+
     /// The same weights under several chunk sizes: chunks must not show in a single bit.
     #[test]
     fn chunks_change_nothing() {
         let device = Device::flex();
         device.seed(7);
         let x = Tensor::<4>::random([2, 19, 23, 32], Distribution::Normal(0.0, 2.0), &device);
-        for sequences in [Sequences::Time, Sequences::Frequency] {
+        let window = |shift| Sequences::Window { size: [8, 8], shift };
+        for sequences in [Sequences::Time, Sequences::Frequency, window([0, 0]), window([4, 4])] {
             let whole = SubLayer::new(&config(0, 0), 32, sequences, &device);
-            let expected = whole.forward(x.clone()).into_data();
+            let expected = whole.forward(x.clone(), Recompute::None).into_data();
             for chunk in [1, 2, 5, 17, 64] {
                 let chunked = SubLayer { chunk, ..whole.clone() };
-                assert_eq!(chunked.forward(x.clone()).into_data(), expected, "{sequences:?}, chunk {chunk}");
+                let result = chunked.forward(x.clone(), Recompute::None).into_data();
+                assert_eq!(result, expected, "{sequences:?}, chunk {chunk}");
             }
         }
     }
@@ -221,7 +274,8 @@ mod tests {
         let poked = x.clone().slice_assign(at, poke);
         for (sequences, expected) in [(Sequences::Time, [6, 1]), (Sequences::Frequency, [1, 7])] {
             let layer = SubLayer::new(&config(0, 0), 32, sequences, &device);
-            let change = (layer.forward(x.clone()) - layer.forward(poked.clone())).abs().sum_dim(3);
+            let forward = |x: &Tensor<4>| layer.forward(x.clone(), Recompute::None);
+            let change = (forward(&x) - forward(&poked)).abs().sum_dim(3);
             let change = change.into_data().try_to_vec::<f32>().expect("f32");
             let moved = |t: usize, f: usize| change[t * 7 + f] > 0.0;
             assert!(moved(2, 4));

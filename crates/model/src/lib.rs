@@ -10,11 +10,12 @@
 mod block;
 mod config;
 mod network;
+mod planes;
 mod separator;
 mod tensors;
 pub mod weights;
 
-pub use block::{Block, Stage, SubLayer};
+pub use block::{Block, Recompute, Stage, SubLayer};
 pub use config::{ConfigError, MAX_PARAMETERS, ModelConfig, PRESETS, Positional};
 pub use network::Tfswa;
 pub use separator::{Network, SeparateError, Separator, SeparatorOptions, Stereo};

@@ -14,9 +14,9 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use burn::module::{Module, Param, ParamId};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Device, Tensor, TensorData, s};
-use unbraid_ops::{Stft, istft, stft};
+use unbraid_ops::{self as ops, Link, Stft, istft, stft};
 
-use crate::block::{Stage, block_parameters, linear, normalised, uniform};
+use crate::block::{Recompute, Stage, block_parameters, linear, normalised, pieces, uniform};
 use crate::config::ModelConfig;
 
 /// Waveform channels of every mixture and stem.
@@ -70,6 +70,8 @@ pub struct Tfswa {
     config: ModelConfig,
     #[module(skip)]
     plan: Stft,
+    #[module(skip)]
+    recompute: Recompute,
 }
 
 impl Tfswa {
@@ -101,7 +103,13 @@ impl Tfswa {
             head: head(config, device),
             config: config.clone(),
             plan,
+            recompute: Recompute::None,
         }
+    }
+
+    /// The same network, with this kept in training. Without autodiff it makes no difference.
+    pub fn with_recompute(self, recompute: Recompute) -> Self {
+        Self { recompute, ..self }
     }
 
     /// What this network is.
@@ -171,38 +179,51 @@ impl Tfswa {
         let mut x = self.embed(features);
         let mut skips = Vec::with_capacity(self.encoder.len());
         for (stage, down) in self.encoder.iter().zip(&self.down) {
-            x = stage.forward(x);
+            x = stage.forward(x, self.recompute);
             skips.push(x.clone());
-            x = down.forward(space_to_channels(x));
+            x = self.apply(down, x, Link::whole(|down: &Linear, x| down.forward(space_to_channels(x))));
         }
-        x = self.bottleneck.forward(x);
+        x = self.bottleneck.forward(x, self.recompute);
         for (resolution, skip) in skips.into_iter().enumerate().rev() {
             x = channels_to_space(self.up[resolution].forward(x)) + self.merge[resolution].forward(skip);
-            x = self.decoder[resolution].forward(x);
+            x = self.decoder[resolution].forward(x, self.recompute);
         }
-        let x = x.narrow(1, 0, frames).narrow(2, 0, bins);
+        let pieces = pieces(0, self.config.fsa_chunk_size, x.dims()[1]);
+        let head = (self.norm.clone(), self.head.clone());
+        let link = Link::pieces(1, pieces, |(norm, head): &(LayerNorm, Linear), x| {
+            head.forward(normalised(norm, x))
+        });
+        let masks = self.apply(&head, x, link).narrow(1, 0, frames).narrow(2, 0, bins);
         let subbands = self.config.subbands;
         let rows = self.config.stems.len() * STEREO;
-        let masks = self.head.forward(normalised(&self.norm, x));
         let masks = masks.reshape([batch, frames, bins, 2, rows, subbands]).permute([0, 3, 4, 1, 5, 2]);
         let masks: Tensor<5> = masks.reshape([batch, 2, rows, frames, subbands * bins]);
         let topmost = masks.clone().narrow(4, subbands * bins - 1, 1);
         Tensor::cat(vec![masks, topmost], 4)
     }
 
+    /// `link` on a part of the network; in training, all that is kept of it is `x` where anything is recomputed.
+    fn apply<M: Module + 'static>(&self, part: &M, x: Tensor<4>, link: Link<M>) -> Tensor<4> {
+        if self.recompute == Recompute::None { link.apply(part, x) } else { ops::recompute(part, x, &[link]) }
+    }
+
     /// Features `[b, t, f, ·]` → tokens `[b, t', f', c]`, both axes padded to halve evenly at every resolution.
     fn embed(&self, features: Tensor<4>) -> Tensor<4> {
+        type Embedding = (Vec<Linear>, Param<Tensor<2>>);
         let [batch, frames, bins, channels] = features.dims();
         let (padded_frames, padded_bins) =
             (frames.next_multiple_of(self.config.unit()), self.config.padded_bins());
-        let edge = Tensor::zeros([batch, padded_frames + 2, padded_bins + 2, channels], &features.device());
-        let features = edge.slice_assign(s![.., 1..=frames, 1..=bins, ..], features);
-        let neighbours = (0..3).map(|offset| features.clone().narrow(2, offset, padded_bins)).collect();
-        let patches = Tensor::cat(neighbours, 3);
-        let frequency = self.frequency.val().unsqueeze::<4>();
-        self.stem.iter().enumerate().fold(frequency, |x, (offset, map)| {
-            x + map.forward(patches.clone().narrow(1, offset, padded_frames))
-        })
+        let map = move |(stem, frequency): &Embedding, features: Tensor<4>| {
+            let edge = [batch, padded_frames + 2, padded_bins + 2, channels];
+            let edge = Tensor::zeros(edge, (&features.device(), features.dtype()));
+            let features = edge.slice_assign(s![.., 1..=frames, 1..=bins, ..], features);
+            let neighbours = (0..3).map(|offset| features.clone().narrow(2, offset, padded_bins)).collect();
+            let patches = Tensor::cat(neighbours, 3);
+            stem.iter().enumerate().fold(frequency.val().unsqueeze::<4>(), |x, (offset, map)| {
+                x + map.forward(patches.clone().narrow(1, offset, padded_frames))
+            })
+        };
+        self.apply(&(self.stem.clone(), self.frequency.clone()), features, Link::whole(map))
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use unbraid_model::{
-    ModelConfig, Network, PRESETS, Stereo, Tfswa, named_shapes, named_tensors, with_tensors,
+    ModelConfig, Network, PRESETS, Recompute, Stereo, Tfswa, named_shapes, named_tensors, with_tensors,
 };
+use unbraid_ops::device::{self, Choice};
 
 /// Small, with every part there is: two sub-bands, three resolutions, a shifted window, sizes that need padding.
 fn small() -> ModelConfig {
@@ -211,6 +212,72 @@ fn all_of_it_learns() {
         visitor.norms.iter().filter(|(_, norm)| !(**norm > 0.0 && norm.is_finite())).collect();
     assert_eq!(visitor.norms.len(), named_shapes(&model).len());
     assert!(still.is_empty(), "{still:?}");
+}
+
+/// What is kept or recomputed, and in what pieces, changes neither stems nor gradients. On the CPU, and on a GPU
+/// where there is a trusted one (llvmpipe is).
+#[test]
+fn recomputation_leaves_the_gradients() {
+    struct Named<'a>(Vec<String>, &'a burn::tensor::Gradients, BTreeMap<String, Vec<f32>>);
+    impl burn::module::ModuleVisitor for Named<'_> {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.0.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.0.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+            let gradient = param.grad(self.1).expect("every parameter learns");
+            self.2.insert(self.0.join("."), gradient.into_data_as::<f32>().try_to_vec().unwrap());
+        }
+    }
+    let gpu = device::select(Choice::Gpu(None)).ok().map(|(device, _)| device);
+    for device in std::iter::once(Device::flex()).chain(gpu) {
+        let on_cpu = device == Device::flex();
+        // llvmpipe compiles every kernel for seconds: one resolution tells enough there.
+        let coarse = ModelConfig { dims: vec![8], depths: vec![2], ..small() };
+        let network = if on_cpu { small() } else { coarse };
+        device.seed(4);
+        let tensors = named_tensors(&network.init(&device)).expect("read back");
+        let mixture = noise([2, 2, 3000], &device);
+        let run = |recompute, tsa_chunk_size, fsa_chunk_size| {
+            let config = ModelConfig { tsa_chunk_size, fsa_chunk_size, ..network.clone() };
+            let model = config.init(&device.clone().autodiff()).with_recompute(recompute);
+            let model = with_tensors(model, tensors.clone()).expect("the same shapes");
+            let stems = model.forward(mixture.clone().autodiff());
+            let values = stems.clone().inner().into_data_as::<f32>().try_to_vec::<f32>().unwrap();
+            let gradients = stems.square().sum().backward();
+            let mut named = Named(Vec::new(), &gradients, BTreeMap::new());
+            burn::module::Module::visit(&model, &mut named);
+            (values, named.2)
+        };
+        let (stems, gradients) = run(Recompute::None, 0, 0);
+        let model = with_tensors(network.init(&device), tensors.clone()).expect("the same shapes");
+        let untaped = model.forward(mixture.clone()).into_data_as::<f32>().try_to_vec::<f32>().unwrap();
+        let settings = [
+            (Recompute::Block, 32, 9),
+            (Recompute::Sublayer, 0, 0),
+            (Recompute::Sublayer, 7, 6),
+            (Recompute::Block, 0, 0),
+            (Recompute::Block, 5, 3),
+            (Recompute::None, 4, 9),
+        ];
+        for setting in settings.into_iter().take(if on_cpu { 6 } else { 1 }) {
+            let (again, recomputed) = run(setting.0, setting.1, setting.2);
+            if on_cpu && setting.0 != Recompute::None {
+                assert!(untaped == again, "{setting:?}");
+            }
+            let largest = stems.iter().fold(0f32, |m, x| m.max(x.abs()));
+            let error = stems.iter().zip(&again).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(error <= 1e-5 * largest, "{setting:?}: {error} of {largest}");
+            for (name, gradient) in &gradients {
+                let largest = gradient.iter().fold(0f32, |m, x| m.max(x.abs()));
+                let error =
+                    gradient.iter().zip(&recomputed[name]).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+                assert!(largest > 0.0 && error < 1e-4 * largest, "{setting:?}, {name}: {error} of {largest}");
+            }
+        }
+    }
 }
 
 /// Segments that share a batch, and on the CPU the batch's parts on several threads, do not see each other.

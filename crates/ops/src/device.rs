@@ -91,6 +91,13 @@ pub fn memory(device: &Device) -> Option<MemoryUse> {
     Some(MemoryUse { in_use: usage.bytes_in_use, reserved: usage.bytes_reserved })
 }
 
+/// Runs `work` with every kernel on every adapter built but not started: what it takes of memory is counted as if it
+/// were. Values read back mean nothing. Of the CPU's work nothing is left out.
+pub fn rehearse<T>(work: impl FnOnce() -> T) -> T {
+    let _guard = cubecl::dry_run::DryRun::new();
+    work()
+}
+
 /// How many parts of a batch to compute at once, each as a task of rayon's: burn's CPU backend computes
 /// elementwise operations on one thread. A GPU takes a whole batch.
 pub fn workers(device: &Device) -> usize {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use unbraid_model::ModelConfig;
+use unbraid_model::{ModelConfig, Recompute};
 
 /// Why a configuration cannot be used. Every message names the field.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,25 @@ pub struct TrainConfig {
     pub segment_seconds: f64,
     /// Segments of a step.
     pub batch_size: usize,
+    /// Segments of a step that are on the device at once: their gradients add up to the batch's. 0: all.
+    pub micro_batch_size: usize,
+    /// What is recomputed in the backward pass instead of kept: nothing, every sub-layer, or every block.
+    pub recompute: Recompute,
+    /// A step that takes more bytes of memory than this ends the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<u64>,
+    /// In place of the network's own: samples of an STFT frame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_fft: Option<usize>,
+    /// In place of the network's own: samples from frame to frame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hop_length: Option<usize>,
+    /// In place of the network's own: bins taken through a time sub-layer at once; 0 takes all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tsa_chunk_size: Option<usize>,
+    /// In place of the network's own: frames taken through any other sub-layer at once; 0 takes all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fsa_chunk_size: Option<usize>,
     /// The run ends after this many steps …
     pub steps: u64,
     /// … or after this many minutes, whichever comes first. The learning rate then follows the time.
@@ -135,6 +154,13 @@ impl Default for TrainConfig {
             model: String::new(),
             segment_seconds: 6.0,
             batch_size: 4,
+            micro_batch_size: 0,
+            recompute: Recompute::None,
+            memory_limit: None,
+            n_fft: None,
+            hop_length: None,
+            tsa_chunk_size: None,
+            fsa_chunk_size: None,
             steps: 100_000,
             max_minutes: None,
             optimizer: OptimizerKind::AdamW,
@@ -296,13 +322,18 @@ impl TrainConfig {
     /// The network that `model` names, with checks that need both: segment against transforms.
     pub fn model_config(&self) -> Result<ModelConfig, ConfigError> {
         let refuse = |message: String| ConfigError::Model { model: self.model.clone(), message };
-        let model = if self.model.ends_with(".toml") {
+        let mut model = if self.model.ends_with(".toml") {
             let text =
                 std::fs::read_to_string(&self.model).map_err(|e| refuse(format!("cannot be read: {e}")))?;
             ModelConfig::from_toml(&text).map_err(|e| refuse(e.to_string()))?
         } else {
             ModelConfig::preset(&self.model).map_err(|e| refuse(e.to_string()))?
         };
+        model.n_fft = self.n_fft.unwrap_or(model.n_fft);
+        model.hop_length = self.hop_length.unwrap_or(model.hop_length);
+        model.tsa_chunk_size = self.tsa_chunk_size.unwrap_or(model.tsa_chunk_size);
+        model.fsa_chunk_size = self.fsa_chunk_size.unwrap_or(model.fsa_chunk_size);
+        model.validate().map_err(|e| refuse(e.to_string()))?;
         let longest = self.loss_resolutions.iter().copied().max().unwrap_or(0).max(model.n_fft);
         let samples = self.segment_samples(&model);
         if samples <= longest / 2 {

@@ -30,6 +30,17 @@ pub enum TrainError {
     /// The device failed while computing.
     #[error("the device failed: {0}; go on with --resume, or with --device cpu")]
     Device(String),
+    /// The device has no memory left.
+    #[error("the device's memory ran out ({0}); {THRIFT}")]
+    OutOfMemory(String),
+    /// A step took more memory than `memory_limit` allows.
+    #[error("a step took {} MB of memory, and the limit is {} MB; {THRIFT}", taken / 1_000_000, limit / 1_000_000)]
+    OverLimit {
+        /// Bytes taken.
+        taken: u64,
+        /// Bytes that may be.
+        limit: u64,
+    },
     /// A fresh run would write over an old one.
     #[error("{} already holds checkpoints: give --resume to go on with that run, or name another folder", .0.display())]
     RunExists(PathBuf),
@@ -67,4 +78,38 @@ pub enum TrainError {
         /// For how many steps.
         times: u32,
     },
+}
+
+/// What to do about it.
+const THRIFT: &str = "`unbraid plan --memory SIZE` with the same settings names those that fit, and --on-oom reduce \
+                      takes them by itself";
+
+impl TrainError {
+    /// What a failing device says, told apart: drivers report exhausted memory as any other failure.
+    pub(crate) fn of_device(message: &str) -> Self {
+        let lower = message.to_lowercase();
+        let signs = ["out of memory", "outofmemory", "not enough memory", "buffer too big", "buffertoobig"];
+        if signs.iter().any(|sign| lower.contains(sign)) {
+            Self::OutOfMemory(message.to_owned())
+        } else {
+            Self::Device(message.to_owned())
+        }
+    }
+
+    /// Whether thriftier settings would help.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::OutOfMemory(_) | Self::OverLimit { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exhausted_memory_is_told_from_other_failures() {
+        assert!(TrainError::of_device("wgpu error: Out of Memory").is_out_of_memory());
+        assert!(TrainError::of_device("IoError::BufferTooBig(285212672)").is_out_of_memory());
+        assert!(!TrainError::of_device("device lost").is_out_of_memory());
+    }
 }

@@ -1,5 +1,6 @@
 //! What a run tells its listener. The core knows no screen; terminal, log and test are listeners.
 
+use crate::memory::MemoryEvent;
 use crate::metrics::StemScores;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -70,8 +71,9 @@ pub struct StepEvent {
     pub learning_rate: f64,
     /// Seconds of audio trained on per second of wall time.
     pub speed: f64,
-    /// Bytes: of the device's memory pools, or of this process where the device is the CPU.
-    pub memory: u64,
+    /// Memory taken by the step.
+    #[serde(flatten)]
+    pub memory: MemoryEvent,
     /// Seconds since the run began, interruptions not counted.
     pub elapsed: f64,
     /// Seconds that remain, if it goes on as in the last steps.

@@ -10,8 +10,10 @@
 //! taken as 0, so a perfect estimate (or digital silence) gives a zero gradient, not a NaN.
 
 use crate::config::TrainConfig;
+use burn::module::Module;
 use burn::tensor::Tensor;
-use unbraid_ops::{Stft, StftError, stft};
+use unbraid_model::Recompute;
+use unbraid_ops::{Link, Stft, StftError, recompute, stft};
 
 /// The loss's parts, each of one element; `total` carries the weights.
 pub struct LossParts {
@@ -28,14 +30,54 @@ pub struct LossParts {
 pub struct Loss {
     waveform: f64,
     spectral: f64,
-    plans: Vec<Stft>,
+    resolutions: Vec<Resolution>,
+    recompute: bool,
+}
+
+/// The spectral loss at one resolution.
+#[derive(Module, Debug)]
+struct Resolution {
+    #[module(skip)]
+    plan: Stft,
+    /// What the mean magnitude of real and imaginary parts counts in the loss.
+    #[module(skip)]
+    share: f64,
+}
+
+impl Resolution {
+    /// `error [r, n]` → `[1]`
+    fn of(&self, error: Tensor<2>) -> Tensor<1> {
+        stft(error, &self.plan).abs().mean().mul_scalar(self.share)
+    }
+
+    /// As [`Resolution::of`], in training with nothing kept but the error, and the spectrum of one row at a time.
+    fn of_rows(&self, error: Tensor<2>) -> Tensor<1> {
+        let [rows, samples] = error.dims();
+        let row = |this: &Self, error: Tensor<4>| {
+            let [_, rows, samples, _] = error.dims();
+            let error = error.reshape([rows, samples]).split(1, 0);
+            Tensor::cat(error.into_iter().map(|error| this.of(error)).collect(), 0).reshape([1, rows, 1, 1])
+        };
+        let link = Link::pieces(1, (0..rows).map(|row| row..row + 1).collect(), row);
+        recompute(self, error.reshape([1, rows, samples, 1]), &[link]).mean()
+    }
 }
 
 impl Loss {
     /// Plans the transforms of `config.loss_resolutions`.
     pub fn new(config: &TrainConfig) -> Result<Self, StftError> {
-        let plans = config.loss_resolutions.iter().map(|&n| Stft::new(n, n / 4)).collect::<Result<_, _>>()?;
-        Ok(Self { waveform: config.loss_waveform, spectral: config.loss_spectral, plans })
+        let resolution = |&n: &usize| {
+            let plan = Stft::new(n, n / 4)?;
+            let norm = plan.window().iter().map(|w| f64::from(w * w)).sum::<f64>().sqrt();
+            // mean() also averages over re and im: twice it is the mean of |Re| + |Im|.
+            Ok(Resolution { plan, share: 2.0 / (norm * config.loss_resolutions.len() as f64) })
+        };
+        Ok(Self {
+            waveform: config.loss_waveform,
+            spectral: config.loss_spectral,
+            resolutions: config.loss_resolutions.iter().map(resolution).collect::<Result<_, _>>()?,
+            recompute: config.recompute != Recompute::None,
+        })
     }
 
     /// `estimate`, `target` `[b, s, c, n]` → the loss over all of them.
@@ -46,11 +88,10 @@ impl Loss {
         let mut total = waveform.clone().mul_scalar(self.waveform);
         let mut spectral = waveform.zeros_like();
         if self.spectral > 0.0 {
-            for plan in &self.plans {
-                let norm = plan.window().iter().map(|w| f64::from(w * w)).sum::<f64>().sqrt();
-                // mean() also averages over re and im: twice it is the mean of |Re| + |Im|.
-                let share = 2.0 / (norm * self.plans.len() as f64);
-                spectral = spectral + stft(error.clone(), plan).abs().mean().mul_scalar(share);
+            for resolution in &self.resolutions {
+                let error = error.clone();
+                let loss = if self.recompute { resolution.of_rows(error) } else { resolution.of(error) };
+                spectral = spectral + loss;
             }
             total = total + spectral.clone().mul_scalar(self.spectral);
         }
@@ -65,6 +106,31 @@ mod tests {
 
     fn loss(resolutions: &[usize]) -> Loss {
         Loss::new(&TrainConfig { loss_resolutions: resolutions.to_vec(), ..Default::default() }).unwrap()
+    }
+
+    #[test]
+    fn recomputed_rows_have_the_same_loss_and_gradient() {
+        let device = Device::flex().autodiff();
+        let config = TrainConfig { loss_resolutions: vec![256, 512], ..Default::default() };
+        let (plain, rows) = (
+            Loss::new(&config).unwrap(),
+            Loss::new(&TrainConfig { recompute: Recompute::Sublayer, ..config }).unwrap(),
+        );
+        let (estimate, target) = (random(&device, [1, 2, 2, 900]), random(&device, [1, 2, 2, 900]));
+        let run = |loss: &Loss| {
+            let x = estimate.clone().inner().autodiff().require_grad();
+            let parts = loss.forward(x.clone(), target.clone());
+            let total = value(parts.total.clone().inner());
+            (
+                total,
+                x.grad(&parts.total.backward()).unwrap().into_data_as::<f32>().try_to_vec::<f32>().unwrap(),
+            )
+        };
+        let ((plain, gradient), (again, recomputed)) = (run(&plain), run(&rows));
+        assert!((plain - again).abs() < 1e-6 * plain, "{plain} {again}");
+        for (a, b) in gradient.iter().zip(&recomputed) {
+            assert!((a - b).abs() < 1e-6 * gradient[0].abs().max(1e-3), "{a} {b}");
+        }
     }
 
     fn random(device: &Device, dims: [usize; 4]) -> Tensor<4> {

@@ -73,7 +73,8 @@ pub fn pack_gradients<M: Module>(module: &M, gradients: Gradients) -> Tensor<1> 
     Tensor::cat(visitor.parts, 0)
 }
 
-/// The module with the parameters of `vector [p]`; those that took gradients take them again, as fresh leaves.
+/// The module with the parameters of `vector [p]`; those that take gradients take them as fresh leaves. Parameters
+/// that were never used stay undrawn.
 pub fn unpack<M: Module>(module: M, vector: &Tensor<1>) -> M {
     module.map(&mut Replace { vector: vector.clone(), at: 0 })
 }
@@ -121,14 +122,12 @@ struct Replace {
 
 impl ModuleMapper for Replace {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (id, old, mapper) = param.consume();
-        let shape = old.shape();
+        // Without drawing a value that would be thrown away.
+        let (id, device, shape) = (param.id, param.lazy_device(), param.lazy_shape());
         let end = self.at + shape.num_elements();
         let new = self.vector.clone().slice(self.at..end).reshape(shape);
         self.at = end;
-        let new =
-            if old.is_autodiff() { new.autodiff().set_require_grad(old.is_require_grad()) } else { new };
-        Param::from_mapped_value(id, new, mapper)
+        param.transform_for_load(if device.is_autodiff() { new.autodiff() } else { new }, id)
     }
 }
 

@@ -7,20 +7,18 @@ use crate::error::TrainError;
 use crate::evaluate::evaluate;
 use crate::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
 use crate::export;
-use crate::loss::Loss;
-use crate::memory::MemoryGauge;
-use crate::optimizer::{Optimizer, clip_factor, ema_decay, learning_rate};
-use crate::parameters::{Layout, pack, pack_gradients, unpack};
+use crate::learner::Learner;
+use crate::memory::MemoryEvent;
+use crate::optimizer::learning_rate;
+use crate::parameters::{Layout, pack, unpack};
 use crate::run::{MetricsLog, RunFolder};
 use crate::segments::{Loader, Segments};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use rayon::prelude::*;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use unbraid_model::{ModelConfig, SeparatorOptions, Tfswa};
-use unbraid_ops::device;
+use unbraid_model::{ModelConfig, SeparatorOptions};
 
 /// Steps in a row without a finite loss and gradient before the run gives up: one bad batch may pass, weights
 /// that have gone bad do not recover.
@@ -42,6 +40,8 @@ pub struct Report {
     pub skipped: u64,
     /// The best validation, if there was one.
     pub best: Option<Best>,
+    /// The memory that the last step found taken, and the most of the run.
+    pub memory: MemoryEvent,
     /// The exported model.
     pub model: PathBuf,
     /// Steps after which the exported weights were taken.
@@ -71,12 +71,7 @@ struct Trainer<'a> {
 
     loader: Loader,
     validation: Vec<Track>,
-    loss: Loss,
-    /// On the device with autodiff; its parameters are stale: `weights` holds them.
-    model: Tfswa,
-    weights: Tensor<1>,
-    average: Tensor<1>,
-    optimizer: Optimizer,
+    learner: Learner,
 
     state: State,
     skipped: u64,
@@ -90,7 +85,6 @@ struct Trainer<'a> {
     folder: RunFolder,
     checkpoints: Checkpoints,
     metrics: MetricsLog,
-    memory: MemoryGauge,
 }
 
 impl<'a> Trainer<'a> {
@@ -101,7 +95,6 @@ impl<'a> Trainer<'a> {
         listener: &'a mut dyn Listener,
     ) -> Result<Self, TrainError> {
         let model_config = config.model_config()?;
-        let loss = Loss::new(config)?;
         let tracks = scan(&config.data.join("train"), &model_config.stems, model_config.sample_rate)?;
         let (training, validation) = split(tracks, config.validation_share, config.seed);
 
@@ -111,31 +104,28 @@ impl<'a> Trainer<'a> {
         folder.save_config(config)?;
 
         let device = device.clone().without_autodiff();
-        let model = initial_model(&model_config, config.seed, &device);
-        let layout = Layout::of(&model);
-        let mut optimizer = Optimizer::new(config, &layout, &device);
-        let (weights, average, state) = match checkpoint {
+        let weights = initial_weights(&model_config, config.seed, &device);
+        let mut learner = Learner::new(config, &model_config, weights)?;
+        let layout = Layout::of(&learner.model);
+        let state = match checkpoint {
             Some(Checkpoint { state, weights, average, moments }) => {
                 if state.layout != layout {
                     return Err(TrainError::OtherParameters(config.run.clone()));
                 }
-                optimizer.moments = moments.map(|moment| vector(moment, &device));
-                optimizer.updates = state.updates;
-                (vector(weights, &device), vector(average, &device), state)
+                learner.weights = vector(weights, &device);
+                learner.average = vector(average, &device);
+                learner.optimizer.moments = moments.map(|moment| vector(moment, &device));
+                learner.optimizer.updates = state.updates;
+                State { model: model_config.clone(), ..state }
             }
-            None => {
-                let weights = pack(&model);
-                let state = State::new(model_config.clone(), layout);
-                (weights.clone(), weights, state)
-            }
+            None => State::new(model_config.clone(), layout),
         };
         let samples = config.segment_samples(&model_config);
         let segments = Segments::new(training, model_config.sample_rate, samples, config);
         let metrics = folder.open_metrics(state.step)?;
         Ok(Self {
-            model: unpack(model, &weights),
+            learner,
             loader: Loader::start(&Arc::new(segments), state.step),
-            memory: MemoryGauge::new(&device),
             before: state.elapsed,
             started: Instant::now(),
             stop: false,
@@ -146,10 +136,6 @@ impl<'a> Trainer<'a> {
             device,
             listener,
             validation,
-            loss,
-            weights,
-            average,
-            optimizer,
             state,
             folder,
             checkpoints,
@@ -184,6 +170,7 @@ impl<'a> Trainer<'a> {
             stopped: self.stop,
             skipped: self.skipped,
             best: self.state.best,
+            memory: self.learner.memory.event(),
             model,
             model_step,
         })
@@ -197,30 +184,15 @@ impl<'a> Trainer<'a> {
         let n = self.config.segment_samples(&self.state.model);
         let targets = TensorData::new(self.loader.batch()?, [b, s, 2, n]);
         let targets = Tensor::from_data(targets, &self.device);
-        let workers = device::workers(&self.device);
-        let [losses, gradient] = batch_gradient(&self.model, &self.weights, &self.loss, &targets, workers);
-
-        // One read-back a step: what is shown, and whether the update may be made.
-        let squares = gradient.clone().square().sum();
-        let numbers = Tensor::cat(vec![losses, squares], 0).try_into_vec_as::<f32>();
-        let numbers = numbers.map_err(|e| TrainError::Device(e.to_string()))?;
-        let [total, waveform, spectral, squares] = [0, 1, 2, 3].map(|i| f64::from(numbers[i]));
-        let norm = squares.sqrt();
-
+        let outcome = self.learner.step(self.config, &targets, rate)?;
         let step = self.state.step + 1;
-        let updated = total.is_finite() && norm.is_finite();
-        if updated {
+        if outcome.updated() {
             self.skipped_in_a_row = 0;
-            let gradient = gradient.mul_scalar(clip_factor(norm, self.config.clip_norm));
-            self.weights = self.optimizer.update(self.weights.clone(), gradient, rate);
-            let keep = ema_decay(self.config, self.optimizer.updates);
-            self.average =
-                self.average.clone().mul_scalar(keep) + self.weights.clone().mul_scalar(1.0 - keep);
         } else {
-            self.skip(step, if total.is_finite() { "gradient" } else { "loss" })?;
+            self.skip(step, if outcome.total.is_finite() { "gradient" } else { "loss" })?;
         }
         self.state.step = step;
-        self.state.updates = self.optimizer.updates;
+        self.state.updates = self.learner.optimizer.updates;
 
         let took = began.elapsed().as_secs_f64();
         let pace = self.pace.map_or(took, |pace| 0.9 * pace + 0.1 * took);
@@ -229,18 +201,18 @@ impl<'a> Trainer<'a> {
             step,
             steps: self.config.steps,
             progress: self.progress(),
-            loss: total,
-            loss_waveform: waveform,
-            loss_spectral: spectral,
-            gradient_norm: norm,
-            updated,
+            loss: outcome.total,
+            loss_waveform: outcome.waveform,
+            loss_spectral: outcome.spectral,
+            gradient_norm: outcome.norm,
+            updated: outcome.updated(),
             learning_rate: rate,
             speed: b as f64 * self.config.segment_seconds / pace,
-            memory: self.memory.read(),
+            memory: self.learner.memory.event(),
             elapsed: self.elapsed(),
             remaining: self.remaining(pace),
         };
-        if step.is_multiple_of(self.config.log_interval) || !updated {
+        if step.is_multiple_of(self.config.log_interval) || !event.updated {
             self.metrics.append("step", &event)?;
         }
         self.tell(&Event::Step(&event));
@@ -263,7 +235,7 @@ impl<'a> Trainer<'a> {
         if self.validation.is_empty() {
             return Ok(false);
         }
-        let model = unpack(self.model.valid(), &self.average);
+        let model = unpack(self.learner.model.clone(), &self.learner.average).valid();
         let options = SeparatorOptions {
             segment: self.config.segment_samples(&self.state.model),
             overlap: VALIDATION_OVERLAP,
@@ -299,9 +271,12 @@ impl<'a> Trainer<'a> {
         self.state.elapsed = self.elapsed();
         let checkpoint = Checkpoint {
             state: self.state.clone(),
-            weights: values(&self.weights)?,
-            average: values(&self.average)?,
-            moments: [values(&self.optimizer.moments[0])?, values(&self.optimizer.moments[1])?],
+            weights: values(&self.learner.weights)?,
+            average: values(&self.learner.average)?,
+            moments: [
+                values(&self.learner.optimizer.moments[0])?,
+                values(&self.learner.optimizer.moments[1])?,
+            ],
         };
         let path = self.checkpoints.save(&checkpoint, self.config.keep_checkpoints)?;
         self.tell(&Event::Saved { step: self.state.step, path: &path });
@@ -310,7 +285,7 @@ impl<'a> Trainer<'a> {
 
     /// Writes `model.safetensors`: the average at the best validation if there was one, else the last.
     fn export(&mut self) -> Result<(PathBuf, u64), TrainError> {
-        let (mut average, mut state) = (self.average.clone(), self.state.clone());
+        let (mut average, mut state) = (self.learner.average.clone(), self.state.clone());
         if let Some(best) = self.state.best.filter(|best| best.step != self.state.step) {
             match Checkpoint::read(&self.checkpoints.path(best.step)) {
                 Ok(checkpoint) => {
@@ -322,7 +297,11 @@ impl<'a> Trainer<'a> {
         }
         let path = self.folder.model();
         let provenance = export::provenance(self.config, &state);
-        unbraid_model::weights::save(&path, &unpack(self.model.valid(), &average), &provenance)?;
+        unbraid_model::weights::save(
+            &path,
+            &unpack(self.learner.model.clone(), &average).valid(),
+            &provenance,
+        )?;
         self.tell(&Event::Saved { step: state.step, path: &path });
         Ok((path, state.step))
     }
@@ -354,40 +333,6 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// `targets [b, s, 2, n]`, whose sums over stems are the mixtures → the losses `[total, waveform, spectral]` and the
-/// gradient `[p]` at `weights`, computed in up to `workers` parts of the batch at once.
-///
-/// Losses are means over items, so the whole batch's are the parts' weighted means.
-fn batch_gradient(
-    model: &Tfswa,
-    weights: &Tensor<1>,
-    loss: &Loss,
-    targets: &Tensor<4>,
-    workers: usize,
-) -> [Tensor<1>; 2] {
-    let items = targets.dims()[0];
-    let parts = targets.clone().split(items.div_ceil(workers), 0);
-    // Leaves of its own: parts share no graph.
-    let parts: Vec<_> = parts.into_iter().map(|part| (unpack(model.clone(), weights), part)).collect();
-    let run = |(model, part): (Tfswa, Tensor<4>)| {
-        let share = part.dims()[0] as f64 / items as f64;
-        gradient(&model, loss, part).map(|mean| if share < 1.0 { mean.mul_scalar(share) } else { mean })
-    };
-    let parts: Vec<_> = parts.into_par_iter().map(run).collect();
-    parts.into_iter().reduce(|[a, b], [c, d]| [a + c, b + d]).expect("a batch has an item")
-}
-
-/// `targets [b, s, 2, n]`, whose sum is the mixture → the losses `[total, waveform, spectral]` and the gradient
-/// `[p]`.
-fn gradient(model: &Tfswa, loss: &Loss, targets: Tensor<4>) -> [Tensor<1>; 2] {
-    let [b, _, channels, n] = targets.dims();
-    let targets = targets.autodiff();
-    let mixture = targets.clone().sum_dim(1).reshape([b, channels, n]);
-    let losses = loss.forward(model.forward(mixture), targets);
-    let values = [losses.total.clone(), losses.waveform, losses.spectral].map(Tensor::inner);
-    [Tensor::cat(values.into(), 0), pack_gradients(model, losses.total.backward())]
-}
-
 /// The checkpoint to go on from; `None` for a fresh run.
 fn find_checkpoint(
     config: &TrainConfig,
@@ -412,7 +357,7 @@ fn find_checkpoint(
         listener.event(&Event::Message(message));
     });
     match &checkpoint {
-        Some(checkpoint) if checkpoint.state.model != *model => {
+        Some(checkpoint) if !same_network(&checkpoint.state.model, model) => {
             return Err(TrainError::Changed { run: run(), difference: "model is another network".into() });
         }
         Some(checkpoint) => {
@@ -427,17 +372,22 @@ fn find_checkpoint(
     Ok(checkpoint)
 }
 
-/// The network as `seed` initialises it, with autodiff.
+/// Whether two configurations are of the same network: how it is taken through in chunks may change.
+fn same_network(a: &ModelConfig, b: &ModelConfig) -> bool {
+    let chunks =
+        |config: &ModelConfig| ModelConfig { tsa_chunk_size: 0, fsa_chunk_size: 0, ..config.clone() };
+    chunks(a) == chunks(b)
+}
+
+/// The parameters `[p]` of the network as `seed` initialises it.
 ///
 /// burn draws initial values from one generator per process when a parameter is first used: the lock and the
 /// visit keep two trainers in one process apart.
-fn initial_model(config: &ModelConfig, seed: u64, device: &Device) -> Tfswa {
+pub(crate) fn initial_weights(config: &ModelConfig, seed: u64, device: &Device) -> Tensor<1> {
     static DRAWING: Mutex<()> = Mutex::new(());
     let _guard = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
     device.seed(seed);
-    let model = config.init(&device.clone().autodiff());
-    let _ = pack(&model);
-    model
+    pack(&config.init(device))
 }
 
 fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
@@ -447,34 +397,4 @@ fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
 
 fn values(vector: &Tensor<1>) -> Result<Vec<f32>, TrainError> {
     vector.try_to_vec_as::<f32>().map_err(|e| TrainError::Device(e.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use burn::tensor::Distribution;
-
-    /// Parts of unequal size too: three items for two workers.
-    #[test]
-    fn parts_of_a_batch_add_up_to_the_whole() {
-        let device = Device::flex();
-        let config = ModelConfig::preset("tfswa_unet_tiny").unwrap();
-        let model = initial_model(&config, 1, &device);
-        let weights = pack(&model);
-        let settings = TrainConfig { loss_resolutions: vec![256], ..Default::default() };
-        let loss = Loss::new(&settings).unwrap();
-        let targets = Tensor::random([3, 4, 2, 2200], Distribution::Normal(0.0, 0.1), &device);
-        let run = |workers| {
-            batch_gradient(&model, &weights, &loss, &targets, workers)
-                .map(|values| values.try_into_vec_as::<f32>().unwrap())
-        };
-        let whole = run(1);
-        for workers in [2, 3, 8] {
-            for (whole, parts) in whole.iter().zip(run(workers)) {
-                let largest = whole.iter().fold(0f32, |m, x| m.max(x.abs()));
-                let error = whole.iter().zip(&parts).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-                assert!(largest > 0.0 && error < 1e-4 * largest, "{workers} workers: {error} of {largest}");
-            }
-        }
-    }
 }

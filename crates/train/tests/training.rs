@@ -138,7 +138,10 @@ fn training_lowers_the_loss_and_separates_an_unseen_song() {
     let mean = |steps: &[StepEvent]| steps.iter().map(|s| s.loss).sum::<f64>() / steps.len() as f64;
     let (first, last) = (mean(&recorder.steps[..10]), mean(&recorder.steps[110..]));
     assert!(last < 0.5 * first, "loss {first} → {last}");
-    assert!(recorder.steps.iter().all(|s| s.updated && s.memory > 0 && s.gradient_norm > 0.0));
+    assert!(recorder.steps.iter().all(|s| s.updated
+        && s.memory.taken > 0
+        && s.memory.peak >= s.memory.taken
+        && s.gradient_norm > 0.0));
 
     let [validation] = &recorder.validations[..] else { panic!("{:?}", recorder.validations) };
     assert!(validation.best && validation.songs == 1);
@@ -264,6 +267,25 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint() {
     assert!(text.contains("step 10") && text.contains("--learning-rate"), "{text}");
     assert!(recorder.messages.iter().any(|m| m.contains("step 3:")), "{:?}", recorder.messages);
     assert!(recorder.steps.iter().all(|s| !s.updated));
+}
+
+/// The limit ends the run and leaves its checkpoints; the next rung of the same run goes on from them.
+#[test]
+fn a_run_out_of_memory_goes_on_with_thriftier_settings() {
+    let root = tempfile::tempdir().unwrap();
+    data_set(root.path(), 2, 6000);
+    let config = micro(root.path());
+    run(&TrainConfig { steps: 4, ..config.clone() }, false);
+    let limited = TrainConfig { memory_limit: Some(1), ..config.clone() };
+    let error = train(&limited, true, &Device::flex(), &mut Recorder::default()).unwrap_err();
+    assert!(error.is_out_of_memory() && error.to_string().contains("--on-oom reduce"), "{error}");
+    assert_eq!(checkpoint(&config, 4).state.step, 4);
+    let thriftiest = unbraid_train::rungs(&config).pop().unwrap();
+    assert_eq!(thriftiest.recompute, unbraid_model::Recompute::Block);
+    let recorder = run(&thriftiest, true);
+    assert_eq!(recorder.steps[0].step, 5);
+    assert!(recorder.steps.iter().all(|step| step.updated));
+    assert_eq!(checkpoint(&config, 6).state.step, 6);
 }
 
 #[test]

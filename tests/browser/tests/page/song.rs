@@ -15,7 +15,8 @@ pub(crate) const RATE: u32 = 44_100;
 /// Planar stereo of one stem: all of the left channel, then all of the right one.
 pub(crate) type Stem = Vec<f32>;
 
-/// Writes a song of some seconds: a beat, a bass, a gliding tone and noise, the channels unlike.
+/// Writes a song of some seconds: a beat, a bass, a chord, a gliding tone and noise, the channels unlike. Something
+/// for every stem at about the same level: what is all but silent has a poor ratio to the rounding of the rest.
 pub(crate) fn write(path: &Path, seconds: f64) -> Result<()> {
     let spec = hound::WavSpec {
         channels: 2,
@@ -33,8 +34,9 @@ pub(crate) fn write(path: &Path, seconds: f64) -> Result<()> {
         let drum = noise * (-12.0 * beat).exp();
         let bass = (TAU * 55.0 * time).sin();
         let voice = (TAU * (220.0 + 40.0 * (TAU * 0.3 * time).sin()) * time).sin();
-        for (bass_gain, voice_gain) in [(0.2, 0.25), (0.25, 0.1)] {
-            let value = 0.5 * drum + bass_gain * bass + voice_gain * voice + 0.02 * noise;
+        let chord: f64 = [330.0, 415.8, 494.3].iter().map(|hertz| (hertz * time).fract() - 0.5).sum();
+        for (bass_gain, voice_gain, chord_gain) in [(0.2, 0.16, 0.14), (0.24, 0.1, 0.18)] {
+            let value = drum + bass_gain * bass + voice_gain * voice + chord_gain * chord + 0.02 * noise;
             writer.write_sample((value * 32_767.0).round() as i16)?;
         }
     }

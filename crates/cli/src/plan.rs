@@ -1,0 +1,236 @@
+//! `unbraid plan`: what training takes of memory, before it is started.
+//!
+//! On a GPU two steps are rehearsed: every tensor is allocated and freed in the device's own pools, every kernel
+//! built, and none started. On the CPU, which has no such thing, they are taken. Each estimate is made by a process
+//! of its own: pools keep what they once took.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use indicatif::HumanBytes;
+use serde::{Deserialize, Serialize};
+use unbraid_ops::device::DeviceInfo;
+use unbraid_train::{Preset, StepMeasurement, TrainConfig, measure, rehearse, rungs};
+
+use crate::DeviceArgument;
+use crate::settings::{Settings, bytes};
+
+/// Steps of a rehearsal: the second finds the optimiser's moments and the pools as every later step does.
+const REHEARSED: u64 = 2;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    /// Find the fastest settings whose steps take at most so much, as 8GB or 800MB.
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    memory: Option<u64>,
+    /// Also take so many real steps, on noise, and say what they took.
+    #[arg(long, value_name = "STEPS", default_value_t = 0)]
+    measure: u64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceArgument,
+}
+
+/// What a step takes, in bytes.
+#[derive(Debug, Serialize, Deserialize)]
+struct Estimate {
+    /// Flags that lead from the settings given to those estimated.
+    flags: String,
+    parameters: usize,
+    /// Frames, bins and channels of the tokens at every resolution.
+    planes: Vec<[usize; 3]>,
+    /// The most that is taken.
+    peak: u64,
+    /// Weights, as they are between steps.
+    weights: u64,
+    /// Optimiser and moving average.
+    optimizer: u64,
+    /// Kept between forward and backward pass. Absent on the CPU, which does not tell.
+    kept: Option<u64>,
+    /// All that comes and goes: what is recomputed, gradients, the loss's spectra, unused parts of pages.
+    working: Option<u64>,
+    /// Whether kernels were left out.
+    rehearsed: bool,
+    /// Steps that were taken for real.
+    #[serde(default)]
+    measured: Vec<StepMeasurement>,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let config = match &self.settings.config {
+            Some(path) => TrainConfig::load(path)?,
+            None => TrainConfig { model: "tfswa_unet".into(), ..Default::default() },
+        };
+        // Neither is touched; a plan may be made before either exists.
+        let config = TrainConfig { run: "run".into(), data: "data".into(), ..self.settings.over(config) };
+        config.validate()?;
+        config.model_config()?;
+        let estimate = match self.memory {
+            Some(memory) => self.fitting(&config, memory)?,
+            None => self.estimate(&config)?,
+        };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&estimate)?);
+        } else {
+            print(&estimate);
+        }
+        Ok(())
+    }
+
+    /// The first rung whose estimate fits, then the levels, which change what is trained.
+    fn fitting(&self, config: &TrainConfig, memory: u64) -> anyhow::Result<Estimate> {
+        let levels = Preset::ALL[1..].iter().map(|level| {
+            let mut reduced = config.clone();
+            level.apply(&mut reduced);
+            (reduced, Some(*level))
+        });
+        let (_, info) = self.device.open()?;
+        let mut least: Option<u64> = None;
+        for (rung, level) in rungs(config).into_iter().map(|rung| (rung, None)).chain(levels) {
+            let flags = level.map_or_else(|| flags(config, &rung), |level| format!("--preset {level}"));
+            let said = if flags.is_empty() { "as given" } else { &flags };
+            // What a device cannot even allocate does not fit either.
+            match estimate_apart(&rung, &info) {
+                Ok(estimate) => {
+                    eprintln!("{said}: {}", HumanBytes(estimate.peak));
+                    least = least.into_iter().chain([estimate.peak]).min();
+                    if estimate.peak <= memory {
+                        return Ok(Estimate { flags, ..estimate });
+                    }
+                }
+                Err(error) => eprintln!("{said}: {error:#}"),
+            }
+        }
+        match least {
+            Some(least) => bail!("nothing fits {}: the least is {}", HumanBytes(memory), HumanBytes(least)),
+            None => bail!("none of the settings can be estimated on this device"),
+        }
+    }
+
+    fn estimate(&self, config: &TrainConfig) -> anyhow::Result<Estimate> {
+        let (device, info) = self.device.open()?;
+        if self.measure > 0 {
+            let estimate = estimate_apart(config, &info)?;
+            let measured = measure(config, self.measure, &device, |step| eprintln!("{}", line(step)))?;
+            return Ok(Estimate { measured, ..estimate });
+        }
+        let on_gpu = info.limits.is_some();
+        let steps = if on_gpu {
+            rehearse(config, REHEARSED, &device, |_| {})?
+        } else {
+            measure(config, REHEARSED, &device, |_| {})?
+        };
+        let memory = steps[steps.len() - 1].memory;
+        let network = config.model_config()?;
+        let parameters = network.parameters();
+        let weights = 4 * parameters as u64;
+        let kept = memory.phases.map(|phases| phases.kept.saturating_sub(phases.state));
+        let optimizer = memory.phases.map_or(3 * weights, |phases| phases.state.saturating_sub(weights));
+        Ok(Estimate {
+            flags: String::new(),
+            parameters,
+            planes: network.planes(config.segment_samples(&network)),
+            peak: memory.peak,
+            weights,
+            optimizer,
+            kept,
+            working: kept.map(|kept| memory.peak.saturating_sub(kept + weights + optimizer)),
+            rehearsed: on_gpu,
+            measured: Vec::new(),
+        })
+    }
+}
+
+/// An estimate made by another process of this program.
+fn estimate_apart(config: &TrainConfig, device: &DeviceInfo) -> anyhow::Result<Estimate> {
+    let file = tempfile::Builder::new().suffix(".toml").tempfile()?;
+    std::fs::write(file.path(), config.to_toml())?;
+    let output = Command::new(std::env::current_exe().context("cannot find this program's own file")?)
+        .args(["plan", "--json", "--device", &device.choice.to_string(), "--config"])
+        .arg(file.path())
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .context("cannot start a process")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("cannot be had on this device ({})", said.lines().last().unwrap_or("no reason given"));
+    }
+    serde_json::from_slice(&output.stdout).context("not an estimate")
+}
+
+/// The flags that lead from `from` to a rung of it.
+pub(crate) fn flags(from: &TrainConfig, to: &TrainConfig) -> String {
+    let mut flags = Vec::new();
+    if from.micro_batch_size != to.micro_batch_size {
+        flags.push(format!("--micro-batch-size {}", to.micro_batch_size));
+    }
+    if from.recompute != to.recompute {
+        flags.push(format!("--recompute {}", format!("{:?}", to.recompute).to_lowercase()));
+    }
+    let chunks =
+        [("tsa", from.tsa_chunk_size, to.tsa_chunk_size), ("fsa", from.fsa_chunk_size, to.fsa_chunk_size)];
+    for (name, from, to) in chunks {
+        if let Some(to) = to.filter(|to| from != Some(*to)) {
+            flags.push(format!("--{name}-chunk-size {to}"));
+        }
+    }
+    flags.join(" ")
+}
+
+fn print(estimate: &Estimate) {
+    let line = |what: &str, bytes: u64| println!("{what:<32}{:>12}", HumanBytes(bytes).to_string());
+    println!("{:<32}{:>12}", "parameters", estimate.parameters);
+    for (resolution, [frames, bins, channels]) in estimate.planes.iter().enumerate() {
+        println!("tokens at resolution {resolution}: {frames} frames × {bins} bins × {channels} channels");
+    }
+    line("weights", estimate.weights);
+    line("optimiser and average", estimate.optimizer);
+    if let (Some(kept), Some(working)) = (estimate.kept, estimate.working) {
+        line("kept for the backward pass", kept);
+        line("working memory", working);
+    }
+    line("peak", estimate.peak);
+    if !estimate.rehearsed {
+        println!("Steps were taken on the CPU; the peak is what of this process was resident.");
+    }
+    if let Some(last) = estimate.measured.last() {
+        let off = 100.0 * (estimate.peak as f64 / last.memory.peak.max(1) as f64 - 1.0);
+        line("peak, measured", last.memory.peak);
+        println!("{:<32}{off:>11.1} %", "estimate off by");
+        println!("{:<32}{:>10.2} s", "a step", last.seconds);
+    }
+    if !estimate.flags.is_empty() {
+        println!("It takes these flags: {}", estimate.flags);
+    }
+}
+
+fn line(step: &StepMeasurement) -> String {
+    let StepMeasurement { step, seconds, loss, memory } = step;
+    format!("step {step}: {seconds:.2} s, loss {loss:.4}, peak {}", HumanBytes(memory.peak))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unbraid_model::Recompute;
+
+    #[test]
+    fn flags_say_what_changed() {
+        let from = TrainConfig { batch_size: 4, ..Default::default() };
+        assert_eq!(flags(&from, &from), "");
+        let to = TrainConfig {
+            micro_batch_size: 1,
+            recompute: Recompute::Block,
+            fsa_chunk_size: Some(32),
+            ..from.clone()
+        };
+        assert_eq!(flags(&from, &to), "--micro-batch-size 1 --recompute block --fsa-chunk-size 32");
+    }
+}

@@ -1,0 +1,123 @@
+//! `cargo xtask bench memory`: what training takes at the settings people ask about, measured by `unbraid plan`, each in
+//! a process of its own.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use serde_json::{Value, json};
+
+use crate::cargo::{build, program, say};
+
+/// Real training steps on noise, and the most memory they take
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench memory")]
+struct Options {
+    /// cpu, gpu, or gpu:N, as `unbraid doctor` lists them
+    #[arg(long, default_value = "gpu")]
+    device: String,
+    /// Real steps of each setting. 0 only rehearses them: the memory is taken, nothing is computed
+    #[arg(long, default_value_t = 3)]
+    steps: u32,
+    /// Only settings whose name contains this
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Write the measurements as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Names and flags of the settings, all of batch 1.
+const SETTINGS: [(&str, &str); 8] = [
+    (
+        "6 s, 2048/512, sublayer",
+        "--model tfswa_unet --recompute sublayer --tsa-chunk-size 32 --fsa-chunk-size 32",
+    ),
+    ("6 s, 2048/512, block", "--model tfswa_unet --preset low-vram"),
+    (
+        "3 s, 1024/256, sublayer",
+        "--model tfswa_unet --segment 3 --n-fft 1024 --hop-length 256 --recompute sublayer --tsa-chunk-size 32 \
+         --fsa-chunk-size 32",
+    ),
+    (
+        "3 s, 1024/256, block",
+        "--model tfswa_unet --segment 3 --n-fft 1024 --hop-length 256 --preset low-vram",
+    ),
+    ("level1", "--model tfswa_unet --preset level1 --segment 2"),
+    ("level2", "--model tfswa_unet --preset level2"),
+    ("level3", "--preset level3"),
+    ("tiny, 0.5 s", "--model tfswa_unet_tiny --segment 0.5 --recompute block"),
+];
+
+/// Parses `args`, which follow `memory`, and measures.
+pub(crate) fn memory(args: &[std::ffi::OsString]) -> Result<()> {
+    let name = std::iter::once("cargo xtask bench memory".into());
+    let options = match Options::try_parse_from(name.chain(args.iter().cloned())) {
+        Ok(options) => options,
+        Err(error) => error.exit(),
+    };
+    let binary = build("unbraid")?;
+    let mut rows = Vec::new();
+    println!("{:<26} {:>10} {:>10} {:>10} {:>10}", "", "peak MB", "kept MB", "real MB", "s a step");
+    for (name, flags) in SETTINGS.into_iter().filter(|(name, _)| name.contains(&options.only)) {
+        let mut command = program(&binary);
+        command.args(["plan", "--json", "--batch-size", "1", "--device", &options.device]);
+        command.args(["--measure", &options.steps.to_string()]).args(flags.split_whitespace());
+        let output = command.stderr(Stdio::inherit()).output().context("cannot start `unbraid plan`")?;
+        if !output.status.success() {
+            say(&format!("{name}: `unbraid plan` ended with {}", output.status));
+            rows.push(json!({ "setting": name, "flags": flags, "failed": output.status.to_string() }));
+            continue;
+        }
+        let estimate: Value = serde_json::from_slice(&output.stdout).context("`unbraid plan --json`")?;
+        println!("{}", row(name, &estimate));
+        rows.push(json!({ "setting": name, "flags": flags, "estimate": estimate }));
+    }
+    if rows.is_empty() {
+        bail!("no setting's name contains {:?}", options.only);
+    }
+    let failed = rows.iter().filter(|row| row.get("failed").is_some()).count();
+    if let Some(path) = &options.json {
+        let report = json!({ "device": options.device, "settings": rows });
+        let text = serde_json::to_string_pretty(&report)? + "\n";
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if failed > 0 {
+        bail!("{failed} of the settings could not be measured");
+    }
+    Ok(())
+}
+
+fn row(name: &str, estimate: &Value) -> String {
+    let megabytes =
+        |value: &Value| value.as_u64().map_or("-".into(), |bytes| (bytes / 1_000_000).to_string());
+    let last = estimate["measured"].as_array().and_then(|steps| steps.last()).unwrap_or(&Value::Null);
+    let seconds = last["seconds"].as_f64().map_or("-".into(), |seconds| format!("{seconds:.2}"));
+    format!(
+        "{name:<26} {:>10} {:>10} {:>10} {seconds:>10}",
+        megabytes(&estimate["peak"]),
+        megabytes(&estimate["kept"]),
+        megabytes(&last["memory_peak"]),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_shows_what_was_measured_and_what_was_not() {
+        let estimate = json!({
+            "peak": 1_234_000_000u64, "kept": 600_000_000u64,
+            "measured": [{ "memory_peak": 1 }, { "memory_peak": 1_300_000_000u64, "seconds": 2.5 }],
+        });
+        let words: Vec<String> = row("x", &estimate).split_whitespace().map(String::from).collect();
+        assert_eq!(words, ["x", "1234", "600", "1300", "2.50"]);
+        let words: Vec<String> = row("x", &json!({ "peak": 5_000_000u64, "kept": null, "measured": [] }))
+            .split_whitespace()
+            .map(String::from)
+            .collect();
+        assert_eq!(words, ["x", "5", "-", "-", "-"]);
+    }
+}
