@@ -122,6 +122,18 @@ impl<'a> Browser<'a> {
         self.command("POST", &format!("/element/{}/value", element.0), &json!({ "text": text })).map(drop)
     }
 
+    /// Presses keys one after the other; [`keys`] has those that are no letters.
+    ///
+    /// # Errors
+    /// Where the window takes none.
+    pub fn press(&self, keys: &[char]) -> Result<()> {
+        let strokes = keys.iter().flat_map(|key| {
+            ["keyDown", "keyUp"].map(|event| json!({ "type": event, "value": key.to_string() }))
+        });
+        let strokes = json!([{ "type": "key", "id": "keyboard", "actions": strokes.collect::<Vec<_>>() }]);
+        self.command("POST", "/actions", &json!({ "actions": strokes })).map(drop)
+    }
+
     /// What the browser wrote to its console since the last call.
     ///
     /// # Errors
@@ -148,6 +160,20 @@ impl<'a> Browser<'a> {
     pub fn devtools(&self, command: &str, parameters: &Value) -> Result<Value> {
         self.command("POST", "/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
+}
+
+/// The protocol's names for keys that are no letters.
+pub mod keys {
+    /// Tabulator: to the next control.
+    pub const TAB: char = '\u{e004}';
+    /// Enter.
+    pub const ENTER: char = '\u{e007}';
+    /// Escape.
+    pub const ESCAPE: char = '\u{e00c}';
+    /// To the start.
+    pub const HOME: char = '\u{e011}';
+    /// Arrow to the right.
+    pub const RIGHT: char = '\u{e014}';
 }
 
 impl Drop for Browser<'_> {

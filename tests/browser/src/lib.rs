@@ -7,5 +7,5 @@ mod browser;
 mod driver;
 mod http;
 
-pub use browser::{Browser, Element, Gpu};
+pub use browser::{Browser, Element, Gpu, keys};
 pub use driver::Driver;

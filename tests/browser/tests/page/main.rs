@@ -4,9 +4,15 @@
 //! native program, `UNBRAID_SHOTS` a folder for screenshots. Without these, or without Chromium, all tests show as
 //! ignored, with the reason. An argument runs only the tests whose name contains it.
 
+mod invented;
+mod journey;
 mod looks;
+mod page;
+mod smooth;
 mod song;
+mod trouble;
 mod worker;
+mod zip;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,8 +54,8 @@ type Test = (&'static str, fn(&World) -> Result<()>);
 /// In the format of Rust's own harness, which `cargo xtask test` reads.
 fn main() -> ExitCode {
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let tests: Vec<Test> =
-        worker::TESTS.iter().chain(looks::TESTS).copied().filter(|(name, _)| name.contains(&only)).collect();
+    let tests = [worker::TESTS, looks::TESTS, journey::TESTS, trouble::TESTS, smooth::TESTS].concat();
+    let tests: Vec<Test> = tests.into_iter().filter(|(name, _)| name.contains(&only)).collect();
     println!("\nrunning {} tests", tests.len());
     let start = Instant::now();
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);

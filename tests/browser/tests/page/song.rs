@@ -48,15 +48,30 @@ pub(crate) fn model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/models/default.safetensors")
 }
 
+/// What the native program makes of a song.
+pub(crate) struct Native {
+    pub(crate) stems: Vec<Stem>,
+    /// Seconds of audio in a second.
+    pub(crate) speed: f64,
+}
+
 /// The native program's stems of a song on the CPU, in the order of `names`.
-pub(crate) fn separate_natively(world: &World, song: &Path, names: &[String]) -> Result<Vec<Stem>> {
+pub(crate) fn separate_natively(
+    world: &World,
+    song: &Path,
+    model: &Path,
+    names: &[String],
+) -> Result<Native> {
     let out = world.folder.path().join("native");
     let mut command = Command::new(&world.program);
-    command.arg("separate").arg(song).arg("--model").arg(model()).arg("--out").arg(&out);
-    let output = command.args(["--format", "wav32f", "--device", "cpu", "--force"]).output()?;
+    command.arg("separate").arg(song).arg("--model").arg(model).arg("--out").arg(&out);
+    let output = command.args(["--format", "wav32f", "--device", "cpu", "--force", "--json"]).output()?;
     ensure!(output.status.success(), "the native program: {}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let seconds = |name: &str| report["songs"][0][name].as_f64().with_context(|| format!("no {name}"));
     let folder = out.join(song.file_stem().context("a song with a name")?);
-    names.iter().map(|name| read(&folder.join(name).with_extension("wav"))).collect()
+    let stems: Result<_> = names.iter().map(|name| read(&folder.join(name).with_extension("wav"))).collect();
+    Ok(Native { stems: stems?, speed: seconds("audio_seconds")? / seconds("wall_seconds")? })
 }
 
 /// A wav file, planar.

@@ -1,0 +1,219 @@
+//! What goes wrong, and what the page then says: always a reason, never a lost song.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use browser::Gpu;
+use serde_json::json;
+
+use crate::journey::{hold_against_native, invent, stems};
+use crate::page::Page;
+use crate::{Test, World, invented, song};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("bad_songs_are_refused_on_the_page_and_it_goes_on", bad_songs),
+    ("bad_models_are_refused_on_the_page_and_the_old_one_stays", bad_models),
+    ("without_webgpu_the_page_says_that_the_cpu_computes", no_webgpu),
+    ("a_lost_device_costs_the_page_no_sample", lost_device),
+    ("a_worker_that_breaks_is_replaced_and_the_song_goes_on", broken_worker),
+];
+
+/// A wav file: `format` 1 is integers, 3 floats.
+fn wav(format: u16, channels: u16, bits: u16, data: &[u8]) -> Vec<u8> {
+    let frame = channels * bits / 8;
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend((36 + data.len() as u32).to_le_bytes());
+    bytes.extend(b"WAVEfmt \x10\0\0\0");
+    bytes.extend([format, channels].map(u16::to_le_bytes).as_flattened());
+    bytes.extend([song::RATE, song::RATE * u32::from(frame)].map(u32::to_le_bytes).as_flattened());
+    bytes.extend([frame, bits].map(u16::to_le_bytes).as_flattened());
+    bytes.extend(b"data");
+    bytes.extend((data.len() as u32).to_le_bytes());
+    [&bytes, data].concat()
+}
+
+/// Gives a file to the page and waits for what it says.
+fn refused(page: &Page<'_>, path: &Path, part: &str) -> Result<()> {
+    let name = path.file_name().context("a name")?.to_string_lossy();
+    let start = Instant::now();
+    page.give("file", path)?;
+    page.until(&format!("notices().some((text) => text.startsWith({}))", json!(name)))?;
+    let took = start.elapsed().as_secs_f64();
+    let said = page.value("notices().at(-1)")?;
+    let said = said.as_str().context("a text")?;
+    println!("  {said} ({took:.1} s)");
+    ensure!(said.contains(part), "{name}: {said}");
+    page.ensure("document.querySelector('.notice[role=alert]') !== null")?;
+    page.browser.run(
+        "for (const close of document.querySelectorAll('[data-test=\"notice-close\"]')) close.click();",
+        &[],
+    )?;
+    // Nothing to separate is left of it; what was taken as a song can be removed.
+    page.ensure("document.querySelector('#song').hidden || ($('song').dataset.state === 'failed' && $('separate').disabled)")?;
+    page.browser.run("if (!document.querySelector('#song').hidden) $('remove').click();", &[]).map(drop)
+}
+
+fn bad_songs(world: &World) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/audio/tests/fixtures/tagged.mp3");
+    let mp3 = fs::read(fixture)?;
+    let mut samples = vec![0.25f32; 2 * song::RATE as usize];
+    samples[30_000] = f32::NAN;
+    let samples = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<_>>();
+    let cases: [(&str, Vec<u8>, &str); 8] = [
+        ("empty.wav", Vec::new(), "empty"),
+        ("letter.wav", b"This is a letter, and not a song. ".repeat(5000), "not an audio file"),
+        ("nan.wav", wav(3, 2, 32, &samples), "0.340 s"),
+        ("six.wav", wav(1, 6, 16, &[0; 120_000]), "6 channels"),
+        ("nothing.wav", wav(1, 2, 16, &[]), "no audio"),
+        ("cut.mp3", mp3[..mp3.len() / 2].to_vec(), "cut short"),
+        ("cut.wav", wav(1, 2, 16, &[7; 100_000])[..50_000].to_vec(), "cut short"),
+        ("picture.flac", [&b"\x89PNG\r\n\x1a\n"[..], &[7; 5000]].concat(), "not an audio file"),
+    ];
+    let page = Page::open(world, Gpu::None, "?device=cpu")?;
+    for (name, bytes, part) in cases {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes)?;
+        refused(&page, &path, part)?;
+    }
+    // Sparse: takes no room on the disk, and has 3 GB to whoever asks.
+    let huge = folder.path().join("huge.wav");
+    fs::File::create(&huge)?.set_len(3_000_000_000)?;
+    refused(&page, &huge, "3.0 GB")?;
+    // No worker ever had it: nothing can have been read.
+    page.ensure("watch.sent.includes('cut.wav') && !watch.sent.includes('huge.wav')")?;
+
+    // One sample is a song, and the page is as it was.
+    let single = folder.path().join("single.wav");
+    fs::write(&single, wav(1, 2, 16, &[7; 4]))?;
+    page.add(&single)?;
+    page.separate()?;
+    page.choose("format", "float32")?;
+    let stem = song::decode(&page.download_stem("single", "drums")?)?;
+    ensure!(stem.len() == 2, "{} samples", stem.len());
+    page.end()
+}
+
+fn bad_models(world: &World) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let good = fs::read(song::model())?;
+    let lying = |name: &'static str, shape: [usize; 2]| {
+        invented::bytes(move |header| header[name]["shape"] = json!(shape))
+    };
+    let cases: [(&str, Vec<u8>, &str); 6] = [
+        ("empty.safetensors", Vec::new(), "not a whole .safetensors file"),
+        ("cut.safetensors", good[..good.len() / 2].to_vec(), "not a whole .safetensors file"),
+        ("turned.safetensors", lying("head.weight", [512, 8]), "not those of its own configuration"),
+        ("larger.safetensors", lying("head.weight", [8, 1 << 40]), "not a whole .safetensors file"),
+        (
+            "dims.safetensors",
+            invented::bytes(|header| {
+                let text = header["__metadata__"]["unbraid"]
+                    .to_string()
+                    .replace("\\\"dims\\\":[8]", "\\\"dims\\\":[1024]");
+                header["__metadata__"]["unbraid"] = serde_json::from_str(&text).expect("still JSON");
+            }),
+            "not those of its own configuration",
+        ),
+        (
+            "letter.safetensors",
+            b"This is a letter, and not a model. ".repeat(500),
+            "not a whole .safetensors file",
+        ),
+    ];
+    let page = Page::open(world, Gpu::None, "?device=cpu")?;
+    let name = page.value("$('model-name').textContent")?;
+    let names = stems(&page)?;
+    for (file, bytes, part) in cases {
+        let path = folder.path().join(file);
+        fs::write(&path, bytes)?;
+        page.give("model-file", &path)?;
+        page.until(&format!("notices().some((text) => text.startsWith('{file} cannot be used'))"))?;
+        let said = page.value("notices().at(-1)")?;
+        let said = said.as_str().context("a text")?;
+        println!("  {said}");
+        ensure!(said.contains(part), "{file}: {said}");
+        page.browser.run("$('notice-close').click();", &[])?;
+    }
+    // The page's own model is in use as before, and works.
+    page.until(&format!("$('model-name').textContent === {name}"))?;
+    ensure!(stems(&page)? == names, "{:?}", stems(&page)?);
+    page.add(&invent(world, "after", 1.2)?)?;
+    page.separate()?;
+
+    // One's own stays over a reload, says so, and goes when it is cleared.
+    let own = world.folder.path().join("own.safetensors");
+    invented::write(&own)?;
+    page.use_model(&own)?;
+    page.load(world, "?device=cpu")?;
+    page.ensure("$('model-name').textContent.includes('own.safetensors') && $('model-origin').textContent.includes('storage')")?;
+    page.click("model-clear")?;
+    page.until(&format!("$('model-name').textContent === {name}"))?;
+    page.load(world, "?device=cpu")?;
+    page.ensure(&format!("$('model-name').textContent === {name} && $('model-clear').hidden"))?;
+    page.end()
+}
+
+fn no_webgpu(world: &World) -> Result<()> {
+    let page = Page::open(world, Gpu::None, "")?;
+    page.ensure("$('device').dataset.kind === 'cpu' && $('device').textContent.startsWith('Processor')")?;
+    page.ensure("notices().length === 1 && /no WebGPU.*CPU/.test(notices()[0])")?;
+    page.ensure("$('notice').getAttribute('role') === 'status'")?;
+    page.add(&invent(world, "without", 1.2)?)?;
+    page.separate()?;
+    page.end()?;
+
+    // Asked for, and not there: nothing is promised.
+    let page = Page::blank(world, Gpu::None)?;
+    page.browser.go(&format!("{}?device=gpu", world.page))?;
+    page.until("$('device').dataset.kind === 'none' && notices().length > 0")?;
+    page.ensure("notices()[0].startsWith('This browser cannot compute')")?;
+    page.end()
+}
+
+fn lost_device(world: &World) -> Result<()> {
+    let file = invent(world, "lost", 3.25)?;
+    let model = world.folder.path().join("small.safetensors");
+    invented::write(&model)?;
+    let page = Page::open(world, Gpu::Software, "?device=gpu")?;
+    page.use_model(&model)?;
+    page.ensure("$('device').dataset.software === 'true' && /swiftshader/i.test($('device').textContent)")?;
+    page.add(&file)?;
+    page.watch()?;
+    page.click("separate")?;
+    page.until("$('song').dataset.state === 'running' && !$('play').disabled")?;
+    page.browser.run("watch.workers[0].postMessage({ type: 'lose' });", &[])?;
+    page.until("notices().some((text) => text.startsWith('The graphics card was lost and is back.'))")?;
+    page.done()?;
+    let (gap, frames, task) = page.smoothness()?;
+    println!("  SwiftShader: longest gap {gap:.0} ms of {frames} frames, longest task {task:.0} ms");
+    println!(
+        "  {} bytes on the device, {} in the heap",
+        page.value("$('memory').dataset.gpu")?,
+        page.value("$('memory').dataset.wasm")?
+    );
+    page.ensure("/swiftshader/i.test($('device').textContent)")?;
+    hold_against_native(world, &page, &file, &model)?;
+    page.end()
+}
+
+fn broken_worker(world: &World) -> Result<()> {
+    let file = invent(world, "broken", 14.0)?;
+    let page = Page::open(world, Gpu::None, "?device=cpu")?;
+    page.add(&file)?;
+    page.click("separate")?;
+    page.until("$('song').dataset.state === 'running' && !$('play').disabled")?;
+    // What no handler expects: it throws where nothing catches, as a panic does.
+    page.browser.run("watch.workers[0].postMessage(null);", &[])?;
+    page.until("$('song').dataset.state === 'failed' && !$('continue').hidden")?;
+    let said = page.value("notices().at(-1)")?;
+    println!("  {}", said.as_str().context("a text")?);
+    page.ensure("/broke off and was started again.*are kept/.test(notices().at(-1))")?;
+    page.ensure("watch.workers.length === 3")?;
+    page.click("continue")?;
+    page.done()?;
+    hold_against_native(world, &page, &file, &song::model())?;
+    page.end()
+}
