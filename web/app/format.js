@@ -89,6 +89,16 @@ export function title(name) {
   return name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 }
 
+/** With a full stop, if it has none. @param {string} text */
+export function stopped(text) {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+/** What a program says, as people write it: `not an audio file` → `Not an audio file.` @param {string} text */
+export function sentence(text) {
+  return stopped(text.charAt(0).toUpperCase() + text.slice(1));
+}
+
 /**
  * Gain as decibels for a label: `-6.0 dB`, `−∞ dB` at silence.
  * @param {number} gain

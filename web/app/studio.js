@@ -1,7 +1,7 @@
 /** The songs and their separation: what to do next, with which model, and what becomes of the results. */
 import { newMix } from "./mix.js";
 import { Song } from "./song.js";
-import { bytes, spoken } from "./format.js";
+import { bytes, sentence, spoken } from "./format.js";
 
 /** @typedef {import("./engine.js").Engine} Engine */
 /** @typedef {import("./tape-deck.js").TapeDeck} TapeDeck */
@@ -218,7 +218,7 @@ export class Studio extends EventTarget {
 
   /** @param {string} title @param {string} message */
   #trouble(title, message) {
-    this.dispatchEvent(new CustomEvent("trouble", { detail: { title, message } }));
+    this.dispatchEvent(new CustomEvent("trouble", { detail: { title, message: sentence(message) } }));
   }
 }
 
@@ -231,10 +231,6 @@ async function lackOfSpace(need) {
   return `The stems need ${bytes(need)} on disk while this page is open, and the browser allows ${bytes(free)}. Choose a shorter part, remove songs that you no longer need, or free space on the disk.`;
 }
 
-/** @param {string} text with or without its full stop */
-function sentence(text) {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
-}
 
 /** @param {unknown} error */
 function storageMessage(error) {

@@ -1,5 +1,5 @@
 import { equal, test } from "./check.js";
-import { bytes, clock, decibels, parseClock, safeFileName, spoken, withoutExtension } from "../app/format.js";
+import { bytes, clock, decibels, parseClock, safeFileName, sentence, spoken, withoutExtension } from "../app/format.js";
 
 test("a clock counts minutes and hours, and never rounds up to a time that is not reached", () => {
   equal(clock(0), "0:00");
@@ -53,4 +53,9 @@ test("gains as decibels", () => {
   equal(decibels(0.5), "−6.0 dB");
   equal(decibels(1.5), "+3.5 dB");
   equal(decibels(0), "−∞ dB");
+});
+
+test("sentences", () => {
+  equal(sentence("not an audio file"), "Not an audio file.");
+  equal(sentence("Is it whole?"), "Is it whole?");
 });

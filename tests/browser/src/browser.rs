@@ -172,6 +172,8 @@ pub mod keys {
     pub const ESCAPE: char = '\u{e00c}';
     /// To the start.
     pub const HOME: char = '\u{e011}';
+    /// Arrow to the left.
+    pub const LEFT: char = '\u{e012}';
     /// Arrow to the right.
     pub const RIGHT: char = '\u{e014}';
 }

@@ -1,5 +1,6 @@
 /** Messages at the top of the page, and the line that only screen readers hear. */
 import { byId, find, fromTemplate } from "./dom.js";
+import { stopped } from "../format.js";
 
 /**
  * @param {{title: string, message: string, info?: boolean, key?: string}} notice `info`: nothing is wrong; `key`: replaces an earlier one of the same key
@@ -13,7 +14,7 @@ export function notify({ title, message, info = false, key = title }) {
   notice.dataset.key = key;
   notice.classList.toggle("info", info);
   notice.setAttribute("role", info ? "status" : "alert");
-  find(notice, ".notice-title").textContent = title;
+  find(notice, ".notice-title").textContent = stopped(title);
   find(notice, ".notice-text").textContent = message;
   find(notice, ".notice-close").addEventListener("click", () => {
     notice.remove();

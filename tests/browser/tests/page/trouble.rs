@@ -112,7 +112,7 @@ fn bad_models(world: &World) -> Result<()> {
             invented::bytes(|header| {
                 let text = header["__metadata__"]["unbraid"]
                     .to_string()
-                    .replace("\\\"dims\\\":[8]", "\\\"dims\\\":[1024]");
+                    .replace("\\\"dims\\\":[8]", "\\\"dims\\\":[16]");
                 header["__metadata__"]["unbraid"] = serde_json::from_str(&text).expect("still JSON");
             }),
             "not those of its own configuration",
