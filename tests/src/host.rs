@@ -35,7 +35,7 @@ impl Precision {
     }
 
     /// The nearest number it can hold.
-    fn round(self, x: f64) -> f64 {
+    pub fn round(self, x: f64) -> f64 {
         match self {
             Self::F32 => f64::from(x as f32),
             Self::F16 => f16::from_f64(x).to_f64(),

@@ -9,7 +9,9 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 use unbraid_model::{ModelConfig, PRESETS, Positional};
 use unbraid_ops::kernel::{self, Element, Kernel};
-use unbraid_ops::{Attention, AttentionKernel, Pass, Sequences, StftKernel, StftPass};
+use unbraid_ops::{
+    Attention, AttentionKernel, Pass, Sequences, StftKernel, StftPass, TokenKernel, TokenPass,
+};
 
 /// WebGPU's default limits.
 const MAX_WORKGROUP_BYTES: u32 = 16_384;
@@ -61,6 +63,9 @@ fn every_specialisation_fits_webgpus_defaults_and_its_bindings() {
     for kernel in transforms {
         assert_fits(&kernel);
     }
+    for kernel in token_kernels() {
+        assert_fits(&kernel);
+    }
 }
 
 fn assert_fits(kernel: &impl Kernel) {
@@ -102,7 +107,8 @@ fn assert_fits(kernel: &impl Kernel) {
 
     let element_bytes = if kernel.element() == Element::F16 { 2 } else { 4 };
     for (_, array, bytes) in bindings {
-        let activations = ["qkv", "output", "gradient", "qkv_gradient", "waveform", "spectrogram"];
+        let activations =
+            ["qkv", "output", "gradient", "qkv_gradient", "waveform", "spectrogram", "x", "x_gradient"];
         let expected = if activations.contains(&array.as_str()) { element_bytes } else { 4 };
         assert_eq!(bytes, expected, "{name}: {array}");
     }
@@ -183,6 +189,24 @@ fn stft_kernels() -> Vec<StftKernel> {
         }
     }
     kernels
+}
+
+fn token_kernels() -> Vec<TokenKernel> {
+    let cases = cases::all().into_iter().filter_map(|case| match case {
+        Case::Token(case) => Some(case.channels),
+        Case::Attention(_) | Case::Stft(_) => None,
+    });
+    let mut passes = vec![TokenPass::Gelu, TokenPass::GeluBackward];
+    for channels in cases.chain(presets().flat_map(|config| config.dims)) {
+        let channels = channels as u32;
+        passes.extend([
+            TokenPass::Norm(channels),
+            TokenPass::NormBackward(channels),
+            TokenPass::NormSums(channels),
+        ]);
+    }
+    let kernels = |element| passes.iter().map(move |&pass| TokenKernel { pass, element });
+    kernels(Element::F32).chain(kernels(Element::F16)).collect()
 }
 
 fn presets() -> impl Iterator<Item = ModelConfig> {

@@ -28,26 +28,31 @@ struct Options {
     json: Option<PathBuf>,
 }
 
-/// Names and flags of the settings, all of batch 1.
-const SETTINGS: [(&str, &str); 8] = [
+/// Names and flags of the settings, all of batch 1 and in chunks of 32 sequences.
+const SETTINGS: [(&str, &str); 11] = [
     (
         "6 s, 2048/512, sublayer",
         "--model tfswa_unet --recompute sublayer --tsa-chunk-size 32 --fsa-chunk-size 32",
     ),
     ("6 s, 2048/512, block", "--model tfswa_unet --preset low-vram"),
     (
-        "3 s, 1024/256, sublayer",
-        "--model tfswa_unet --segment 3 --n-fft 1024 --hop-length 256 --recompute sublayer --tsa-chunk-size 32 \
-         --fsa-chunk-size 32",
+        "6 s, 2048/512, sublayer, f16",
+        "--model tfswa_unet --recompute sublayer --tsa-chunk-size 32 --fsa-chunk-size 32 --precision f16",
     ),
+    ("6 s, 2048/512, block, f16", "--model tfswa_unet --preset low-vram --precision f16"),
     (
         "3 s, 1024/256, block",
         "--model tfswa_unet --segment 3 --n-fft 1024 --hop-length 256 --preset low-vram",
     ),
-    ("level1", "--model tfswa_unet --preset level1 --segment 2"),
+    (
+        "3 s, 1024/256, block, f16",
+        "--model tfswa_unet --segment 3 --n-fft 1024 --hop-length 256 --preset low-vram --precision f16",
+    ),
+    ("level1", "--model tfswa_unet --preset level1"),
     ("level2", "--model tfswa_unet --preset level2"),
     ("level3", "--preset level3"),
     ("tiny, 0.5 s", "--model tfswa_unet_tiny --segment 0.5 --recompute block"),
+    ("tiny, 0.5 s, f16", "--model tfswa_unet_tiny --segment 0.5 --recompute block --precision f16"),
 ];
 
 /// Parses `args`, which follow `memory`, and measures.
@@ -59,7 +64,7 @@ pub(crate) fn memory(args: &[std::ffi::OsString]) -> Result<()> {
     };
     let binary = build("unbraid")?;
     let mut rows = Vec::new();
-    println!("{:<26} {:>10} {:>10} {:>10} {:>10}", "", "peak MB", "kept MB", "real MB", "s a step");
+    println!("{:<30} {:>10} {:>10} {:>10} {:>10}", "", "peak MB", "kept MB", "real MB", "s a step");
     for (name, flags) in SETTINGS.into_iter().filter(|(name, _)| name.contains(&options.only)) {
         let mut command = program(&binary);
         command.args(["plan", "--json", "--batch-size", "1", "--device", &options.device]);
@@ -95,7 +100,7 @@ fn row(name: &str, estimate: &Value) -> String {
     let last = estimate["measured"].as_array().and_then(|steps| steps.last()).unwrap_or(&Value::Null);
     let seconds = last["seconds"].as_f64().map_or("-".into(), |seconds| format!("{seconds:.2}"));
     format!(
-        "{name:<26} {:>10} {:>10} {:>10} {seconds:>10}",
+        "{name:<30} {:>10} {:>10} {:>10} {seconds:>10}",
         megabytes(&estimate["peak"]),
         megabytes(&estimate["kept"]),
         megabytes(&last["memory_peak"]),

@@ -64,8 +64,12 @@ impl DeviceArgument {
 }
 
 fn main() -> ExitCode {
-    interrupt::install();
-    let result = match Cli::parse().verb {
+    let verb = Cli::parse().verb;
+    // These end at a safe place, the others at once.
+    if matches!(verb, Verb::Separate(_) | Verb::Train(_) | Verb::Evaluate(_)) {
+        interrupt::install();
+    }
+    let result = match verb {
         Verb::Separate(arguments) => arguments.run(),
         Verb::Train(arguments) => arguments.run(),
         Verb::Plan(arguments) => arguments.run(),

@@ -1,6 +1,6 @@
 //! `unbraid plan`: what training takes of memory, before it is started.
 //!
-//! On a GPU two steps are rehearsed: every tensor is allocated and freed in the device's own pools, every kernel
+//! On a GPU some steps are rehearsed: every tensor is allocated and freed in the device's own pools, every kernel
 //! built, and none started. On the CPU, which has no such thing, they are taken. Each estimate is made by a process
 //! of its own: pools keep what they once took.
 
@@ -16,8 +16,9 @@ use unbraid_train::{Preset, StepMeasurement, TrainConfig, measure, rehearse, run
 use crate::DeviceArgument;
 use crate::settings::{Settings, bytes};
 
-/// Steps of a rehearsal: the second finds the optimiser's moments and the pools as every later step does.
-const REHEARSED: u64 = 2;
+/// Steps of a rehearsal: the second finds the optimiser's moments as every later step does, and in which order tensors
+/// go, which burn leaves open, decides for some more whether they find their page in the pools.
+const REHEARSED: u64 = 4;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -92,7 +93,8 @@ impl Arguments {
         });
         let (_, info) = self.device.open()?;
         let mut least: Option<u64> = None;
-        for (rung, level) in rungs(config).into_iter().map(|rung| (rung, None)).chain(levels) {
+        let rungs = rungs(config, has_f16(&info)).into_iter().map(|rung| (rung, None));
+        for (rung, level) in rungs.chain(levels) {
             let flags = level.map_or_else(|| flags(config, &rung), |level| format!("--preset {level}"));
             let said = if flags.is_empty() { "as given" } else { &flags };
             // What a device cannot even allocate does not fit either.
@@ -165,11 +167,19 @@ fn estimate_apart(config: &TrainConfig, device: &DeviceInfo) -> anyhow::Result<E
     serde_json::from_slice(&output.stdout).context("not an estimate")
 }
 
+/// Whether a device trains in f16: GPUs with 16-bit floats do, the CPU computes in f32.
+pub(crate) fn has_f16(device: &DeviceInfo) -> bool {
+    device.limits.is_some() && device.features.f16
+}
+
 /// The flags that lead from `from` to a rung of it.
 pub(crate) fn flags(from: &TrainConfig, to: &TrainConfig) -> String {
     let mut flags = Vec::new();
     if from.micro_batch_size != to.micro_batch_size {
         flags.push(format!("--micro-batch-size {}", to.micro_batch_size));
+    }
+    if from.precision != to.precision {
+        flags.push(format!("--precision {}", format!("{:?}", to.precision).to_lowercase()));
     }
     if from.recompute != to.recompute {
         flags.push(format!("--recompute {}", format!("{:?}", to.recompute).to_lowercase()));

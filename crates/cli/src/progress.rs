@@ -37,8 +37,9 @@ impl Screen {
     }
 
     fn step(&mut self, step: &StepEvent) {
+        let skipped = if step.skipped > 0 { format!(" ({} skipped)", step.skipped) } else { String::new() };
         let text = format!(
-            "step {} loss {:.4} {:.1}× real time {} (peak {}) {} left",
+            "step {} loss {:.4}{skipped} {:.1}× real time {} (peak {}) {} left",
             step.step,
             step.loss,
             step.speed,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use unbraid_model::Recompute;
+use unbraid_model::{Precision, Recompute};
 use unbraid_train::{Preset, TrainConfig};
 
 /// What `train` and `plan` are both told.
@@ -33,6 +33,9 @@ pub(crate) struct Settings {
     /// Examples on the device at once; their gradients add up to the batch's. 0: all.
     #[arg(long, value_name = "N")]
     micro_batch_size: Option<usize>,
+    /// Storage of the network's tokens: f32, or f16 (half the memory, on GPUs that have it).
+    #[arg(long, value_name = "TYPE", value_parser = precision)]
+    precision: Option<Precision>,
     /// What is recomputed in the backward pass instead of kept: none, sublayer or block.
     #[arg(long, value_name = "WHAT", value_parser = recompute)]
     recompute: Option<Recompute>,
@@ -42,6 +45,14 @@ pub(crate) struct Settings {
     /// Frames taken through any other sub-layer at once; 0 takes all.
     #[arg(long, value_name = "FRAMES")]
     fsa_chunk_size: Option<usize>,
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "f32" => Ok(Precision::F32),
+        "f16" => Ok(Precision::F16),
+        _ => Err("f32 or f16".into()),
+    }
 }
 
 fn recompute(text: &str) -> Result<Recompute, String> {
@@ -84,6 +95,7 @@ impl Settings {
         set(&mut config.hop_length, self.hop_length.map(Some));
         set(&mut config.batch_size, self.batch_size);
         set(&mut config.micro_batch_size, self.micro_batch_size);
+        set(&mut config.precision, self.precision);
         set(&mut config.recompute, self.recompute);
         set(&mut config.tsa_chunk_size, self.tsa_chunk_size.map(Some));
         set(&mut config.fsa_chunk_size, self.fsa_chunk_size.map(Some));

@@ -10,7 +10,7 @@ use unbraid_ops::device::DeviceInfo;
 use unbraid_train::{RunFolder, TrainConfig, TrainError, rungs, train};
 
 use crate::DeviceArgument;
-use crate::plan::flags;
+use crate::plan::{flags, has_f16};
 use crate::progress::Screen;
 use crate::settings::{Settings, bytes, set};
 
@@ -119,7 +119,7 @@ impl Arguments {
 /// Goes on from the last checkpoint, or where there is none from the beginning, on the next rung: in a process of its
 /// own, as a device that ran out of memory may not recover.
 fn go_on_with_less(config: &TrainConfig, error: &TrainError, device: &DeviceInfo) -> anyhow::Result<()> {
-    let Some(reduced) = rungs(config).into_iter().nth(1) else {
+    let Some(reduced) = rungs(config, has_f16(device)).into_iter().nth(1) else {
         bail!(
             "{error}. These settings are the thriftiest of this run; `--preset level1`, `level2` and `level3` take \
              less, and begin another run"

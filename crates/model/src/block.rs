@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, module};
 use serde::{Deserialize, Serialize};
 use unbraid_ops::{self as ops, Attention, Link, Sequences, attention, gelu, layer_norm};
 
@@ -24,6 +24,26 @@ pub enum Recompute {
     Block,
 }
 
+/// Storage of the tokens between embedding and masks. Weights, spectra, and sums everywhere are f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16-bit floats: half the memory; training then scales its loss, or small gradients vanish.
+    F16,
+}
+
+impl Precision {
+    pub(crate) fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+        }
+    }
+}
+
 /// Standard deviation of a fresh relative-position bias table, as in the Swin Transformer.
 const BIAS_TABLE_STD: f64 = 0.02;
 
@@ -38,6 +58,13 @@ pub(crate) fn linear(inputs: usize, outputs: usize, initializer: &Initializer, d
 /// Uniform weights of variance `gain² / (3 · inputs)`.
 pub(crate) fn uniform(gain: f64) -> Initializer {
     Initializer::KaimingUniform { gain: gain / 3f64.sqrt(), fan_out_only: false }
+}
+
+/// `map` of `x [.., inputs]`, in the precision of `x`.
+pub(crate) fn mapped(map: &Linear, x: Tensor<4>) -> Tensor<4> {
+    let (weight, bias) = (map.weight.val(), map.bias.as_ref().map(Param::val));
+    let precision = x.dtype();
+    module::linear(x, weight.cast(precision), bias.map(|bias| bias.cast(precision)))
 }
 
 /// `norm`'s layer normalisation of `x [b, t, f, c]`.
@@ -132,10 +159,10 @@ impl SubLayer {
 
     fn forward_piece(&self, x: Tensor<4>, options: &Attention) -> Tensor<4> {
         let bias = self.position_bias.as_ref().map(Param::val);
-        let qkv = self.qkv.forward(normalised(&self.norm_attention, x.clone()));
-        let x = x + self.projection.forward(attention(qkv, bias, options));
-        let hidden = gelu(self.expand.forward(normalised(&self.norm_mlp, x.clone())));
-        x + self.contract.forward(hidden)
+        let qkv = mapped(&self.qkv, normalised(&self.norm_attention, x.clone()));
+        let x = x + mapped(&self.projection, attention(qkv, bias, options));
+        let hidden = gelu(mapped(&self.expand, normalised(&self.norm_mlp, x.clone())));
+        x + mapped(&self.contract, hidden)
     }
 }
 

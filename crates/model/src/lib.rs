@@ -15,7 +15,7 @@ mod separator;
 mod tensors;
 pub mod weights;
 
-pub use block::{Block, Recompute, Stage, SubLayer};
+pub use block::{Block, Precision, Recompute, Stage, SubLayer};
 pub use config::{ConfigError, MAX_PARAMETERS, ModelConfig, PRESETS, Positional};
 pub use network::Tfswa;
 pub use separator::{Network, SeparateError, Separator, SeparatorOptions, Stereo};

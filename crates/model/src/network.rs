@@ -13,10 +13,12 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use burn::module::{Module, Param, ParamId};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
-use burn::tensor::{Device, Tensor, TensorData, s};
+use burn::tensor::{DType, Device, Tensor, TensorData, s};
 use unbraid_ops::{self as ops, Link, Stft, istft, stft};
 
-use crate::block::{Recompute, Stage, block_parameters, linear, normalised, pieces, uniform};
+use crate::block::{
+    Precision, Recompute, Stage, block_parameters, linear, mapped, normalised, pieces, uniform,
+};
 use crate::config::ModelConfig;
 
 /// Waveform channels of every mixture and stem.
@@ -72,6 +74,8 @@ pub struct Tfswa {
     plan: Stft,
     #[module(skip)]
     recompute: Recompute,
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl Tfswa {
@@ -104,12 +108,18 @@ impl Tfswa {
             config: config.clone(),
             plan,
             recompute: Recompute::None,
+            precision: Precision::F32,
         }
     }
 
     /// The same network, with this kept in training. Without autodiff it makes no difference.
     pub fn with_recompute(self, recompute: Recompute) -> Self {
         Self { recompute, ..self }
+    }
+
+    /// The same network, with its tokens stored so.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// What this network is.
@@ -181,17 +191,17 @@ impl Tfswa {
         for (stage, down) in self.encoder.iter().zip(&self.down) {
             x = stage.forward(x, self.recompute);
             skips.push(x.clone());
-            x = self.apply(down, x, Link::whole(|down: &Linear, x| down.forward(space_to_channels(x))));
+            x = self.apply(down, x, Link::whole(|down: &Linear, x| mapped(down, space_to_channels(x))));
         }
         x = self.bottleneck.forward(x, self.recompute);
         for (resolution, skip) in skips.into_iter().enumerate().rev() {
-            x = channels_to_space(self.up[resolution].forward(x)) + self.merge[resolution].forward(skip);
+            x = channels_to_space(mapped(&self.up[resolution], x)) + mapped(&self.merge[resolution], skip);
             x = self.decoder[resolution].forward(x, self.recompute);
         }
         let pieces = pieces(0, self.config.fsa_chunk_size, x.dims()[1]);
         let head = (self.norm.clone(), self.head.clone());
         let link = Link::pieces(1, pieces, |(norm, head): &(LayerNorm, Linear), x| {
-            head.forward(normalised(norm, x))
+            mapped(head, normalised(norm, x.cast(DType::F32)))
         });
         let masks = self.apply(&head, x, link).narrow(1, 0, frames).narrow(2, 0, bins);
         let subbands = self.config.subbands;
@@ -213,15 +223,18 @@ impl Tfswa {
         let [batch, frames, bins, channels] = features.dims();
         let (padded_frames, padded_bins) =
             (frames.next_multiple_of(self.config.unit()), self.config.padded_bins());
+        let precision = self.precision.dtype();
         let map = move |(stem, frequency): &Embedding, features: Tensor<4>| {
             let edge = [batch, padded_frames + 2, padded_bins + 2, channels];
             let edge = Tensor::zeros(edge, (&features.device(), features.dtype()));
             let features = edge.slice_assign(s![.., 1..=frames, 1..=bins, ..], features);
             let neighbours = (0..3).map(|offset| features.clone().narrow(2, offset, padded_bins)).collect();
             let patches = Tensor::cat(neighbours, 3);
-            stem.iter().enumerate().fold(frequency.val().unsqueeze::<4>(), |x, (offset, map)| {
-                x + map.forward(patches.clone().narrow(1, offset, padded_frames))
-            })
+            let tokens =
+                stem.iter().enumerate().fold(frequency.val().unsqueeze::<4>(), |x, (offset, map)| {
+                    x + mapped(map, patches.clone().narrow(1, offset, padded_frames))
+                });
+            tokens.cast(precision)
         };
         self.apply(&(self.stem.clone(), self.frequency.clone()), features, Link::whole(map))
     }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use unbraid_model::{
-    ModelConfig, Network, PRESETS, Recompute, Stereo, Tfswa, named_shapes, named_tensors, with_tensors,
+    ModelConfig, Network, PRESETS, Precision, Recompute, Stereo, Tfswa, named_shapes, named_tensors,
+    with_tensors,
 };
 use unbraid_ops::device::{self, Choice};
 
@@ -179,45 +180,8 @@ fn chunks_do_not_change_the_stems() {
     }
 }
 
-/// Every parameter takes part: it has a gradient, finite and not all zero.
-#[test]
-fn all_of_it_learns() {
-    struct Gradients<'a> {
-        path: Vec<String>,
-        gradients: &'a burn::tensor::Gradients,
-        norms: BTreeMap<String, f32>,
-    }
-    impl burn::module::ModuleVisitor for Gradients<'_> {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
-            let norm = param.grad(self.gradients).map_or(f32::NAN, |g| g.abs().sum().into_scalar::<f32>());
-            self.norms.insert(self.path.join("."), norm);
-        }
-    }
-    let device = Device::flex().autodiff();
-    device.seed(2);
-    let model = small().init(&device);
-    let mixture = noise([1, 2, 3000], &device);
-    let target = noise([1, 2, 3000], &device).unsqueeze_dim::<4>(1);
-    let loss = (model.forward(mixture) - target * 0.3).abs().mean();
-    let gradients = loss.backward();
-    let mut visitor = Gradients { path: Vec::new(), gradients: &gradients, norms: BTreeMap::new() };
-    burn::module::Module::visit(&model, &mut visitor);
-    let still: Vec<_> =
-        visitor.norms.iter().filter(|(_, norm)| !(**norm > 0.0 && norm.is_finite())).collect();
-    assert_eq!(visitor.norms.len(), named_shapes(&model).len());
-    assert!(still.is_empty(), "{still:?}");
-}
-
-/// What is kept or recomputed, and in what pieces, changes neither stems nor gradients. On the CPU, and on a GPU
-/// where there is a trusted one (llvmpipe is).
-#[test]
-fn recomputation_leaves_the_gradients() {
+/// Gradients by the parameters' names; an empty one where there is none.
+fn by_name(model: &Tfswa, gradients: &burn::tensor::Gradients) -> BTreeMap<String, Vec<f32>> {
     struct Named<'a>(Vec<String>, &'a burn::tensor::Gradients, BTreeMap<String, Vec<f32>>);
     impl burn::module::ModuleVisitor for Named<'_> {
         fn enter_module(&mut self, name: &str, _container: &str) {
@@ -227,16 +191,101 @@ fn recomputation_leaves_the_gradients() {
             self.0.pop();
         }
         fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
-            let gradient = param.grad(self.1).expect("every parameter learns");
-            self.2.insert(self.0.join("."), gradient.into_data_as::<f32>().try_to_vec().unwrap());
+            let gradient = param.grad(self.1).map_or_else(Vec::new, values);
+            self.2.insert(self.0.join("."), gradient);
         }
     }
+    let mut named = Named(Vec::new(), gradients, BTreeMap::new());
+    burn::module::Module::visit(model, &mut named);
+    named.2
+}
+
+fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    x.into_data_as::<f32>().try_to_vec().expect("f32")
+}
+
+/// Every parameter takes part: it has a gradient, finite and not all zero.
+#[test]
+fn all_of_it_learns() {
+    let device = Device::flex().autodiff();
+    device.seed(2);
+    let model = small().init(&device);
+    let mixture = noise([1, 2, 3000], &device);
+    let target = noise([1, 2, 3000], &device).unsqueeze_dim::<4>(1);
+    let loss = (model.forward(mixture) - target * 0.3).abs().mean();
+    let gradients = by_name(&model, &loss.backward());
+    let learns = |values: &[f32]| values.iter().all(|x| x.is_finite()) && values.iter().any(|&x| x != 0.0);
+    let still: Vec<_> = gradients.iter().filter(|(_, values)| !learns(values)).collect();
+    assert_eq!(gradients.len(), named_shapes(&model).len());
+    assert!(still.is_empty(), "{still:?}");
+}
+
+/// The CPU, and a GPU where there is a trusted one (llvmpipe is), each with a network for it: llvmpipe compiles every
+/// kernel for seconds, and one resolution tells enough there.
+fn devices() -> Vec<(Device, ModelConfig)> {
     let gpu = device::select(Choice::Gpu(None)).ok().map(|(device, _)| device);
-    for device in std::iter::once(Device::flex()).chain(gpu) {
+    let coarse = ModelConfig { dims: vec![8], depths: vec![2], ..small() };
+    std::iter::once((Device::flex(), small())).chain(gpu.map(|device| (device, coarse))).collect()
+}
+
+/// Stored in 16 bits, tokens are rounded to 11: stems and gradients are those of f32 to a little more than that, and
+/// the gradients of parameters stay f32.
+#[test]
+fn tokens_of_16_bits_give_the_same_stems_and_gradients() {
+    // As training does: without it, half of the gradients would be below what f16 can hold.
+    const LOSS_SCALE: f32 = 4096.0;
+    for (device, network) in devices() {
+        if !device.supports_dtype(DType::F16) {
+            continue;
+        }
+        device.seed(5);
+        let tensors = named_tensors(&network.init(&device)).expect("read back");
+        let mixture = noise([2, 2, 3000], &device);
+        let target = noise([2, 2, 3000], &device).unsqueeze_dim::<4>(1);
+        let run = |precision, recompute, chunk| {
+            let config = ModelConfig { tsa_chunk_size: chunk, fsa_chunk_size: chunk, ..network.clone() };
+            let model = config.init(&device.clone().autodiff());
+            let model = model.with_recompute(recompute).with_precision(precision);
+            let model = with_tensors(model, tensors.clone()).expect("the same shapes");
+            let stems = model.forward(mixture.clone().autodiff());
+            assert_eq!(stems.dtype(), DType::F32);
+            let loss = (stems.clone() - target.clone().autodiff() * 0.3).abs().mean() * LOSS_SCALE;
+            (values(stems.inner()), by_name(&model, &loss.backward()))
+        };
+        let (stems, gradients) = run(Precision::F32, Recompute::None, 0);
+        for (recompute, chunk) in [(Recompute::None, 0), (Recompute::Block, 5)] {
+            let (half_stems, half_gradients) = run(Precision::F16, recompute, chunk);
+            let off = snr(&stems, &half_stems);
+            let join =
+                |gradients: &BTreeMap<String, Vec<f32>>| gradients.values().flatten().copied().collect();
+            let (all, half): (Vec<f32>, Vec<f32>) = (join(&gradients), join(&half_gradients));
+            let gradients_off = snr(&all, &half);
+            println!("{device:?} {recompute:?}: stems {off:.1} dB, gradients {gradients_off:.1} dB");
+            assert!(off > 50.0 && off < 100.0, "{recompute:?}: stems are {off} dB from those of f32");
+            assert!(
+                gradients_off > 40.0,
+                "{recompute:?}: gradients are {gradients_off} dB from those of f32"
+            );
+            let scale = all.iter().fold(0f32, |m, x| m.max(x.abs()));
+            assert!(half.iter().all(|x| x.is_finite()) && scale > 1e-3, "{scale}");
+        }
+    }
+}
+
+/// `error` of `got` below `expected`, in dB.
+fn snr(expected: &[f32], got: &[f32]) -> f32 {
+    assert_eq!(expected.len(), got.len());
+    let signal: f32 = expected.iter().map(|x| x * x).sum();
+    let error: f32 = expected.iter().zip(got).map(|(a, b)| (a - b).powi(2)).sum();
+    decibels(signal, error)
+}
+
+/// What is kept or recomputed, and in what pieces, changes neither stems nor gradients. On the CPU, and on a GPU
+/// where there is a trusted one (llvmpipe is).
+#[test]
+fn recomputation_leaves_the_gradients() {
+    for (device, network) in devices() {
         let on_cpu = device == Device::flex();
-        // llvmpipe compiles every kernel for seconds: one resolution tells enough there.
-        let coarse = ModelConfig { dims: vec![8], depths: vec![2], ..small() };
-        let network = if on_cpu { small() } else { coarse };
         device.seed(4);
         let tensors = named_tensors(&network.init(&device)).expect("read back");
         let mixture = noise([2, 2, 3000], &device);
@@ -245,15 +294,12 @@ fn recomputation_leaves_the_gradients() {
             let model = config.init(&device.clone().autodiff()).with_recompute(recompute);
             let model = with_tensors(model, tensors.clone()).expect("the same shapes");
             let stems = model.forward(mixture.clone().autodiff());
-            let values = stems.clone().inner().into_data_as::<f32>().try_to_vec::<f32>().unwrap();
-            let gradients = stems.square().sum().backward();
-            let mut named = Named(Vec::new(), &gradients, BTreeMap::new());
-            burn::module::Module::visit(&model, &mut named);
-            (values, named.2)
+            let gradients = by_name(&model, &stems.clone().square().sum().backward());
+            (values(stems.inner()), gradients)
         };
         let (stems, gradients) = run(Recompute::None, 0, 0);
         let model = with_tensors(network.init(&device), tensors.clone()).expect("the same shapes");
-        let untaped = model.forward(mixture.clone()).into_data_as::<f32>().try_to_vec::<f32>().unwrap();
+        let untaped = values(model.forward(mixture.clone()));
         let settings = [
             (Recompute::Block, 32, 9),
             (Recompute::Sublayer, 0, 0),

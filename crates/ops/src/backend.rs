@@ -219,8 +219,8 @@ impl GpuArray {
     }
 
     /// An array on the same device, its contents undefined.
-    pub(crate) fn empty_like<const D: usize>(&self, shape: [usize; D], element: Element) -> Self {
-        let (like, shape) = (&self.0, Shape::new(shape));
+    pub(crate) fn empty_like(&self, shape: impl Into<Shape>, element: Element) -> Self {
+        let (like, shape) = (&self.0, shape.into());
         let dtype = match element {
             Element::F32 => DType::F32,
             Element::F16 => DType::F16,
@@ -232,6 +232,11 @@ impl GpuArray {
             like.client.empty(bytes)
         };
         Self(CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype))
+    }
+
+    /// An array of the same shape and type on the same device, its contents undefined.
+    pub(crate) fn like(&self) -> Self {
+        self.empty_like(self.shape().clone(), self.element())
     }
 
     /// Values from the host on the same device, as f32.
@@ -288,6 +293,12 @@ pub(crate) fn dispatch(
 
 /// WebGPU's `maxComputeWorkgroupsPerDimension`.
 pub(crate) const MAX_WORKGROUPS: usize = 65_535;
+
+/// `count` workgroups, laid over x and y.
+pub(crate) fn spread(count: usize) -> [usize; 3] {
+    let x = count.min(MAX_WORKGROUPS);
+    [x, count.div_ceil(x), 1]
+}
 
 impl SeparationOps for CubeBackend {
     fn attention_forward(

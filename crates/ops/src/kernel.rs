@@ -46,10 +46,17 @@ pub const FILES: &[(&str, &str)] = &[
     wgsl!("common/frames.wgsl"),
     wgsl!("common/heads.wgsl"),
     wgsl!("common/key_tile.wgsl"),
+    wgsl!("common/normal.wgsl"),
     wgsl!("common/sequences.wgsl"),
+    wgsl!("common/token.wgsl"),
     wgsl!("stft/forward.wgsl"),
     wgsl!("stft/inverse.wgsl"),
     wgsl!("stft/overlap_add.wgsl"),
+    wgsl!("tokens/gelu.wgsl"),
+    wgsl!("tokens/gelu_backward.wgsl"),
+    wgsl!("tokens/norm.wgsl"),
+    wgsl!("tokens/norm_backward.wgsl"),
+    wgsl!("tokens/norm_sums.wgsl"),
 ];
 
 /// The complete WGSL text of a specialised kernel.

@@ -221,9 +221,10 @@ where
     let Some((axis, pieces)) = &link.pieces else {
         return back_through_piece(&link.map, block, x, gradient, sums);
     };
-    // Where shapes allow, the gradient of the input takes the place of that of the output, piece by piece.
+    // Where shape and type allow, the gradient of the input takes the place of that of the output, piece by piece.
     let dims = x.dims();
-    let mut apart = (dims != gradient.dims()).then(|| Tensor::empty(dims, (&x.device(), x.dtype())));
+    let alike = dims == gradient.dims() && x.dtype() == gradient.dtype();
+    let mut apart = (!alike).then(|| Tensor::empty(dims, (&x.device(), x.dtype())));
     for piece in pieces {
         let part = part_of(&gradient, *axis, piece);
         let part = back_through_piece(&link.map, block, part_of(&x, *axis, piece), part, sums);

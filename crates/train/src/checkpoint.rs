@@ -4,6 +4,7 @@
 //! two moments), and in its metadata the rest of the state and a checksum over everything. Nothing random
 //! needs to be kept: a segment is a function of (seed, index).
 
+use crate::loss_scale::LossScale;
 use crate::parameters::Layout;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,9 @@ pub struct State {
     pub scores: BTreeMap<String, f64>,
     /// The best validation.
     pub best: Option<Best>,
+    /// The loss's factor, of a run in f16.
+    #[serde(default)]
+    pub loss_scale: Option<LossScale>,
     /// The network trained.
     pub model: ModelConfig,
     /// Its parameters, in the order of the vectors.
@@ -74,8 +78,8 @@ pub struct State {
 impl State {
     /// Before the first step.
     pub(crate) fn new(model: ModelConfig, layout: Layout) -> Self {
-        let (scores, validated, best) = (BTreeMap::new(), None, None);
-        Self { step: 0, updates: 0, elapsed: 0.0, validated, scores, best, model, layout }
+        let (scores, validated, best, loss_scale) = (BTreeMap::new(), None, None, None);
+        Self { step: 0, updates: 0, elapsed: 0.0, validated, scores, best, loss_scale, model, layout }
     }
 }
 
@@ -259,6 +263,7 @@ pub(crate) mod tests {
                 validated: None,
                 scores: Default::default(),
                 best: None,
+                loss_scale: None,
                 model: ModelConfig::preset("tfswa_unet_tiny").unwrap(),
                 layout: Layout::of(&net),
             },

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use unbraid_model::{ModelConfig, Recompute};
+use unbraid_model::{ModelConfig, Precision, Recompute};
 
 /// Why a configuration cannot be used. Every message names the field.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +66,8 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Segments of a step that are on the device at once: their gradients add up to the batch's. 0: all.
     pub micro_batch_size: usize,
+    /// Storage of the network's tokens and their gradients. `F16` needs a GPU that has it.
+    pub precision: Precision,
     /// What is recomputed in the backward pass instead of kept: nothing, every sub-layer, or every block.
     pub recompute: Recompute,
     /// A step that takes more bytes of memory than this ends the run.
@@ -155,6 +157,7 @@ impl Default for TrainConfig {
             segment_seconds: 6.0,
             batch_size: 4,
             micro_batch_size: 0,
+            precision: Precision::F32,
             recompute: Recompute::None,
             memory_limit: None,
             n_fft: None,

@@ -27,6 +27,12 @@ pub enum TrainError {
     /// The finished model cannot be written.
     #[error(transparent)]
     Weights(#[from] unbraid_model::weights::WeightsError),
+    /// `precision` asks for what the device does not have.
+    #[error(
+        "precision = \"f16\" needs a GPU with 16-bit floats, and this device has none (`unbraid doctor` lists them); \
+         train with --precision f32"
+    )]
+    NoF16,
     /// The device failed while computing.
     #[error("the device failed: {0}; go on with --resume, or with --device cpu")]
     Device(String),

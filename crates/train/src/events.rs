@@ -67,6 +67,11 @@ pub struct StepEvent {
     pub gradient_norm: f64,
     /// Whether the update was made; not, if loss or gradient were not finite.
     pub updated: bool,
+    /// Steps whose update was left out, since this process took up the run.
+    pub skipped: u64,
+    /// What the loss was multiplied by for the gradients, in f16.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
     /// Learning rate of this step.
     pub learning_rate: f64,
     /// Seconds of audio trained on per second of wall time.

@@ -3,12 +3,13 @@
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::loss::Loss;
+use crate::loss_scale::LossScale;
 use crate::memory::{MemoryGauge, Phase};
 use crate::optimizer::{Optimizer, clip_factor, ema_decay};
 use crate::parameters::{Layout, pack_gradients, unpack};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Device, Tensor};
 use rayon::prelude::*;
-use unbraid_model::{ModelConfig, Tfswa};
+use unbraid_model::{ModelConfig, Precision, Tfswa};
 use unbraid_ops::device;
 
 /// A network in training, with all that a step changes.
@@ -19,6 +20,7 @@ pub(crate) struct Learner {
     pub(crate) weights: Tensor<1>,
     pub(crate) average: Tensor<1>,
     pub(crate) optimizer: Optimizer,
+    pub(crate) loss_scale: Option<LossScale>,
     pub(crate) memory: MemoryGauge,
     /// Nothing is computed, only its memory taken: updates are made whatever the loss reads.
     pub(crate) rehearsal: bool,
@@ -42,6 +44,13 @@ impl Outcome {
     }
 }
 
+/// Whether the device computes in the precision that `config` asks for. The CPU has f16 tensors, but gains nothing by
+/// them.
+pub(crate) fn check_precision(config: &TrainConfig, device: &Device) -> Result<(), TrainError> {
+    let has_f16 = *device != Device::flex() && device.supports_dtype(DType::F16);
+    if config.precision == Precision::F16 && !has_f16 { Err(TrainError::NoF16) } else { Ok(()) }
+}
+
 impl Learner {
     /// Begins with `weights [p]` of `network`.
     pub(crate) fn new(
@@ -50,10 +59,12 @@ impl Learner {
         weights: Tensor<1>,
     ) -> Result<Self, TrainError> {
         let device = weights.device();
-        let model = network.init(&device.clone().autodiff()).with_recompute(config.recompute);
+        let model = network.init(&device.clone().autodiff());
+        let model = model.with_recompute(config.recompute).with_precision(config.precision);
         Ok(Self {
             loss: Loss::new(config)?,
             optimizer: Optimizer::new(config, &Layout::of(&model), &device),
+            loss_scale: LossScale::of(config.precision),
             model,
             average: weights.clone(),
             weights,
@@ -80,9 +91,11 @@ impl Learner {
         let numbers = Tensor::cat(vec![losses, squares], 0).try_into_vec_as::<f32>();
         let numbers = numbers.map_err(|e| TrainError::of_device(&e.to_string()))?;
         let [total, waveform, spectral, squares] = [0, 1, 2, 3].map(|i| f64::from(numbers[i]));
-        let outcome = Outcome { total, waveform, spectral, norm: squares.sqrt() };
+        let scale = self.loss_scale.map_or(1.0, LossScale::factor);
+        let outcome = Outcome { total, waveform, spectral, norm: squares.sqrt() / scale };
+        self.loss_scale = self.loss_scale.map(|scale| scale.after(outcome.norm.is_finite()));
         if outcome.updated() || self.rehearsal {
-            let gradient = gradient.mul_scalar(clip_factor(outcome.norm, config.clip_norm));
+            let gradient = gradient.mul_scalar(clip_factor(outcome.norm, config.clip_norm) / scale);
             self.weights = self.optimizer.update(self.weights.clone(), gradient, rate);
             let keep = ema_decay(config, self.optimizer.updates);
             self.average =
@@ -96,7 +109,7 @@ impl Learner {
         }
     }
 
-    /// The losses `[total, waveform, spectral]` and the gradient `[p]` at the weights.
+    /// The losses `[total, waveform, spectral]` and the gradient `[p]` at the weights, times the loss's scale.
     ///
     /// `micro_batch_size` items at a time (0: all), and those in up to `workers` parts at once. Losses are means
     /// over items, so the batch's are the parts' weighted means.
@@ -122,7 +135,7 @@ impl Learner {
     }
 
     /// `targets [b, s, 2, n]`, whose sum is the mixture → the losses `[total, waveform, spectral]` and the gradient
-    /// `[p]`.
+    /// `[p]`, times the loss's scale.
     fn gradient(&self, model: &Tfswa, targets: Tensor<4>) -> [Tensor<1>; 2] {
         let [b, _, channels, n] = targets.dims();
         let targets = targets.autodiff();
@@ -130,7 +143,11 @@ impl Learner {
         let losses = self.loss.forward(model.forward(mixture), targets);
         let values = [losses.total.clone(), losses.waveform, losses.spectral].map(Tensor::inner);
         self.memory.note(Phase::Forward);
-        let gradient = pack_gradients(model, losses.total.backward());
+        let total = match self.loss_scale {
+            Some(scale) => losses.total.mul_scalar(scale.factor()),
+            None => losses.total,
+        };
+        let gradient = pack_gradients(model, total.backward());
         self.memory.note(Phase::Backward);
         [Tensor::cat(values.into(), 0), gradient]
     }

@@ -2,7 +2,7 @@
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::learner::Learner;
+use crate::learner::{Learner, check_precision};
 use crate::memory::MemoryEvent;
 use crate::trainer::initial_weights;
 use burn::tensor::{Device, Distribution, Tensor};
@@ -53,6 +53,7 @@ fn take_steps(
 ) -> Result<Vec<StepMeasurement>, TrainError> {
     let network = config.model_config()?;
     let device = device.clone().without_autodiff();
+    check_precision(config, &device)?;
     let mut learner = Learner::new(config, &network, initial_weights(&network, config.seed, &device))?;
     learner.rehearsal = rehearsal;
     let shape = [config.batch_size, network.stems.len(), 2, config.segment_samples(&network)];

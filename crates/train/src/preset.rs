@@ -4,7 +4,7 @@ use crate::config::TrainConfig;
 use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
-use unbraid_model::Recompute;
+use unbraid_model::{Precision, Recompute};
 
 /// A level of thrift. Each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -43,8 +43,9 @@ impl Preset {
 }
 
 /// `config`, and how the same run can be taken through with ever less memory, in the order of what it costs: fewer
-/// examples at once, then recomputation of sub-layers, then of blocks, both in chunks.
-pub fn rungs(config: &TrainConfig) -> Vec<TrainConfig> {
+/// examples at once, then recomputation of sub-layers, then of blocks, both in chunks, then, on a device that
+/// `has_f16`, tokens of half the size.
+pub fn rungs(config: &TrainConfig, has_f16: bool) -> Vec<TrainConfig> {
     let mut rungs = vec![config.clone()];
     let mut micro = if config.micro_batch_size == 0 { config.batch_size } else { config.micro_batch_size };
     while micro > 1 {
@@ -63,6 +64,9 @@ pub fn rungs(config: &TrainConfig) -> Vec<TrainConfig> {
         if rung.recompute >= config.recompute && rungs[rungs.len() - 1] != rung {
             rungs.push(rung);
         }
+    }
+    if has_f16 && config.precision == Precision::F32 {
+        rungs.push(TrainConfig { precision: Precision::F16, ..rungs[rungs.len() - 1].clone() });
     }
     rungs
 }
@@ -100,7 +104,7 @@ mod tests {
         let taken = |rungs: &[TrainConfig]| -> Vec<_> {
             rungs.iter().map(|r| (r.micro_batch_size, r.recompute, r.tsa_chunk_size)).collect()
         };
-        let all = rungs(&config);
+        let all = rungs(&config, false);
         assert_eq!(
             taken(&all),
             [
@@ -113,8 +117,13 @@ mod tests {
             ]
         );
         // From any of them on it is the rest.
-        assert_eq!(taken(&rungs(&all[4])), taken(&all[4..]));
-        assert_eq!(taken(&rungs(&all[5])), taken(&all[5..]));
+        assert_eq!(taken(&rungs(&all[4], false)), taken(&all[4..]));
+        assert_eq!(taken(&rungs(&all[5], false)), taken(&all[5..]));
+        // Where there is f16, it is the last.
+        let half = rungs(&config, true);
+        assert_eq!(half[..6], all);
+        assert_eq!(half[6], TrainConfig { precision: Precision::F16, ..all[5].clone() });
+        assert_eq!(rungs(&half[6], true), half[6..]);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::error::TrainError;
 use crate::evaluate::evaluate;
 use crate::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
 use crate::export;
-use crate::learner::Learner;
+use crate::learner::{Learner, check_precision};
+use crate::loss_scale::LossScale;
 use crate::memory::MemoryEvent;
 use crate::optimizer::learning_rate;
 use crate::parameters::{Layout, pack, unpack};
@@ -60,6 +61,7 @@ pub fn train(
     listener: &mut dyn Listener,
 ) -> Result<Report, TrainError> {
     config.validate()?;
+    check_precision(config, device)?;
     Trainer::prepare(config, resume, device, listener)?.run()
 }
 
@@ -116,6 +118,7 @@ impl<'a> Trainer<'a> {
                 learner.average = vector(average, &device);
                 learner.optimizer.moments = moments.map(|moment| vector(moment, &device));
                 learner.optimizer.updates = state.updates;
+                learner.loss_scale = learner.loss_scale.map(|fresh| state.loss_scale.unwrap_or(fresh));
                 State { model: model_config.clone(), ..state }
             }
             None => State::new(model_config.clone(), layout),
@@ -184,15 +187,17 @@ impl<'a> Trainer<'a> {
         let n = self.config.segment_samples(&self.state.model);
         let targets = TensorData::new(self.loader.batch()?, [b, s, 2, n]);
         let targets = Tensor::from_data(targets, &self.device);
+        let scale = self.learner.loss_scale;
         let outcome = self.learner.step(self.config, &targets, rate)?;
         let step = self.state.step + 1;
         if outcome.updated() {
             self.skipped_in_a_row = 0;
         } else {
-            self.skip(step, if outcome.total.is_finite() { "gradient" } else { "loss" })?;
+            self.skip(step, outcome.total.is_finite(), scale)?;
         }
         self.state.step = step;
         self.state.updates = self.learner.optimizer.updates;
+        self.state.loss_scale = self.learner.loss_scale;
 
         let took = began.elapsed().as_secs_f64();
         let pace = self.pace.map_or(took, |pace| 0.9 * pace + 0.1 * took);
@@ -206,6 +211,8 @@ impl<'a> Trainer<'a> {
             loss_spectral: outcome.spectral,
             gradient_norm: outcome.norm,
             updated: outcome.updated(),
+            skipped: self.skipped,
+            loss_scale: scale.map(LossScale::factor),
             learning_rate: rate,
             speed: b as f64 * self.config.segment_seconds / pace,
             memory: self.learner.memory.event(),
@@ -219,9 +226,17 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Notes a step without an update; too many in a row end the run.
-    fn skip(&mut self, step: u64, what: &'static str) -> Result<(), TrainError> {
+    /// Notes a step without an update; too many in a row end the run, but for those that a smaller loss scale cures.
+    fn skip(&mut self, step: u64, finite_loss: bool, scale: Option<LossScale>) -> Result<(), TrainError> {
         self.skipped += 1;
+        if let Some(scale) = scale.filter(|scale| finite_loss && scale.can_fall()) {
+            self.say(&format!(
+                "step {step}: gradients left f16's range at a loss scale of {}; it is halved, the update left out",
+                scale.factor()
+            ));
+            return Ok(());
+        }
+        let what = if finite_loss { "gradient" } else { "loss" };
         self.skipped_in_a_row += 1;
         if self.skipped_in_a_row >= MOST_SKIPPED {
             return Err(TrainError::Diverged { step, what, times: self.skipped_in_a_row });

@@ -2,12 +2,13 @@
 //! survives kills and damaged files, and says what is wrong with bad input.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;
 use unbraid_audio::{AudioWriter, Format};
-use unbraid_model::ModelConfig;
+use unbraid_model::{ModelConfig, Precision};
+use unbraid_ops::device::{self, Choice};
 use unbraid_train::checkpoint::{Checkpoint, Checkpoints};
 use unbraid_train::{
     Event, Flow, Listener, RunFolder, StepEvent, TrainConfig, TrainError, ValidationEvent, train,
@@ -269,6 +270,39 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint() {
     assert!(recorder.steps.iter().all(|s| !s.updated));
 }
 
+/// In 16 bits the losses are those of 32, the loss's scale is part of a checkpoint, and a resumed run has it back.
+#[test]
+fn training_in_16_bits_follows_training_in_32() {
+    let Ok((device, _)) = device::select(Choice::Gpu(None)) else {
+        eprintln!("no trusted GPU (nor llvmpipe): nothing trains in 16 bits here");
+        return;
+    };
+    if !device.supports_dtype(DType::F16) {
+        eprintln!("the GPU has no f16");
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    data_set(root.path(), 2, 6000);
+    let losses = |precision, resume, stop_after| {
+        let run = root.path().join(format!("{precision:?}"));
+        let config = TrainConfig { precision, run, ..micro(root.path()) };
+        let mut recorder = Recorder { stop_after, ..Default::default() };
+        train(&config, resume, &device, &mut recorder).unwrap();
+        (recorder.steps.iter().map(|step| (step.loss, step.loss_scale)).collect::<Vec<_>>(), config)
+    };
+    let (exact, _) = losses(Precision::F32, false, None);
+    let (half, config) = losses(Precision::F16, false, Some(4));
+    let kept = checkpoint(&config, 4).state.loss_scale.unwrap();
+    let (rest, _) = losses(Precision::F16, true, None);
+    assert_eq!((exact.len(), half.len(), rest.len()), (6, 4, 2));
+    assert_eq!(rest[0].1, Some(kept.factor()));
+    for (i, ((exact, scale), (half, half_scale))) in exact.iter().zip(half.iter().chain(&rest)).enumerate() {
+        assert!(scale.is_none() && half_scale.is_some_and(|scale| scale > 1.0));
+        assert!((half / exact - 1.0).abs() < 5e-3 && half != exact, "step {}: {half} for {exact}", i + 1);
+    }
+    assert!(exact[5].0 < 0.9 * exact[0].0, "{exact:?}");
+}
+
 /// The limit ends the run and leaves its checkpoints; the next rung of the same run goes on from them.
 #[test]
 fn a_run_out_of_memory_goes_on_with_thriftier_settings() {
@@ -280,7 +314,7 @@ fn a_run_out_of_memory_goes_on_with_thriftier_settings() {
     let error = train(&limited, true, &Device::flex(), &mut Recorder::default()).unwrap_err();
     assert!(error.is_out_of_memory() && error.to_string().contains("--on-oom reduce"), "{error}");
     assert_eq!(checkpoint(&config, 4).state.step, 4);
-    let thriftiest = unbraid_train::rungs(&config).pop().unwrap();
+    let thriftiest = unbraid_train::rungs(&config, false).pop().unwrap();
     assert_eq!(thriftiest.recompute, unbraid_model::Recompute::Block);
     let recorder = run(&thriftiest, true);
     assert_eq!(recorder.steps[0].step, 5);
@@ -300,6 +334,8 @@ fn what_cannot_be_run_is_refused_before_anything_is_written() {
     assert!(matches!(fails(&TrainConfig { batch_size: 0, ..config.clone() }, false), TrainError::Config(_)));
     let no_data = TrainConfig { data: root.path().join("nowhere"), ..config.clone() };
     assert!(matches!(fails(&no_data, false), TrainError::Data(_)));
+    let half = TrainConfig { precision: Precision::F16, ..config.clone() };
+    assert!(matches!(fails(&half, false), TrainError::NoF16));
     assert!(!config.run.exists());
 
     run(&config, false);

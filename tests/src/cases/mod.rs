@@ -47,7 +47,7 @@ impl Case {
         match self {
             Self::Attention(case) => case.precision,
             Self::Stft(case) => case.precision,
-            Self::Token(_) => Precision::F32,
+            Self::Token(case) => case.precision,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Layer normalisation and GELU: outputs and all gradients, against burn's own operations.
 
-use burn::tensor::{ExecutionError, Tensor, activation, module};
+use std::f64::consts::FRAC_1_SQRT_2;
+
+use burn::tensor::{ExecutionError, Tensor, module};
 use unbraid_ops::{gelu, layer_norm};
 
 use super::Target;
@@ -17,6 +19,8 @@ pub struct TokenCase {
     pub channels: usize,
     /// Mean and standard deviation of the inputs.
     pub input: [f64; 2],
+    /// Storage of the tokens; scale and offset are f32.
+    pub precision: Precision,
 }
 
 /// Outputs and gradients of one implementation: GELU's output and gradient, then layer normalisation's output
@@ -27,13 +31,12 @@ type Results = [Vec<f64>; 6];
 type Operations<'a> =
     (&'a dyn Fn(Tensor<2>) -> Tensor<2>, &'a dyn Fn(Tensor<2>, Tensor<1>, Tensor<1>) -> Tensor<2>);
 
-const PRECISION: Precision = Precision::F32;
-
 impl TokenCase {
     /// Unique name.
     pub fn name(&self) -> String {
         let [mean, deviation] = self.input;
-        format!("token {}x{} N({mean}, {deviation}²)", self.tokens, self.channels)
+        let f16 = if self.precision == Precision::F16 { " f16" } else { "" };
+        format!("token {}x{} N({mean}, {deviation}²){f16}", self.tokens, self.channels)
     }
 
     /// Runs the case.
@@ -44,16 +47,24 @@ impl TokenCase {
         let count = self.tokens * self.channels;
         let mut random = Random::named(&self.name());
         let [mean, deviation] = self.input;
-        let x = random.normal(count, deviation, PRECISION);
-        let x: Vec<f64> = x.into_iter().map(|x| f64::from((x + mean) as f32)).collect();
-        let gradient = random.normal(count, 1.0, PRECISION);
-        let gamma = random.normal(self.channels, 1.0, PRECISION);
-        let beta = random.normal(self.channels, 1.0, PRECISION);
+        let precision = self.precision;
+        let x = random.normal(count, deviation, precision);
+        let x: Vec<f64> = x.into_iter().map(|x| precision.round(x + mean)).collect();
+        let gradient = random.normal(count, 1.0, precision);
+        let gamma = random.normal(self.channels, 1.0, precision);
+        let beta = random.normal(self.channels, 1.0, precision);
 
         let inputs = [&x, &gradient, &gamma, &beta].map(Vec::as_slice);
         let ours = self.evaluate((&gelu, &layer_norm), inputs, target).await?;
-        let plain_norm = |x, gamma, beta| module::layer_norm(x, gamma, Some(beta), 1e-5);
-        let plain = self.evaluate((&activation::gelu, &plain_norm), inputs, target).await?;
+        // burn's takes all of one type.
+        let plain_norm = |x: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>| {
+            let [gamma, beta] = [gamma, beta].map(|p| p.cast(x.dtype()));
+            module::layer_norm(x, gamma, Some(beta), 1e-5)
+        };
+        // From its definition: burn's own takes its gradient from the tanh approximation on some backends, a thousandth
+        // off and not finite far out on SwiftShader.
+        let plain_gelu = |x: Tensor<2>| (x.clone() * FRAC_1_SQRT_2).erf().add_scalar(1.0) * x * 0.5;
+        let plain = self.evaluate((&plain_gelu, &plain_norm), inputs, target).await?;
 
         let names =
             ["gelu", "gelu gradient", "norm", "norm gradient x", "norm gradient γ", "norm gradient β"];
@@ -72,19 +83,19 @@ impl TokenCase {
     ) -> Result<Results, ExecutionError> {
         let device = &target.device.clone().autodiff();
         let shape = [self.tokens, self.channels];
-        let gradient = upload(gradient, shape, PRECISION, device);
+        let gradient = upload(gradient, shape, self.precision, device);
 
         // Halving and doubling are exact, and put elementwise operations around ours for fusion to fuse.
         let doubled: Vec<f64> = x.iter().map(|x| 2.0 * x).collect();
-        let x = upload(&doubled, shape, PRECISION, device).require_grad();
+        let x = upload(&doubled, shape, self.precision, device).require_grad();
         let output = gelu(x.clone() * 0.5);
         let gradients = ((output.clone() * 2.0) * (gradient.clone() * 0.5)).sum().backward();
         let of_x = x.grad(&gradients).expect("the loss depends on x") * 2.0;
         let (gelu_output, gelu_gradient) = (download(output.inner()).await?, download(of_x).await?);
 
-        let x = upload(&doubled, shape, PRECISION, device).require_grad();
-        let gamma = upload(gamma, [self.channels], PRECISION, device).require_grad();
-        let beta = upload(beta, [self.channels], PRECISION, device).require_grad();
+        let x = upload(&doubled, shape, self.precision, device).require_grad();
+        let gamma = upload(gamma, [self.channels], Precision::F32, device).require_grad();
+        let beta = upload(beta, [self.channels], Precision::F32, device).require_grad();
         let output = layer_norm(x.clone() * 0.5, gamma.clone(), beta.clone());
         let gradients = ((output.clone() * 2.0) * (gradient * 0.5)).sum().backward();
         let of_x = x.grad(&gradients).expect("the loss depends on x") * 2.0;
@@ -131,14 +142,15 @@ impl TokenCase {
                 of_beta.1[i] += gradient[i].abs();
             }
         }
-        all.map(|(values, sensitivity)| Expected { values, sensitivity, precision: PRECISION })
+        let precision = self.precision;
+        all.map(|(values, sensitivity)| Expected { values, sensitivity, precision })
     }
 }
 
 /// Every case.
 pub fn cases() -> Vec<TokenCase> {
-    let case = |tokens, channels, input| TokenCase { tokens, channels, input };
-    vec![
+    let case = |tokens, channels, input| TokenCase { tokens, channels, input, precision: Precision::F32 };
+    let f32 = [
         case(5, 2, [0.0, 1.0]),
         case(1, 17, [0.0, 1.0]),
         case(97, 16, [0.0, 1.0]),
@@ -148,5 +160,8 @@ pub fn cases() -> Vec<TokenCase> {
         // Far out in GELU's tails, and a mean that must cancel.
         case(33, 48, [0.0, 8.0]),
         case(29, 33, [30.0, 1.0]),
-    ]
+    ];
+    let f16 = [case(97, 16, [0.0, 1.0]), case(1061, 32, [0.0, 1.0]), case(17, 97, [0.0, 8.0])];
+    let f16 = f16.into_iter().map(|case| TokenCase { precision: Precision::F16, ..case });
+    f32.into_iter().chain(f16).collect()
 }

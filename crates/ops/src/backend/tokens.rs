@@ -1,23 +1,27 @@
-//! The seam for the operations on single tokens: the CPU path and its gradients.
+//! The seam for the operations on single tokens.
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
+use burn::backend::wgpu::CubeBackend;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
-use burn::tensor::DType;
 
-use super::{FIRST_ORDER, flex_tensor, floats};
-use crate::tokenwise::cpu;
+use super::{FIRST_ORDER, GpuArray, flex_tensor, floats};
+use crate::tokenwise::{cpu, gpu};
 
-/// Operations on every token alone, where a backend has its own path for them.
-#[backend_extension(Flex, Autodiff)]
+/// Operations on every token alone. `gamma` and `beta` `[c]` are f32, and so are their gradients.
+#[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(not(target_family = "wasm")))]
 pub(crate) trait TokenOps: Backend {
+    #[fusion(meta = |x| x.clone())]
     fn token_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// Gradient of the input.
+    #[fusion(meta = |x, _gradient| x.clone())]
     fn token_gelu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 
+    #[fusion(meta = |x, _gamma, _beta| x.clone())]
     fn token_layer_norm(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -25,6 +29,7 @@ pub(crate) trait TokenOps: Backend {
     ) -> FloatTensor<Self>;
 
     /// Gradients of the input, of γ and of β.
+    #[fusion(meta = |x, gamma, _gradient| (x.clone(), gamma.clone(), gamma.clone()))]
     fn token_layer_norm_backward(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -35,13 +40,13 @@ pub(crate) trait TokenOps: Backend {
 impl TokenOps for Flex {
     fn token_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
         let x = x.to_contiguous();
-        flex_tensor(cpu::gelu(&floats(&x)), x.layout().shape().clone(), DType::F32)
+        flex_tensor(cpu::gelu(&floats(&x)), x.layout().shape().clone(), x.dtype())
     }
 
     fn token_gelu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
         let (x, gradient) = (x.to_contiguous(), gradient.to_contiguous());
         let values = cpu::gelu_backward(&floats(&x), &floats(&gradient));
-        flex_tensor(values, x.layout().shape().clone(), DType::F32)
+        flex_tensor(values, x.layout().shape().clone(), x.dtype())
     }
 
     fn token_layer_norm(
@@ -51,7 +56,7 @@ impl TokenOps for Flex {
     ) -> FloatTensor<Self> {
         let [x, gamma, beta] = [x, gamma, beta].map(|tensor| tensor.to_contiguous());
         let values = cpu::layer_norm(&floats(&x), &floats(&gamma), &floats(&beta));
-        flex_tensor(values, x.layout().shape().clone(), DType::F32)
+        flex_tensor(values, x.layout().shape().clone(), x.dtype())
     }
 
     fn token_layer_norm_backward(
@@ -64,10 +69,42 @@ impl TokenOps for Flex {
             cpu::layer_norm_backward(&floats(&x), &floats(&gamma), &floats(&gradient));
         let channels = gamma.layout().shape().clone();
         (
-            flex_tensor(of_x, x.layout().shape().clone(), DType::F32),
-            flex_tensor(of_gamma, channels.clone(), DType::F32),
-            flex_tensor(of_beta, channels, DType::F32),
+            flex_tensor(of_x, x.layout().shape().clone(), x.dtype()),
+            flex_tensor(of_gamma, channels.clone(), gamma.dtype()),
+            flex_tensor(of_beta, channels, gamma.dtype()),
         )
+    }
+}
+
+impl TokenOps for CubeBackend {
+    fn token_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        gpu::gelu(&GpuArray::new(x)).0
+    }
+
+    fn token_gelu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        gpu::gelu_backward(&GpuArray::new(x), &GpuArray::new(gradient)).0
+    }
+
+    fn token_layer_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let [x, gamma, beta] = [x, gamma, beta].map(GpuArray::new);
+        gpu::layer_norm(&x, &gamma, &beta).0
+    }
+
+    fn token_layer_norm_backward(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [x, gamma, gradient] = [x, gamma, gradient].map(GpuArray::new);
+        let [of_x, gamma_sums, beta_sums] = gpu::layer_norm_backward(&x, &gamma, &gradient);
+        // [parts, c] → [c]
+        let [of_gamma, of_beta] = [gamma_sums, beta_sums]
+            .map(|sums| Self::float_reshape(Self::float_sum_dim(sums.0, 0), gamma.shape().clone()));
+        (of_x.0, of_gamma, of_beta)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 use super::{Analysis, Stft, Synthesis, without_factors};
-use crate::backend::{GpuArray, MAX_WORKGROUPS, dispatch};
+use crate::backend::{GpuArray, dispatch, spread};
 use crate::kernel::{Element, Kernel};
 
 /// The passes of the transforms, a shader each.
@@ -105,12 +105,6 @@ impl Stft {
     fn kernel(&self, pass: StftPass, adjoint: bool, element: Element) -> StftKernel {
         StftKernel { pass, n_fft: self.n_fft as u32, hop: self.hop as u32, adjoint, element }
     }
-}
-
-/// `count` workgroups, laid over x and y.
-fn spread(count: usize) -> [usize; 3] {
-    let x = count.min(MAX_WORKGROUPS);
-    [x, count.div_ceil(x), 1]
 }
 
 /// `waveform [b, n]` → `[b, t, f, 2]`.

@@ -1,0 +1,112 @@
+//! The program's promises about memory, kept by the program: what `plan` says beforehand is what steps then take, and
+//! a run that is out of memory goes down its rungs.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use unbraid_ops::device::{self, Choice};
+
+/// Small, with all there is: sub-bands, two resolutions, shifted windows.
+const MICRO: &str = r#"
+name = "micro"
+stems = ["drums", "bass", "other", "vocals"]
+sample_rate = 44100
+n_fft = 1024
+hop_length = 256
+subbands = 4
+dims = [8, 16]
+depths = [2, 1]
+num_heads = 2
+window_size = [4, 4]
+mlp_ratio = 2
+positional = "rotary"
+tsa_chunk_size = 0
+fsa_chunk_size = 0
+"#;
+
+fn program(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_unbraid")).args(arguments).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn micro(folder: &Path) -> PathBuf {
+    let file = folder.join("micro.toml");
+    std::fs::write(&file, MICRO).unwrap();
+    file
+}
+
+/// On a GPU `plan` rehearses: its figure is within 15 % of what real steps take, over settings that take very
+/// different amounts, and steps leave nothing behind.
+#[test]
+fn a_plan_is_what_steps_take_and_steps_take_no_more() {
+    if device::select(Choice::Gpu(None)).is_err() {
+        eprintln!("no trusted GPU (nor llvmpipe): plans are not rehearsed here");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let model = micro(folder.path());
+    let given = ["plan", "--json", "--device", "gpu", "--measure", "4", "--model", model.to_str().unwrap()];
+    let mut peaks = Vec::new();
+    for flags in [
+        "--segment 0.5 --batch-size 2",
+        "--segment 1 --batch-size 2 --recompute sublayer --tsa-chunk-size 64 --fsa-chunk-size 64 --precision f16",
+    ] {
+        let arguments: Vec<&str> = given.into_iter().chain(flags.split(' ')).collect();
+        let output = program(&arguments);
+        assert!(output.status.success(), "{flags}: {}", said(&output));
+        let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let steps = plan["measured"].as_array().unwrap();
+        let of_step = |step: usize, what: &str| steps[step - 1][what].as_f64().unwrap();
+        let (planned, real) = (plan["peak"].as_f64().unwrap(), of_step(4, "memory_peak"));
+        println!("{flags}: planned {:.1} MB, real {:.1} MB", planned / 1e6, real / 1e6);
+        assert!(
+            plan["rehearsed"] == true && (planned / real - 1.0).abs() < 0.15,
+            "{flags}: {planned}, {real}"
+        );
+        for held in ["memory_kept", "memory_state"] {
+            let growth = of_step(4, held) - of_step(2, held);
+            assert!(growth < 1000.0, "{flags}: tensors hold {growth} bytes more: {steps:?}");
+        }
+        assert!((1..=4).all(|step| (0.01..1.0).contains(&of_step(step, "loss"))), "{flags}: {steps:?}");
+        peaks.push(real);
+    }
+    assert!(peaks[1] < 0.7 * peaks[0], "{peaks:?}");
+}
+
+/// With a limit that nothing meets, a run that may reduce tries every rung, from where it was, and then says so.
+#[test]
+fn a_run_out_of_memory_goes_down_its_rungs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, run) = (folder.path().join("songs"), folder.path().join("run"));
+    let [data, run] = [&data, &run].map(|path| path.to_str().unwrap());
+    let model = micro(folder.path());
+    let songs = program(&["data", "synth", data, "--tracks", "3", "--seconds", "4", "--seed", "1"]);
+    assert!(songs.status.success(), "{}", said(&songs));
+    let flags = "--device cpu --batch-size 3 --segment 0.5 --validation-interval 0 --memory-limit 1MB";
+    let train = ["train", "--model", model.to_str().unwrap(), "--data", data, "--out", run, "--steps", "4"];
+
+    let stopped = program(&train.into_iter().chain(flags.split(' ')).collect::<Vec<_>>());
+    assert!(!stopped.status.success() && said(&stopped).contains("the limit is 1 MB"), "{}", said(&stopped));
+
+    let reduce = flags.split(' ').chain(["--on-oom", "reduce"]);
+    let reduced = program(&train.into_iter().chain(reduce).collect::<Vec<_>>());
+    let text = said(&reduced);
+    assert!(!reduced.status.success(), "{text}");
+    let rungs: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("going on with ")).collect();
+    assert_eq!(
+        rungs,
+        [
+            "--micro-batch-size 2",
+            "--micro-batch-size 1",
+            "--recompute sublayer --tsa-chunk-size 32 --fsa-chunk-size 32",
+            "--recompute block",
+        ],
+        "{text}"
+    );
+    assert!(text.contains("the thriftiest") && text.contains("--preset level1"), "{text}");
+}

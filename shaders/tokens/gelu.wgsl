@@ -1,0 +1,24 @@
+// GELU of every number, y = x Φ(x) (Hendrycks and Gimpel, arXiv:1606.08415).
+// import common/normal.wgsl
+
+alias Element = f32;
+
+@group(0) @binding(0) var<storage, read_write> x: array<Element>;
+@group(0) @binding(1) var<storage, read_write> output: array<Element>;
+// how many numbers
+@group(0) @binding(2) var<storage, read_write> parameters: array<u32>;
+
+const WORKGROUP: u32 = 256u;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
+    if i < parameters[0] {
+        let value = f32(x[i]);
+        output[i] = Element(value * normal(value).below);
+    }
+}
