@@ -187,7 +187,7 @@ function showDevice(device) {
 
 on(engine, "device", (/** @type {import("./engine.js").Device} */ device) => {
   showDevice(device);
-  if (device.note) notify({ title: "This will be slow.", message: device.note, info: true, key: "device" });
+  if (device.note) notify({ title: "The processor does the work.", message: device.note, info: true, key: "device" });
 });
 on(engine, "recovered", (/** @type {{message: string}} */ { message }) => {
   notify({ title: "The graphics card was lost and is back.", message, info: true, key: "recovered" });
