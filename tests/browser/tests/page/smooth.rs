@@ -72,7 +72,7 @@ fn worst_gap(page: &Page<'_>) -> Result<f64> {
 }
 
 /// Seconds of a short song and of one four times as long.
-const LENGTHS: [f64; 2] = [60.0, 600.0];
+const LENGTHS: [f64; 2] = [20.0, 80.0];
 
 /// What a longer song may take more.
 const MOST_GROWTH: f64 = 1.1;
