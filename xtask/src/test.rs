@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::cargo::{build, cargo, say, shown, status, target_folder};
+use crate::cargo::{build, cargo, root, say, shown, status, target_folder};
 use crate::{chromium, mesa, web};
 
 /// Runs every test there is; gives the exit code.
@@ -29,6 +29,10 @@ pub(crate) fn test() -> Result<u8> {
         tests.env("UNBRAID_PAGE", server.url()).env("UNBRAID_PROGRAM", build("unbraid")?);
         tests.env("UNBRAID_SHOTS", target.join("web-tests"));
         thread::spawn(|| server.run());
+        // The tests of the page's own scripts, which no built page holds.
+        let sources = web::Server::bind(&root().join("web"), 0)?;
+        tests.env("UNBRAID_SOURCES", sources.url());
+        thread::spawn(|| sources.run());
     }
     say("Unit and end-to-end tests (the first time builds burn: about 15 minutes on 2 cores)");
     let mut counts = counted(&mut tests)?;

@@ -11,7 +11,21 @@ use crate::page::Page;
 use crate::song::base64;
 use crate::{Test, World};
 
-pub(crate) const TESTS: &[Test] = &[("the_page_opens_quickly_and_has_its_looks", looks)];
+pub(crate) const TESTS: &[Test] = &[
+    ("the_pages_own_scripts_pass_their_tests", scripts),
+    ("the_page_opens_quickly_and_has_its_looks", looks),
+];
+
+/// The tests of `web/tests`, in a window.
+fn scripts(world: &World) -> Result<()> {
+    let page = Page::blank(world, Gpu::None)?;
+    page.browser.go(&format!("{}tests/", world.sources))?;
+    page.until("window.result !== undefined")?;
+    let result = page.value("window.result")?;
+    println!("  {} passed", result["passed"]);
+    ensure!(result["failed"] == 0 && result["passed"].as_u64().is_some_and(|passed| passed > 30), "{result}");
+    page.end()
+}
 
 /// Most milliseconds until something is seen, at the quickest of four times: a busy machine delays any one.
 const FIRST_PAINT_MS: f64 = 1000.0;

@@ -1,7 +1,7 @@
 //! The page, end to end, in a headless Chromium.
 //!
 //! `cargo xtask test` makes the page, serves it, and says where: `UNBRAID_PAGE` is its address, `UNBRAID_PROGRAM` the
-//! native program, `UNBRAID_SHOTS` a folder for screenshots. Without these, or without Chromium, all tests show as
+//! native program, `UNBRAID_SHOTS` a folder for screenshots, `UNBRAID_SOURCES` the address of `web/` as it is. Without these, or without Chromium, all tests show as
 //! ignored, with the reason. An argument runs only the tests whose name contains it.
 
 mod invented;
@@ -26,6 +26,8 @@ struct World {
     driver: Driver,
     /// The page's address.
     page: String,
+    /// The address of the page's sources, with the tests of its scripts.
+    sources: String,
     /// The native program.
     program: PathBuf,
     /// For screenshots.
@@ -39,13 +41,13 @@ impl World {
         let told = |name: &str| {
             std::env::var(name).map_err(|_| format!("{name} is not set; `cargo xtask test` sets it"))
         };
-        let (page, program, shots) =
-            (told("UNBRAID_PAGE")?, told("UNBRAID_PROGRAM")?, told("UNBRAID_SHOTS")?);
+        let [page, sources] = [told("UNBRAID_PAGE")?, told("UNBRAID_SOURCES")?];
+        let [program, shots] = [told("UNBRAID_PROGRAM")?, told("UNBRAID_SHOTS")?];
         Driver::available()?;
         let driver = Driver::start().map_err(|error| format!("{error:#}"))?;
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         std::fs::create_dir_all(&shots).map_err(|error| format!("{shots}: {error}"))?;
-        Ok(Self { driver, page, program: program.into(), shots: shots.into(), folder })
+        Ok(Self { driver, page, sources, program: program.into(), shots: shots.into(), folder })
     }
 }
 
