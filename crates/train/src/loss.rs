@@ -10,10 +10,9 @@
 //! taken as 0, so a perfect estimate (or digital silence) gives a zero gradient, not a NaN.
 
 use crate::config::TrainConfig;
-use burn::module::Module;
 use burn::tensor::Tensor;
 use unbraid_model::Recompute;
-use unbraid_ops::{Link, Stft, StftError, recompute, stft};
+use unbraid_ops::{Stft, StftError, stft};
 
 /// The loss's parts, each of one element; `total` carries the weights.
 pub struct LossParts {
@@ -31,16 +30,15 @@ pub struct Loss {
     waveform: f64,
     spectral: f64,
     resolutions: Vec<Resolution>,
-    recompute: bool,
+    /// One spectrum at a time, none kept.
+    thrifty: bool,
 }
 
 /// The spectral loss at one resolution.
-#[derive(Module, Debug)]
+#[derive(Debug, Clone)]
 struct Resolution {
-    #[module(skip)]
     plan: Stft,
     /// What the mean magnitude of real and imaginary parts counts in the loss.
-    #[module(skip)]
     share: f64,
 }
 
@@ -48,18 +46,6 @@ impl Resolution {
     /// `error [r, n]` → `[1]`
     fn of(&self, error: Tensor<2>) -> Tensor<1> {
         stft(error, &self.plan).abs().mean().mul_scalar(self.share)
-    }
-
-    /// As [`Resolution::of`], in training with nothing kept but the error, and the spectrum of one row at a time.
-    fn of_rows(&self, error: Tensor<2>) -> Tensor<1> {
-        let [rows, samples] = error.dims();
-        let row = |this: &Self, error: Tensor<4>| {
-            let [_, rows, samples, _] = error.dims();
-            let error = error.reshape([rows, samples]).split(1, 0);
-            Tensor::cat(error.into_iter().map(|error| this.of(error)).collect(), 0).reshape([1, rows, 1, 1])
-        };
-        let link = Link::pieces(1, (0..rows).map(|row| row..row + 1).collect(), row);
-        recompute(self, error.reshape([1, rows, samples, 1]), &[link]).mean()
     }
 }
 
@@ -76,7 +62,7 @@ impl Loss {
             waveform: config.loss_waveform,
             spectral: config.loss_spectral,
             resolutions: config.loss_resolutions.iter().map(resolution).collect::<Result<_, _>>()?,
-            recompute: config.recompute != Recompute::None,
+            thrifty: config.recompute != Recompute::None,
         })
     }
 
@@ -86,16 +72,34 @@ impl Loss {
         let error = (estimate - target).reshape([b * s * c, n]);
         let waveform = error.clone().abs().mean();
         let mut total = waveform.clone().mul_scalar(self.waveform);
-        let mut spectral = waveform.zeros_like();
-        if self.spectral > 0.0 {
-            for resolution in &self.resolutions {
-                let error = error.clone();
-                let loss = if self.recompute { resolution.of_rows(error) } else { resolution.of(error) };
-                spectral = spectral + loss;
-            }
-            total = total + spectral.clone().mul_scalar(self.spectral);
+        if self.spectral == 0.0 {
+            return LossParts { total, spectral: waveform.zeros_like(), waveform };
         }
+        let thrifty = self.thrifty && error.is_autodiff();
+        let spectral = if thrifty { self.spectral_by_rows(error) } else { self.spectral(&error) };
+        total = total + spectral.clone().mul_scalar(self.spectral);
         LossParts { total, waveform, spectral }
+    }
+
+    /// The spectral loss of `error [r, n]`.
+    fn spectral(&self, error: &Tensor<2>) -> Tensor<1> {
+        let losses = self.resolutions.iter().map(|resolution| resolution.of(error.clone()));
+        losses.reduce(|sum, loss| sum + loss).expect("validated: at least one resolution")
+    }
+
+    /// The same, with one row's spectra at a time and nothing kept but a gradient as large as the error.
+    ///
+    /// The loss L is homogeneous: L(a e) = a L(e) for a > 0. So it is the product of its argument with its own gradient
+    /// (Euler's theorem), L(e) = ⟨∇L(e), e⟩; and that product, ∇L a constant, has the value and the gradient of L.
+    fn spectral_by_rows(&self, error: Tensor<2>) -> Tensor<1> {
+        let rows = error.dims()[0];
+        let gradient = |row: Tensor<2>| {
+            let row = row.autodiff().require_grad();
+            let loss = self.spectral(&row).div_scalar(rows as f64);
+            row.grad(&loss.backward()).expect("the loss depends on the row")
+        };
+        let gradients = error.clone().inner().split(1, 0).into_iter().map(gradient).collect();
+        (error * Tensor::cat(gradients, 0).autodiff()).sum()
     }
 }
 
@@ -109,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn recomputed_rows_have_the_same_loss_and_gradient() {
+    fn row_by_row_loss_and_gradient_are_the_same() {
         let device = Device::flex().autodiff();
         let config = TrainConfig { loss_resolutions: vec![256, 512], ..Default::default() };
         let (plain, rows) = (
