@@ -229,7 +229,7 @@ fn line(step: &StepMeasurement) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unbraid_model::Recompute;
+    use unbraid_model::{Precision, Recompute};
 
     #[test]
     fn flags_say_what_changed() {
@@ -242,5 +242,7 @@ mod tests {
             ..from.clone()
         };
         assert_eq!(flags(&from, &to), "--micro-batch-size 1 --recompute block --fsa-chunk-size 32");
+        let half = TrainConfig { precision: Precision::F16, ..to.clone() };
+        assert_eq!(flags(&to, &half), "--precision f16");
     }
 }

@@ -78,6 +78,26 @@ fn a_plan_is_what_steps_take_and_steps_take_no_more() {
     assert!(peaks[1] < 0.7 * peaks[0], "{peaks:?}");
 }
 
+/// Given the memory there is, a plan names the first rung that fits, with its figure.
+#[test]
+fn a_plan_for_the_memory_there_is_names_the_flags() {
+    if device::select(Choice::Gpu(None)).is_err() {
+        eprintln!("no trusted GPU (nor llvmpipe): plans are not rehearsed here");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let model = micro(folder.path());
+    // 237 MB as given, 131 with one example at a time.
+    let settings = "--device gpu --segment 0.5 --batch-size 2 --memory 150MB";
+    let given = ["plan", "--json", "--model", model.to_str().unwrap()];
+    let output = program(&given.into_iter().chain(settings.split(' ')).collect::<Vec<_>>());
+    assert!(output.status.success(), "{}", said(&output));
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(plan["flags"], "--micro-batch-size 1", "{}", said(&output));
+    assert!((1..=150_000_000).contains(&plan["peak"].as_u64().unwrap()), "{plan}");
+    assert!(said(&output).contains("as given: "), "{}", said(&output));
+}
+
 /// With a limit that nothing meets, a run that may reduce tries every rung, from where it was, and then says so.
 #[test]
 fn a_run_out_of_memory_goes_down_its_rungs() {

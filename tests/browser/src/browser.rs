@@ -144,15 +144,6 @@ impl<'a> Browser<'a> {
         Ok(entries.iter().filter_map(|entry| Some(entry["message"].as_str()?.to_owned())).collect())
     }
 
-    /// The window's picture, a PNG in base64.
-    ///
-    /// # Errors
-    /// Where there is none.
-    pub fn screenshot(&self) -> Result<String> {
-        let picture = self.command("GET", "/screenshot", &Value::Null)?;
-        Ok(picture.as_str().context("a picture that is no text")?.to_owned())
-    }
-
     /// A command of Chromium's own debugging protocol.
     ///
     /// # Errors

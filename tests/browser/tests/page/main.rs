@@ -1,8 +1,8 @@
 //! The page, end to end, in a headless Chromium.
 //!
-//! `cargo xtask test` makes the page, serves it, and says where: `UNBRAID_PAGE` is its address, `UNBRAID_PROGRAM` the
-//! native program, `UNBRAID_SHOTS` a folder for screenshots, `UNBRAID_SOURCES` the address of `web/` as it is. Without these, or without Chromium, all tests show as
-//! ignored, with the reason. An argument runs only the tests whose name contains it.
+//! `cargo xtask test` makes the page, serves it, and says where: `UNBRAID_PAGE` is its address, `UNBRAID_SOURCES` that
+//! of `web/` as it is, `UNBRAID_PROGRAM` the native program, `UNBRAID_SHOTS` a folder for screenshots. Without these, or
+//! without Chromium, all tests show as ignored, with the reason. An argument runs only the tests whose name contains it.
 
 mod invented;
 mod journey;
