@@ -5,7 +5,7 @@
 //! takes each link, last first, piece by piece: forward with a tape of its own, backward, and on. So of what a
 //! link computes inside, one piece exists at a time, and of the planes between links one chain's.
 //!
-//! This file and `backend.rs` are the seam to burn's primitives.
+//! This file and `backend` are the seam to burn's primitives.
 
 use std::fmt;
 use std::ops::Range;

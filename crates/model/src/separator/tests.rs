@@ -1,0 +1,190 @@
+use super::*;
+use std::cell::{Cell, RefCell};
+
+const LEAST: usize = 33;
+
+/// What a test's network gives for a segment: each stem the segment times its gain, and maybe a bad value.
+struct Gains<'a> {
+    gains: &'a [f32],
+    /// Lengths of all segments run.
+    lengths: &'a RefCell<Vec<usize>>,
+    /// Which runs (of one batch each) are spoiled.
+    spoil: &'a dyn Fn(usize) -> bool,
+    runs: Cell<usize>,
+}
+
+impl Network for Gains<'_> {
+    fn stems(&self) -> usize {
+        self.gains.len()
+    }
+
+    fn sample_rate(&self) -> u32 {
+        1000
+    }
+
+    fn least_samples(&self) -> usize {
+        LEAST
+    }
+
+    async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
+        let run = self.runs.replace(self.runs.get() + 1);
+        self.lengths.borrow_mut().extend(segments.iter().map(|segment| segment[0].len()));
+        let scale =
+            |segment: &Stereo, gain: f32| segment.each_ref().map(|c| c.iter().map(|x| x * gain).collect());
+        let mut results: Vec<Vec<Stereo>> = segments
+            .iter()
+            .map(|segment| self.gains.iter().map(|&gain| scale(segment, gain)).collect())
+            .collect();
+        if (self.spoil)(run) {
+            results[0][0][1][7] = f32::NAN;
+        }
+        Ok(results)
+    }
+}
+
+fn song(samples: usize) -> Stereo {
+    let mut state = 1u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    [0, 1].map(|_| (0..samples).map(|_| noise()).collect())
+}
+
+/// Separates `song` in blocks of the lengths `blocks` gives in turn. Returns the stems, and the most samples
+/// ever buffered.
+fn separate<N: Network>(
+    network: N,
+    options: SeparatorOptions,
+    song: &Stereo,
+    blocks: &[usize],
+) -> Result<(Vec<Stereo>, usize), SeparateError> {
+    pollster::block_on(async {
+        let mut separator = Separator::new(network, options)?;
+        let mut stems = vec![Stereo::default(); separator.network.stems()];
+        let mut append = |new: Vec<Stereo>| {
+            for (stem, new) in stems.iter_mut().flatten().zip(new.into_iter().flatten()) {
+                stem.extend(new);
+            }
+        };
+        let (mut start, mut most) = (0, 0);
+        for length in blocks.iter().cycle() {
+            let end = song[0].len().min(start + length);
+            append(separator.push(&song.each_ref().map(|c| c[start..end].to_vec())).await?);
+            most = most.max(separator.buffered());
+            start = end;
+            if start == song[0].len() {
+                break;
+            }
+        }
+        append(separator.finish().await?);
+        Ok((stems, most))
+    })
+}
+
+#[test]
+fn identity_gives_the_song_back_whatever_its_length_blocks_overlap_and_batch() {
+    let gains = [1.0, -0.5, 0.0];
+    for samples in [0, 1, 2, 32, 33, 99, 100, 101, 175, 399, 400, 1777] {
+        let song = song(samples);
+        for (overlap, batch) in [(0.0, 1), (0.25, 1), (0.25, 3), (0.5, 2), (0.75, 1), (0.75, 4), (0.33, 2)] {
+            for blocks in [&[1][..], &[7, 150, 3], &[100_000]] {
+                let lengths = RefCell::new(Vec::new());
+                let network =
+                    Gains { gains: &gains, lengths: &lengths, spoil: &|_| false, runs: Cell::new(0) };
+                let options = SeparatorOptions { segment: 100, overlap, batch };
+                let (stems, _) = separate(network, options, &song, blocks).unwrap();
+                let case = format!("{samples} samples, {options:?}, blocks {blocks:?}");
+                for (stem, gain) in stems.iter().zip(gains) {
+                    for (stem, song) in stem.iter().zip(&song) {
+                        assert_eq!(stem.len(), samples, "{case}");
+                        // Two roundings of f32 a sample: 134 dB below it, first and last included.
+                        let error = |(y, x): (&f32, &f32)| (y - gain * x).abs() <= 2e-7 * x.abs();
+                        assert!(stem.iter().zip(song).all(error), "{case}");
+                    }
+                }
+                // Every segment of a song that fills one is of full length: no silence is made up.
+                let least = if samples >= 100 { 100 } else { samples.max(LEAST) };
+                assert!(lengths.borrow().iter().all(|&length| length == least), "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn memory_does_not_grow_with_the_song() {
+    let lengths = RefCell::new(Vec::new());
+    let options = SeparatorOptions { segment: 200, overlap: 0.25, batch: 2 };
+    let most = [10_000, 100_000].map(|samples| {
+        let network = Gains { gains: &[1.0; 4], lengths: &lengths, spoil: &|_| false, runs: Cell::new(0) };
+        separate(network, options, &song(samples), &[64]).unwrap().1
+    });
+    assert_eq!(most[0], most[1]);
+    // Input of a batch and the segment before it; weights and four stems of one overlap.
+    assert!(most[1] <= 200 + 2 * 150 + 150 + 5 * 50, "{}", most[1]);
+}
+
+/// A network that gives the number of the segment: joins must fade from one to the next.
+#[test]
+fn segments_fade_into_each_other() {
+    struct Count(Cell<f32>);
+    impl Network for Count {
+        fn stems(&self) -> usize {
+            1
+        }
+        fn sample_rate(&self) -> u32 {
+            1000
+        }
+        fn least_samples(&self) -> usize {
+            1
+        }
+        async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
+            let value = self.0.replace(self.0.get() + 1.0);
+            Ok(vec![vec![segments[0].each_ref().map(|channel| vec![value; channel.len()])]])
+        }
+    }
+    let options = SeparatorOptions { segment: 100, overlap: 0.4, batch: 1 };
+    let (stems, _) = separate(Count(Cell::new(0.0)), options, &song(400), &[50]).unwrap();
+    let stem = &stems[0][0];
+    assert_eq!((stem[0], stem[59], stem[100]), (0.0, 0.0, 1.0));
+    let steps = stem.windows(2).map(|pair| pair[1] - pair[0]);
+    assert!(steps.clone().all(|step| (0.0..=1.01 / 41.0).contains(&step)), "{:?}", steps.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_bad_segment_is_run_again_once_then_reported_with_its_time() {
+    let lengths = RefCell::new(Vec::new());
+    let options = SeparatorOptions { segment: 100, overlap: 0.0, batch: 1 };
+    let network = |spoil| Gains { gains: &[1.0], lengths: &lengths, spoil, runs: Cell::new(0) };
+    let (stems, _) = separate(network(&|run| run == 2), options, &song(300), &[300]).unwrap();
+    assert_eq!(stems[0], song(300));
+    let error = separate(network(&|run| run >= 2), options, &song(300), &[300]).unwrap_err();
+    assert!(
+        matches!(error, SeparateError::NotFinite { seconds } if (seconds - 0.207).abs() < 1e-9),
+        "{error}"
+    );
+}
+
+#[test]
+fn bad_blocks_and_options_are_refused() {
+    let lengths = RefCell::new(Vec::new());
+    let network = || Gains { gains: &[1.0], lengths: &lengths, spoil: &|_| false, runs: Cell::new(0) };
+    let options = SeparatorOptions { segment: 100, overlap: 0.25, batch: 1 };
+    for bad in [
+        SeparatorOptions { segment: LEAST - 1, ..options },
+        SeparatorOptions { segment: usize::MAX, ..options },
+        SeparatorOptions { overlap: 0.9, ..options },
+        SeparatorOptions { overlap: f32::NAN, ..options },
+        SeparatorOptions { batch: 0, ..options },
+    ] {
+        assert!(matches!(Separator::new(network(), bad), Err(SeparateError::Options(_))), "{bad:?}");
+    }
+    let mut song = song(150);
+    song[1][120] = f32::INFINITY;
+    let error = separate(network(), options, &song, &[50]).unwrap_err();
+    assert!(matches!(error, SeparateError::Input { seconds } if (seconds - 0.120).abs() < 1e-9), "{error}");
+    let mut separator = Separator::new(network(), options).unwrap();
+    let error = pollster::block_on(separator.push(&[vec![0.0; 3], vec![0.0; 2]])).unwrap_err();
+    assert!(matches!(error, SeparateError::Block { left: 3, right: 2 }), "{error}");
+    assert!(lengths.borrow().is_empty() || lengths.borrow().iter().all(|&length| length == 100));
+}

@@ -1,0 +1,118 @@
+//! wgpu arrays, and kernels launched over them.
+
+use std::sync::atomic::Ordering;
+
+use burn::backend::wgpu::{CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous};
+use burn::tensor::{DType, Shape};
+use cubecl::{CubeCount, CubeDim, prelude::KernelId, server::KernelArguments};
+
+use super::POISON;
+use crate::kernel::{self, Element, Kernel};
+
+/// A contiguous tensor on a wgpu device, as launchers see it.
+#[derive(Clone)]
+pub(crate) struct GpuArray(pub(super) CubeTensor);
+
+impl GpuArray {
+    pub(super) fn new(tensor: CubeTensor) -> Self {
+        assert_eq!(
+            tensor.client.name(),
+            "wgpu<wgsl>",
+            "unbraid's kernels are WGSL; build burn without its `vulkan` and `metal` compilers",
+        );
+        Self(into_contiguous(tensor))
+    }
+
+    pub(crate) fn shape(&self) -> &Shape {
+        self.0.meta.shape()
+    }
+
+    pub(crate) fn element(&self) -> Element {
+        match self.0.dtype {
+            DType::F32 => Element::F32,
+            DType::F16 => Element::F16,
+            other => panic!("unbraid-ops takes f32 or f16, not {other:?}"),
+        }
+    }
+
+    /// An array on the same device, its contents undefined.
+    pub(crate) fn empty_like(&self, shape: impl Into<Shape>, element: Element) -> Self {
+        let (like, shape) = (&self.0, shape.into());
+        let dtype = match element {
+            Element::F32 => DType::F32,
+            Element::F16 => DType::F16,
+        };
+        let bytes = shape.num_elements() * dtype.size();
+        let handle = if POISON.load(Ordering::Relaxed) {
+            like.client.create_from_slice(&vec![0xff; bytes])
+        } else {
+            like.client.empty(bytes)
+        };
+        Self(CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype))
+    }
+
+    /// An array of the same shape and type on the same device, its contents undefined.
+    pub(crate) fn like(&self) -> Self {
+        self.empty_like(self.shape().clone(), self.element())
+    }
+
+    /// Values from the host on the same device, as f32.
+    pub(crate) fn upload_like(&self, values: &[f32]) -> Self {
+        let like = &self.0;
+        let handle = like.client.create_from_slice(bytemuck::cast_slice(values));
+        let shape = Shape::new([values.len()]);
+        Self(CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, DType::F32))
+    }
+}
+
+struct WgslSource<K>(K);
+
+impl<K: Kernel> KernelSource for WgslSource<K> {
+    fn source(&self) -> SourceTemplate {
+        SourceTemplate::new(kernel::source(&self.0))
+    }
+
+    fn id(&self) -> KernelId {
+        KernelId::new::<Self>().info(self.0.clone()).cube_dim(CubeDim::new_1d(self.0.workgroup()).into())
+    }
+
+    fn lang(&self) -> &'static str {
+        "wgsl"
+    }
+}
+
+/// Queues one dispatch of `kernel` over `workgroups`, with `arrays` at bindings 0, 1, … and `parameters` last.
+pub(crate) fn dispatch(
+    kernel: impl Kernel,
+    workgroups: [usize; 3],
+    arrays: &[&GpuArray],
+    parameters: &[u32],
+) {
+    debug_assert_eq!(arrays.len() + 1, kernel.bindings(), "{kernel:?}");
+    assert!(
+        workgroups.iter().all(|&count| count <= MAX_WORKGROUPS),
+        "{kernel:?}: {workgroups:?} workgroups exceed WebGPU's limit of {MAX_WORKGROUPS} a dimension",
+    );
+    let [x, y, z] = workgroups.map(|count| count as u32);
+    #[cfg(target_family = "wasm")]
+    crate::device::note_kernel(&kernel);
+    let client = &arrays[0].0.client;
+    let parameters = client.create_from_slice(bytemuck::cast_slice(parameters));
+    let buffers = arrays.iter().map(|array| array.0.handle.clone().binding());
+    let buffers = buffers.chain([parameters.binding()]).collect();
+    let workgroup = CubeDim::new_1d(kernel.workgroup());
+    client.launch(
+        Box::new(SourceKernel::new(WgslSource(kernel), workgroup)),
+        CubeCount::Static(x, y, z),
+        KernelArguments::new().with_buffers(buffers),
+    );
+}
+
+/// WebGPU's `maxComputeWorkgroupsPerDimension`.
+pub(crate) const MAX_WORKGROUPS: usize = 65_535;
+
+/// `count` workgroups, laid over x and y.
+pub(crate) fn spread(count: usize) -> [usize; 3] {
+    let x = count.min(MAX_WORKGROUPS);
+    [x, count.div_ceil(x), 1]
+}
