@@ -25,6 +25,9 @@ const downloads = new Downloads(mixer);
 const songsView = new SongsView(studio, () => engine.model !== null);
 installShortcuts(mixer, player);
 
+/** Samples per second of most music, and of the built-in model. */
+const USUAL_RATE = 44100;
+
 /** @type {Song|null} */
 let chosen = null;
 
@@ -164,6 +167,7 @@ byId("model-clear").addEventListener("click", async () => {
 installDrop({
   addSongs: (files) => {
     for (const file of files) studio.add(file);
+    if (studio.songs.length > 0) player.open(engine.model?.sampleRate ?? USUAL_RATE);
   },
   addModel: (file) => {
     if (studio.songs.some(({ busy }) => busy)) {

@@ -47,6 +47,17 @@ export class Player extends EventTarget {
     }
   }
 
+  /**
+   * Opens the sound device, silent. The browser holds the page up for that, some 100 ms the first time: better now than
+   * when something plays.
+   * @param {number} sampleRate
+   */
+  open(sampleRate) {
+    if (this.#context) return;
+    this.#context = new AudioContext({ sampleRate, latencyHint: "interactive" });
+    this.#context.suspend();
+  }
+
   /** @param {number[]} gains one per track */
   setGains(gains) {
     this.#gains = gains;
@@ -66,10 +77,10 @@ export class Player extends EventTarget {
     const tape = this.#tape;
     if (!tape || this.state !== "stopped") return;
     if (tape.finished && this.#frame >= tape.frames) this.#frame = 0;
-    this.#context ??= new AudioContext({ sampleRate: tape.sampleRate, latencyHint: "interactive" });
+    this.open(tape.sampleRate);
     const turn = ++this.#turn;
     this.#become("waiting");
-    const resumed = this.#context.resume().then(() => true, () => false);
+    const resumed = /** @type {AudioContext} */ (this.#context).resume().then(() => true, () => false);
     const late = new Promise((resolve) => { setTimeout(() => resolve(false), PATIENCE); });
     const sounds = await Promise.race([resumed, late]);
     if (turn !== this.#turn) return;

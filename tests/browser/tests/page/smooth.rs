@@ -1,7 +1,7 @@
 //! The page stays quick and small while its worker computes.
 
-use anyhow::{Context, Result, ensure};
-use browser::Gpu;
+use anyhow::{Context, Result, bail, ensure};
+use browser::{Gpu, Window};
 
 use crate::journey::invent;
 use crate::page::Page;
@@ -19,25 +19,23 @@ const ATTEMPTS: usize = 5;
 
 fn frames(world: &World) -> Result<()> {
     let file = invent(world, "smooth", 12.0)?;
-    let page = Page::open(world, Gpu::None, "?device=cpu")?;
-    page.add(&file)?;
     let mut best = f64::INFINITY;
     for _ in 0..ATTEMPTS {
-        let gap = worst_gap(&page)?;
-        best = best.min(gap);
+        // A page of its own for each: what a page does only the first time counts.
+        let page = Page::open(world, Gpu::None, "?device=cpu")?;
+        page.add(&file)?;
+        best = best.min(worst_gap(&page)?);
         if best < LONGEST_GAP_MS {
-            break;
+            // The same with a main thread that works now and then: the measure must see it.
+            let busy = "setInterval(() => { for (const end = performance.now() + 120; performance.now() < end; ); }, 500);";
+            page.browser.run(busy, &[])?;
+            let gap = worst_gap(&page)?;
+            ensure!(gap > 100.0, "a main thread that stops for 120 ms went unseen: {gap:.0} ms");
+            return page.end();
         }
+        page.end()?;
     }
-    ensure!(best < LONGEST_GAP_MS, "a gap of {best:.0} ms between two frames");
-
-    // The same with a main thread that works now and then: the measure must see it.
-    let busy =
-        "setInterval(() => { for (const end = performance.now() + 120; performance.now() < end; ); }, 500);";
-    page.browser.run(busy, &[])?;
-    let gap = worst_gap(&page)?;
-    ensure!(gap > 100.0, "a main thread that stops for 120 ms went unseen: {gap:.0} ms");
-    page.end()
+    bail!("a gap of {best:.0} ms between two frames")
 }
 
 /// Separates the song while it plays; the longest time between two frames.
