@@ -7,12 +7,13 @@ use anyhow::{Context, Result};
 use crate::arrows;
 use crate::cargo::{cargo, run, say};
 
+/// A workspace of its own.
+const WEB_PACK: &str = "xtask/web-pack/Cargo.toml";
+
 pub(crate) fn check() -> Result<()> {
     say("Formatting");
     run(&mut cargo(&["fmt", "--all", "--check"])).context("`cargo fmt --all` formats the code")?;
-
-    // A workspace of its own.
-    run(&mut cargo(&["fmt", "--manifest-path", "xtask/web-pack/Cargo.toml", "--check"]))?;
+    run(&mut cargo(&["fmt", "--manifest-path", WEB_PACK, "--check"]))?;
 
     say("Dependency arrows");
     arrows::check()?;
@@ -45,11 +46,16 @@ fn deny() -> Result<()> {
         return Ok(());
     }
     say("Licences and sources of dependencies");
-    run(&mut cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"]))?;
+    let on_both = |checks: &[&str]| {
+        ["Cargo.toml", WEB_PACK].into_iter().try_for_each(|manifest| {
+            run(cargo(&["deny", "--manifest-path", manifest, "--locked", "check"]).args(checks))
+        })
+    };
+    on_both(&["bans", "licenses", "sources"])?;
 
     if silent(Command::new("git").args(["ls-remote", "https://github.com/RustSec/advisory-db", "HEAD"])) {
         say("Known vulnerabilities of dependencies");
-        run(&mut cargo(&["deny", "--locked", "check", "advisories"]))
+        on_both(&["advisories"])
     } else {
         say(
             "Known vulnerabilities of dependencies: skipped, their list (github.com/RustSec/advisory-db) is out of reach",
