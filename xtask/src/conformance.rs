@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: natively as it is; for a browser the page is made and served first.
+//! `cargo xtask conformance`: natively as it is; for browsers the page is made and served first.
 
 use std::ffi::OsString;
 use std::thread;
@@ -9,14 +9,18 @@ use crate::cargo::{build, forward, program, status};
 use crate::{chromium, web};
 
 pub(crate) fn conformance(args: Vec<OsString>) -> Result<u8> {
-    let in_browser = |argument: &OsString| {
-        ["browser", "--device=browser", "--all"].iter().any(|wanted| argument == wanted)
+    let wants = |places: &[&str]| {
+        args.iter()
+            .map(|argument| argument.to_string_lossy())
+            .any(|argument| places.contains(&argument.strip_prefix("--device=").unwrap_or(&argument)))
     };
-    if !args.iter().any(in_browser) {
+    if !wants(&["browser", "chromium", "firefox", "--all"]) {
         let verb = OsString::from("run");
         return forward("conformance", &std::iter::once(verb).chain(args).collect::<Vec<_>>());
     }
-    chromium::ensure();
+    if wants(&["browser", "chromium", "--all"]) {
+        chromium::ensure();
+    }
     let driver = build("conformance")?;
     let folder = web::folder()?;
     web::build(&folder)?;

@@ -1,10 +1,11 @@
 //! One window.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::driver::Driver;
 use crate::http::request;
+use crate::{PATIENCE, Window};
 
 /// What a browser has for WebGPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +55,12 @@ impl<'a> Browser<'a> {
             Gpu::None => arguments.push("--disable-features=WebGPU,WebGPUService".into()),
         }
         let options = json!({ "args": arguments });
+        let script = u64::try_from(PATIENCE.as_millis()).context("too much patience")?;
         let wanted = json!({
             "browserName": "chrome",
             "goog:chromeOptions": options,
             "goog:loggingPrefs": { "browser": "ALL" },
-            "timeouts": { "script": 1_100_000, "pageLoad": 60_000 },
+            "timeouts": { "script": script, "pageLoad": 60_000 },
         });
         let body = json!({ "capabilities": { "alwaysMatch": wanted } });
         let answer = request(driver.port, "POST", "/session", &body).context("Chromium does not start")?;
@@ -68,32 +70,6 @@ impl<'a> Browser<'a> {
 
     fn command(&self, method: &str, path: &str, body: &Value) -> Result<Value> {
         request(self.driver.port, method, &format!("/session/{}{path}", self.session), body)
-    }
-
-    /// Loads a page.
-    ///
-    /// # Errors
-    /// Where it cannot be loaded.
-    pub fn go(&self, url: &str) -> Result<()> {
-        self.command("POST", "/url", &json!({ "url": url })).map(drop)
-    }
-
-    /// Runs the body of a function in the page and gives what it returns; a promise is waited for.
-    ///
-    /// # Errors
-    /// What the script throws.
-    pub fn run(&self, script: &str, arguments: &[Value]) -> Result<Value> {
-        // The protocol's own way to wait loses what is thrown.
-        let script = format!(
-            "const done = arguments[arguments.length - 1]; (async function () {{ {script} }}).apply(null, arguments)\
-             .then((value) => done({{ value }}), (error) => done({{ error: String(error?.stack ?? error) }}));"
-        );
-        let mut answer =
-            self.command("POST", "/execute/async", &json!({ "script": script, "args": arguments }))?;
-        match answer.get("error").and_then(Value::as_str) {
-            Some(error) => bail!("in the page: {error}"),
-            None => Ok(answer["value"].take()),
-        }
     }
 
     /// The first element that a CSS selector finds.
@@ -150,6 +126,16 @@ impl<'a> Browser<'a> {
     /// What Chromium answers.
     pub fn devtools(&self, command: &str, parameters: &Value) -> Result<Value> {
         self.command("POST", "/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
+    }
+}
+
+impl Window for Browser<'_> {
+    fn go(&self, url: &str) -> Result<()> {
+        self.command("POST", "/url", &json!({ "url": url })).map(drop)
+    }
+
+    fn run_async(&self, script: &str, arguments: &[Value]) -> Result<Value> {
+        self.command("POST", "/execute/async", &json!({ "script": script, "args": arguments }))
     }
 }
 

@@ -2,13 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// Longer than any script may run.
-const PATIENCE: Duration = Duration::from_secs(1200);
+use crate::PATIENCE;
 
 /// Sends `body` (nothing, if null) and gives the answer's `value`.
 pub(crate) fn request(port: u16, method: &str, path: &str, body: &Value) -> Result<Value> {

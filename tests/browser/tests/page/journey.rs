@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use browser::{Gpu, keys};
+use browser::{Gpu, Window, keys};
 
 use crate::invented;
 use crate::page::Page;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use browser::Gpu;
+use browser::{Gpu, Window};
 use serde_json::json;
 
 use crate::journey::invent;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use browser::Gpu;
+use browser::{Gpu, Window};
 use serde_json::json;
 
 use crate::journey::{hold_against_native, invent, stems};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use browser::{Browser, Gpu};
+use browser::{Browser, Gpu, Window};
 use serde_json::{Value, json};
 
 use crate::song::{self, floats, snr_db};

@@ -1,10 +1,10 @@
-//! The cases in a headless Chromium, on its CPU path and on WebGPU, through the page that people use too.
+//! The cases in headless browsers, on their CPU path and on WebGPU, through the page that people use too.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use browser::{Browser, Driver, Gpu};
+use browser::{Browser, Driver, Firefox, Gpu, Window};
 use conformance::report::{Check, Entry};
 
 use crate::run::{Report, ReportedDevice, entry, header, row, skip_all};
@@ -12,34 +12,67 @@ use crate::run::{Report, ReportedDevice, entry, header, row, skip_all};
 /// How long the page may go without a new row.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// A browser that the cases run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// With SwiftShader, the software adapter that it brings. Its WGSL compiler is Tint.
+    Chromium,
+    /// With the machine's adapters. Its WGSL compiler is naga.
+    Firefox,
+}
+
 /// Runs these cases on the page that `UNBRAID_PAGE` names.
-pub(crate) fn run(names: &[String], report: &mut Report) -> Result<()> {
+pub(crate) fn run(program: Program, names: &[String], report: &mut Report) -> Result<()> {
     let page = std::env::var("UNBRAID_PAGE")
         .context("the page is not served; `cargo xtask conformance --device browser` makes and serves it")?;
-    if let Err(reason) = Driver::available() {
-        skip_all(report, "browser", &reason, names);
+    let available = match program {
+        Program::Chromium => Driver::available(),
+        Program::Firefox => Firefox::available(),
+    };
+    if let Err(reason) = available {
+        println!();
+        skip_all(report, program.name(), &reason, names);
         return Ok(());
     }
-    let driver = Driver::start()?;
-    for (device, gpu) in [("cpu", Gpu::None), ("gpu", Gpu::Software)] {
-        run_device(&driver, &page, device, gpu, names, report)?;
+    match program {
+        Program::Chromium => {
+            let driver = Driver::start()?;
+            for (device, gpu) in [("cpu", Gpu::None), ("gpu", Gpu::Software)] {
+                let window = Browser::open(&driver, gpu, [1200, 900])?;
+                run_device(&window, &page, program, device, names, report)?;
+            }
+        }
+        Program::Firefox => {
+            for device in ["cpu", "gpu"] {
+                run_device(&Firefox::open()?, &page, program, device, names, report)?;
+            }
+        }
     }
     Ok(())
 }
 
+impl Program {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Chromium => "chromium",
+            Self::Firefox => "firefox",
+        }
+    }
+}
+
 fn run_device(
-    driver: &Driver,
+    window: &impl Window,
     page: &str,
+    program: Program,
     device: &str,
-    gpu: Gpu,
     names: &[String],
     report: &mut Report,
 ) -> Result<()> {
     let start = Instant::now();
-    let window = Browser::open(driver, gpu, [1200, 900])?;
+    let place = format!("{} {device}", program.name());
     let only = names.iter().map(|name| escaped(name)).collect::<Vec<_>>().join(",");
     window.go(&format!("{page}conformance/?device={device}&only={only}&run"))?;
-    println!("\nbrowser {device}\n{}", header());
+    println!("\n{place}\n{}", header());
     let first = report.entries.len();
     let mut last_row = Instant::now();
     let told = loop {
@@ -70,13 +103,13 @@ fn run_device(
             "all",
             &format!("not run: {}", trouble.as_deref().unwrap_or("the page left it out")),
         );
-        report.entries.push(entry(&format!("browser {device}"), "none", name, check));
+        report.entries.push(entry(&place, "none", name, check));
     }
     if report.entries.len() == first {
         bail!("the page ran nothing");
     }
     report.devices.push(ReportedDevice {
-        device: format!("browser {device}"),
+        device: place,
         name: text("adapter"),
         driver: text("browser"),
         trusted: trouble.is_none(),

@@ -11,14 +11,16 @@ use conformance::report::{Check, Entry, Verdict};
 use serde::Serialize;
 use unbraid_ops::device::{self, Choice, DeviceError, DeviceInfo, DeviceKind};
 
-use crate::{browser, child};
+use crate::browser::{self, Program};
+use crate::child;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Only this device: cpu, gpu, or gpu:N as `unbraid doctor` lists them, or browser; every native one if not given
+    /// Only this: cpu, gpu, or gpu:N as `unbraid doctor` lists them; chromium, firefox, or browser for both
+    /// [default: every native device]
     #[arg(long)]
     device: Option<Place>,
-    /// Every native device, and the browser: one table
+    /// Every native device, and the browsers: one table
     #[arg(long, conflicts_with = "device")]
     all: bool,
     /// Only cases whose name contains this
@@ -33,16 +35,23 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Native(Choice),
-    Browser,
+    Browsers(&'static [Program]),
 }
 
 impl FromStr for Place {
     type Err = DeviceError;
 
     fn from_str(text: &str) -> Result<Self, DeviceError> {
-        if text == "browser" { Ok(Self::Browser) } else { text.parse().map(Self::Native) }
+        match text {
+            "browser" => Ok(Self::Browsers(&BROWSERS)),
+            "chromium" => Ok(Self::Browsers(&[Program::Chromium])),
+            "firefox" => Ok(Self::Browsers(&[Program::Firefox])),
+            device => device.parse().map(Self::Native),
+        }
     }
 }
+
+const BROWSERS: [Program; 2] = [Program::Chromium, Program::Firefox];
 
 #[derive(Debug, Args)]
 pub(crate) struct One {
@@ -81,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     }
     let devices = match arguments.device {
         Some(Place::Native(choice)) => vec![device::select(choice)?.1],
-        Some(Place::Browser) => Vec::new(),
+        Some(Place::Browsers(_)) => Vec::new(),
         None => device::list(),
     };
     let mut report = Report { devices: Vec::new(), entries: Vec::new() };
@@ -99,8 +108,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             seconds: start.elapsed().as_secs_f64(),
         });
     }
-    if arguments.all || arguments.device == Some(Place::Browser) {
-        browser::run(&names, &mut report)?;
+    let browsers = match arguments.device {
+        Some(Place::Browsers(browsers)) => browsers,
+        None if arguments.all => &BROWSERS,
+        _ => &[],
+    };
+    for &program in browsers {
+        browser::run(program, &names, &mut report)?;
     }
     if let Some(path) = &arguments.json {
         child::write_report(path, &report)?;
