@@ -84,7 +84,7 @@ fn run_device(
             serde_json::from_value(told["entries"].take()).context("the page's report is not ours")?;
         for entry in entries {
             println!("{}", row(&entry));
-            report.entries.push(entry);
+            report.entries.push(Entry { device: place.clone(), ..entry });
             last_row = Instant::now();
         }
         if told["finished"] == true || last_row.elapsed() > PATIENCE {
