@@ -1,8 +1,8 @@
 //! `unbraid plan`: what training takes of memory, before it is started.
 //!
 //! On a GPU some steps are rehearsed: every tensor is allocated and freed in the device's own pools, every kernel
-//! built, and none started. On the CPU, which has no such thing, they are taken. Each estimate is made by a process
-//! of its own: pools keep what they once took.
+//! built, and none started. On the CPU, which has no such thing, they are taken, which tells their time too. Each
+//! estimate is made by a process of its own: pools keep what they once took.
 
 use std::process::{Command, Stdio};
 
@@ -20,6 +20,9 @@ use crate::settings::{Settings, bytes};
 /// go, which burn leaves open, decides for some more whether they find their page in the pools.
 const REHEARSED: u64 = 4;
 
+/// Steps that are taken on the CPU at least, for the optimiser's moments again.
+const TAKEN: u64 = 2;
+
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -27,7 +30,7 @@ pub(crate) struct Arguments {
     /// Find the fastest settings whose steps take at most so much, as 8GB or 800MB.
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     memory: Option<u64>,
-    /// Also take so many real steps, on noise, and say what they took.
+    /// Also take so many real steps, on noise, and say what they took. On the CPU two are taken in any case.
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     measure: u64,
     /// Print JSON.
@@ -57,7 +60,7 @@ struct Estimate {
     working: Option<u64>,
     /// Whether kernels were left out.
     rehearsed: bool,
-    /// Steps that were taken for real.
+    /// Steps that were taken for real: those asked for, on the CPU two at least.
     #[serde(default)]
     measured: Vec<StepMeasurement>,
 }
@@ -117,16 +120,16 @@ impl Arguments {
 
     fn estimate(&self, config: &TrainConfig) -> anyhow::Result<Estimate> {
         let (device, info) = self.device.open()?;
-        if self.measure > 0 {
-            let estimate = estimate_apart(config, &info)?;
-            let measured = measure(config, self.measure, &device, |step| eprintln!("{}", line(step)))?;
-            return Ok(Estimate { measured, ..estimate });
-        }
         let on_gpu = info.limits.is_some();
+        let measured = |steps| measure(config, steps, &device, |step| eprintln!("{}", line(step)));
+        if on_gpu && self.measure > 0 {
+            let estimate = estimate_apart(config, &info)?;
+            return Ok(Estimate { measured: measured(self.measure)?, ..estimate });
+        }
         let steps = if on_gpu {
             rehearse(config, REHEARSED, &device, |_| {})?
         } else {
-            measure(config, REHEARSED, &device, |_| {})?
+            measured(self.measure.max(TAKEN))?
         };
         let memory = steps[steps.len() - 1].memory;
         let network = config.model_config()?;
@@ -144,7 +147,7 @@ impl Arguments {
             kept,
             working: kept.map(|kept| memory.peak.saturating_sub(kept + weights + optimizer)),
             rehearsed: on_gpu,
-            measured: Vec::new(),
+            measured: if on_gpu { Vec::new() } else { steps },
         })
     }
 }
@@ -207,14 +210,16 @@ fn print(estimate: &Estimate) {
         line("working memory", working);
     }
     line("peak", estimate.peak);
-    if !estimate.rehearsed {
-        println!("Steps were taken on the CPU; the peak is what of this process was resident.");
-    }
     if let Some(last) = estimate.measured.last() {
-        let off = 100.0 * (estimate.peak as f64 / last.memory.peak.max(1) as f64 - 1.0);
-        line("peak, measured", last.memory.peak);
-        println!("{:<32}{off:>11.1} %", "estimate off by");
+        if estimate.rehearsed {
+            let off = 100.0 * (estimate.peak as f64 / last.memory.peak.max(1) as f64 - 1.0);
+            line("peak, measured", last.memory.peak);
+            println!("{:<32}{off:>11.1} %", "estimate off by");
+        }
         println!("{:<32}{:>10.2} s", "a step", last.seconds);
+    }
+    if !estimate.rehearsed {
+        println!("Steps were taken on the CPU; the peak is the most of this process that was resident.");
     }
     if !estimate.flags.is_empty() {
         println!("It takes these flags: {}", estimate.flags);

@@ -78,6 +78,29 @@ fn a_plan_is_what_steps_take_and_steps_take_no_more() {
     assert!(peaks[1] < 0.7 * peaks[0], "{peaks:?}");
 }
 
+/// On the CPU `plan` takes its steps: they tell their time, and how much less is resident with recomputation.
+#[test]
+fn a_plan_on_the_cpu_tells_time_and_what_recomputation_saves() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = micro(folder.path());
+    let given = ["plan", "--json", "--device", "cpu", "--segment", "1", "--model", model.to_str().unwrap()];
+    let peak = |flags: &str| {
+        let output = program(&given.into_iter().chain(flags.split(' ')).collect::<Vec<_>>());
+        assert!(output.status.success(), "{flags}: {}", said(&output));
+        let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let steps = plan["measured"].as_array().unwrap();
+        assert!(
+            steps.len() == 2 && steps.iter().all(|step| step["seconds"].as_f64().unwrap() > 0.0),
+            "{plan}"
+        );
+        plan["peak"].as_f64().unwrap()
+    };
+    let kept = peak("--batch-size 2 --recompute none");
+    let recomputed = peak("--batch-size 2 --recompute block --tsa-chunk-size 64 --fsa-chunk-size 64");
+    println!("{:.1} MB, recomputed {:.1} MB", kept / 1e6, recomputed / 1e6);
+    assert!(recomputed < 0.6 * kept, "{kept}, {recomputed}");
+}
+
 /// Given the memory there is, a plan names the first rung that fits, with its figure.
 #[test]
 fn a_plan_for_the_memory_there_is_names_the_flags() {
