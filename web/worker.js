@@ -106,7 +106,7 @@ async function overview({ job, file }) {
   const song = new Overview(file, sampleRate);
   try {
     for (let start = 0, done = false; !done && (await goesOn(job)); start = song.samples) {
-      const peaks = song.next();
+      const peaks = song.next_peaks();
       done = song.done;
       const samples = done ? song.samples : song.total() ?? null;
       postMessage({ type: "overview", job, sampleRate, samples, start, peaks, done }, [peaks.buffer]);

@@ -55,7 +55,7 @@ impl Overview {
     ///
     /// # Errors
     /// An `Error` of kind "file" where the file turns out to be damaged.
-    pub fn next(&mut self) -> Result<Float32Array, Failure> {
+    pub fn next_peaks(&mut self) -> Result<Float32Array, Failure> {
         let [left, right] = self.reader.read(PEAKS * SAMPLES_OF_PEAK)?;
         self.done = left.len() < PEAKS * SAMPLES_OF_PEAK;
         self.samples += left.len();

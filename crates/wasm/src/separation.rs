@@ -17,6 +17,7 @@ use crate::source;
 const DECODED: usize = 1 << 16;
 
 /// Seconds of a song to separate.
+#[derive(Clone, Copy)]
 pub(crate) struct Range {
     pub(crate) from: f64,
     /// The song's end, if `None`.

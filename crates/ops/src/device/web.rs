@@ -45,9 +45,12 @@ pub enum WebGpuError {
 /// What went wrong since it was last asked.
 static ERRORS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
+/// Names and texts of kernels.
+type Kernels = Vec<(String, String)>;
+
 thread_local! {
-    /// Kernels seen by [`note_kernel`], and the texts of those not validated yet.
-    static KERNELS: RefCell<(HashSet<String>, Vec<(String, String)>)> = RefCell::default();
+    /// Names of the kernels seen by [`note_kernel`], and those not validated yet.
+    static KERNELS: RefCell<(HashSet<String>, Kernels)> = RefCell::default();
 }
 
 /// Notes an error of the GPU, for [`WebGpu::check`]. For the program's logger: burn logs the kernels that do not
