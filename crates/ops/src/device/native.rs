@@ -1,17 +1,14 @@
 //! The devices of this machine, listed and chosen.
 //!
-//! Adapters are listed through wgpu itself, on one graphics API: the first with a real GPU, or else the first
-//! with anything. burn addresses an adapter by its kind and its place among those of its kind on that API;
-//! pinning the API makes `gpu:N` the very adapter that was listed.
+//! Adapters are listed and opened through wgpu itself, on one graphics API: the first with a real GPU, or else the
+//! first with anything. burn is handed the open device: of its own accord it would ask for all that the adapter allows.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use burn::tensor::{DType, Device};
-use cubecl::wgpu::{
-    AutoGraphicsApi, RuntimeOptions, WgpuBackend, WgpuDevice, WgpuDeviceKind, WgpuInitError, try_init_setup,
-};
+use cubecl::wgpu::{RuntimeOptions, WgpuDevice, WgpuSetup, try_init_device};
 
 use super::{DeviceKind, Features, Limits, judge};
 
@@ -154,8 +151,7 @@ pub fn select(choice: Choice) -> Result<(Device, DeviceInfo), DeviceError> {
     };
     let DeviceInfo { name, trusted, .. } = adapter.info.clone();
     trusted.map_err(|reason| DeviceError::Untrusted { name, reason })?;
-    adapter.open()?;
-    Ok((Device::new(adapter.device.clone()), adapter.info.clone()))
+    Ok((Device::new(adapter.open()?), adapter.info.clone()))
 }
 
 struct Machine {
@@ -166,25 +162,46 @@ struct Machine {
 
 struct Adapter {
     info: DeviceInfo,
-    device: WgpuDevice,
-    opened: Mutex<bool>,
+    instance: wgpu::Instance,
+    adapter: wgpu::Adapter,
+    opened: Mutex<Option<WgpuDevice>>,
 }
 
+/// Storage buffers of a kernel: twice as many as WebGPU promises. Where a GPU allows a million, as NVIDIA's do, burn
+/// fuses the concatenation of all of a network's parameters into one kernel, whose compilation takes minutes.
+const STORAGE_BUFFERS: u32 = 16;
+
 impl Adapter {
-    /// Has burn open the adapter, once: it would panic where a first tensor finds the driver failing.
-    fn open(&self) -> Result<(), DeviceError> {
+    /// Opens it, once, and hands it to burn.
+    fn open(&self) -> Result<WgpuDevice, DeviceError> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*opened {
-            match try_init_setup::<AutoGraphicsApi>(&self.device, RuntimeOptions::default()) {
-                // Registration fails only where a tensor has opened the device already.
-                Ok(_) | Err(WgpuInitError::Registration { .. }) => *opened = true,
-                Err(error) => {
-                    let (name, reason) = (self.info.name.clone(), error.to_string());
-                    return Err(DeviceError::Unavailable { name, reason });
-                }
-            }
+        if let Some(device) = &*opened {
+            return Ok(device.clone());
         }
-        Ok(())
+        let unavailable = |reason: &dyn fmt::Display| DeviceError::Unavailable {
+            name: self.info.name.clone(),
+            reason: reason.to_string(),
+        };
+        let adapter = self.adapter.clone();
+        let mut limits = adapter.limits();
+        limits.max_storage_buffers_per_shader_stage =
+            limits.max_storage_buffers_per_shader_stage.min(STORAGE_BUFFERS);
+        // Experiments have to be asked for with an acknowledgement of their risks, and none is needed.
+        let unwanted = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS | wgpu::Features::all_experimental_mask();
+        let request = wgpu::DeviceDescriptor {
+            required_features: adapter.features() - unwanted,
+            required_limits: limits,
+            // burn's pools take large blocks themselves.
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let (device, queue) = cubecl::future::block_on(adapter.request_device(&request))
+            .map_err(|error| unavailable(&error))?;
+        let backend = adapter.get_info().backend;
+        let setup = WgpuSetup { instance: self.instance.clone(), adapter, device, queue, backend };
+        let device =
+            try_init_device(setup, RuntimeOptions::default()).map_err(|error| unavailable(&error))?;
+        Ok(opened.insert(device).clone())
     }
 }
 
@@ -198,21 +215,21 @@ fn machine() -> &'static Machine {
                 ..wgpu::InstanceDescriptor::new_without_display_handle()
             });
             let adapters = cubecl::future::block_on(instance.enumerate_adapters(api.into()));
-            instances.push(instance);
+            instances.push(instance.clone());
             let real = adapters.iter().any(|adapter| adapter.get_info().device_type != wgpu::DeviceType::Cpu);
             if real || found.is_empty() {
-                found = adapters;
+                found = adapters.into_iter().map(|adapter| (instance.clone(), adapter)).collect();
             }
             if real {
                 break;
             }
         }
-        let mut seen = Vec::new();
-        let adapters = found.iter().enumerate().map(|(index, adapter)| {
-            let device_type = adapter.get_info().device_type;
-            let place = seen.iter().filter(|&&other| other == device_type).count();
-            seen.push(device_type);
-            describe(index, place, adapter)
+        let adapters = found.into_iter().enumerate();
+        let adapters = adapters.map(|(index, (instance, adapter))| Adapter {
+            info: describe(index, &adapter),
+            instance,
+            adapter,
+            opened: Mutex::new(None),
         });
         Machine { adapters: adapters.collect(), _instances: instances }
     })
@@ -229,20 +246,15 @@ fn apis() -> &'static [wgpu::Backend] {
     }
 }
 
-/// The adapter with an index of all, and a place among those of its type.
-fn describe(index: usize, place: usize, adapter: &wgpu::Adapter) -> Adapter {
+/// The adapter with an index of all.
+fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
-    let (kind, burn_kind) = match info.device_type {
-        wgpu::DeviceType::DiscreteGpu => (DeviceKind::Discrete, WgpuDeviceKind::DiscreteGpu(place)),
-        wgpu::DeviceType::IntegratedGpu => (DeviceKind::Integrated, WgpuDeviceKind::IntegratedGpu(place)),
-        wgpu::DeviceType::VirtualGpu => (DeviceKind::Virtual, WgpuDeviceKind::VirtualGpu(place)),
-        wgpu::DeviceType::Other => (DeviceKind::Other, WgpuDeviceKind::Other(place)),
-        wgpu::DeviceType::Cpu => (DeviceKind::Software, WgpuDeviceKind::Cpu),
-    };
-    let burn_api = match info.backend {
-        wgpu::Backend::Metal => WgpuBackend::Metal,
-        wgpu::Backend::Dx12 => WgpuBackend::Dx12,
-        _ => WgpuBackend::Vulkan,
+    let kind = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => DeviceKind::Discrete,
+        wgpu::DeviceType::IntegratedGpu => DeviceKind::Integrated,
+        wgpu::DeviceType::VirtualGpu => DeviceKind::Virtual,
+        wgpu::DeviceType::Other => DeviceKind::Other,
+        wgpu::DeviceType::Cpu => DeviceKind::Software,
     };
     let limits = Limits {
         binding: limits.max_storage_buffer_binding_size,
@@ -251,14 +263,8 @@ fn describe(index: usize, place: usize, adapter: &wgpu::Adapter) -> Adapter {
         invocations: limits.max_compute_invocations_per_workgroup,
         storage_buffers: limits.max_storage_buffers_per_shader_stage,
     };
-    let trusted = if kind == DeviceKind::Software && place > 0 {
-        // burn's `Cpu` carries no index.
-        Err("burn reaches the first software adapter only; leave the others out with VK_DRIVER_FILES"
-            .to_owned())
-    } else {
-        judge(&info.name, &info.driver_info, &limits)
-    };
-    let info = DeviceInfo {
+    let trusted = judge(&info.name, &info.driver_info, &limits);
+    DeviceInfo {
         choice: Choice::Gpu(Some(index)),
         name: info.name,
         kind,
@@ -272,8 +278,7 @@ fn describe(index: usize, place: usize, adapter: &wgpu::Adapter) -> Adapter {
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         },
         trusted,
-    };
-    Adapter { info, device: WgpuDevice::new(burn_kind).on(burn_api), opened: Mutex::new(false) }
+    }
 }
 
 fn cpu() -> DeviceInfo {
