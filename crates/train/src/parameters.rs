@@ -4,7 +4,7 @@
 //! each one operation on a vector instead of hundreds on tensors, and need no bookkeeping by name.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// A tensor's place in the vector: they follow each other in the module's order.
@@ -49,13 +49,13 @@ impl Layout {
 
     /// 1 where an element belongs to a matrix or kernel, 0 where to a bias or norm: `[p]`.
     pub fn matrices(&self, device: &Device) -> Tensor<1> {
-        let mut mask = Vec::with_capacity(self.len());
-        for entry in &self.0 {
+        // Filled there: to upload as many bytes as all weights have takes minutes where the device is a virtual
+        // machine's.
+        let parts = self.0.iter().map(|entry| {
             let value = if entry.shape.len() > 1 { 1.0f32 } else { 0.0 };
-            mask.resize(mask.len() + entry.shape.iter().product::<usize>(), value);
-        }
-        let length = mask.len();
-        Tensor::from_data(TensorData::new(mask, [length]), device)
+            Tensor::full([entry.shape.iter().product::<usize>()], value, device)
+        });
+        Tensor::cat(parts.collect(), 0)
     }
 }
 
