@@ -10,7 +10,7 @@
 // [parts, h, offsets]
 @group(0) @binding(5) var<storage, read_write> bias_gradient: array<f32>;
 // frames, bins, windows, windows of a part, first part
-@group(0) @binding(6) var<storage, read_write> parameters: array<u32>;
+@group(0) @binding(6) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 64u;
 

@@ -8,7 +8,7 @@
 @group(0) @binding(4) var<storage, read_write> delta: array<f32>;
 @group(0) @binding(5) var<storage, read_write> qkv_gradient: array<Element>;
 // frames, bins, first sequence
-@group(0) @binding(6) var<storage, read_write> parameters: array<u32>;
+@group(0) @binding(6) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 64u;
 const TILE: u32 = 32u;

@@ -11,7 +11,7 @@
 @group(0) @binding(5) var<storage, read_write> delta: array<f32>;
 @group(0) @binding(6) var<storage, read_write> qkv_gradient: array<Element>;
 // frames, bins, first sequence
-@group(0) @binding(7) var<storage, read_write> parameters: array<u32>;
+@group(0) @binding(7) var<storage, read> parameters: array<u32>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

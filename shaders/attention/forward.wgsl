@@ -8,7 +8,7 @@
 @group(0) @binding(2) var<storage, read_write> output: array<Element>;
 @group(0) @binding(3) var<storage, read_write> log_sum_exp: array<f32>;
 // frames, bins, first sequence
-@group(0) @binding(4) var<storage, read_write> parameters: array<u32>;
+@group(0) @binding(4) var<storage, read> parameters: array<u32>;
 
 fn score(query: Head, query_position: u32, region: u32, head: u32, first: u32, slot: u32) -> f32 {
     if key_regions[slot] != region {

@@ -15,7 +15,7 @@ alias Element = f32;
 // [b, t, f]
 @group(0) @binding(1) var<storage, read_write> spectrogram: array<vec2<Element>>;
 // samples, frames of an item, frames of all items
-@group(0) @binding(4) var<storage, read_write> parameters: array<u32>;
+@group(0) @binding(4) var<storage, read> parameters: array<u32>;
 
 const ADJOINT: u32 = 0u;
 

@@ -15,7 +15,7 @@ alias Element = f32;
 // [items, t, n_fft], from the first frame on
 @group(0) @binding(1) var<storage, read_write> frames: array<f32>;
 // first frame, number of frames
-@group(0) @binding(4) var<storage, read_write> parameters: array<u32>;
+@group(0) @binding(4) var<storage, read> parameters: array<u32>;
 
 const ADJOINT: u32 = 0u;
 

@@ -12,7 +12,7 @@ alias Element = f32;
 // [b, n]
 @group(0) @binding(1) var<storage, read_write> waveform: array<Element>;
 // samples, frames of an item, first sample of all, number of samples
-@group(0) @binding(3) var<storage, read_write> parameters: array<u32>;
+@group(0) @binding(3) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 256u;
 const ADJOINT: u32 = 0u;

@@ -6,7 +6,7 @@ alias Element = f32;
 @group(0) @binding(0) var<storage, read_write> x: array<Element>;
 @group(0) @binding(1) var<storage, read_write> output: array<Element>;
 // how many numbers
-@group(0) @binding(2) var<storage, read_write> parameters: array<u32>;
+@group(0) @binding(2) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 256u;
 

@@ -7,7 +7,7 @@ alias Element = f32;
 @group(0) @binding(1) var<storage, read_write> gradient: array<Element>;
 @group(0) @binding(2) var<storage, read_write> x_gradient: array<Element>;
 // how many numbers
-@group(0) @binding(3) var<storage, read_write> parameters: array<u32>;
+@group(0) @binding(3) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 256u;
 

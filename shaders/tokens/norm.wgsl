@@ -6,7 +6,7 @@
 @group(0) @binding(2) var<storage, read_write> beta: array<f32>;
 @group(0) @binding(3) var<storage, read_write> output: array<Element>;
 // how many tokens
-@group(0) @binding(4) var<storage, read_write> parameters: array<u32>;
+@group(0) @binding(4) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 64u;
 

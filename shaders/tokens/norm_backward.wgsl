@@ -9,7 +9,7 @@
 @group(0) @binding(3) var<storage, read_write> moments_of_tokens: array<f32>;
 @group(0) @binding(4) var<storage, read_write> x_gradient: array<Element>;
 // how many tokens
-@group(0) @binding(5) var<storage, read_write> parameters: array<u32>;
+@group(0) @binding(5) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 64u;
 

@@ -11,7 +11,7 @@ alias Element = f32;
 @group(0) @binding(3) var<storage, read_write> gamma_sums: array<f32>;
 @group(0) @binding(4) var<storage, read_write> beta_sums: array<f32>;
 // how many tokens, and tokens of a part
-@group(0) @binding(5) var<storage, read_write> parameters: array<u32>;
+@group(0) @binding(5) var<storage, read> parameters: array<u32>;
 
 const CHANNELS: u32 = 32u;
 const WORKGROUP: u32 = 32u;

@@ -10,7 +10,8 @@ use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 use unbraid_model::{ModelConfig, PRESETS, Positional};
 use unbraid_ops::kernel::{self, Element, Kernel};
 use unbraid_ops::{
-    Attention, AttentionKernel, Pass, Sequences, StftKernel, StftPass, TokenKernel, TokenPass,
+    Attention, AttentionKernel, LinearKernel, LinearPass, Pass, Sequences, StftKernel, StftPass, TokenKernel,
+    TokenPass,
 };
 
 /// WebGPU's default limits.
@@ -66,6 +67,9 @@ fn every_specialisation_fits_webgpus_defaults_and_its_bindings() {
     for kernel in token_kernels() {
         assert_fits(&kernel);
     }
+    for kernel in linear_kernels() {
+        assert_fits(&kernel);
+    }
 }
 
 fn assert_fits(kernel: &impl Kernel) {
@@ -84,8 +88,11 @@ fn assert_fits(kernel: &impl Kernel) {
             AddressSpace::Storage { access } => {
                 let binding = variable.binding.unwrap();
                 assert_eq!(binding.group, 0, "{name}");
-                // burn binds every buffer for reading and writing.
-                assert_eq!(access, StorageAccess::LOAD | StorageAccess::STORE, "{name}");
+                // burn binds every buffer for reading and writing, but for the parameters.
+                let read_only = variable.name.as_deref() == Some("parameters");
+                let expected =
+                    if read_only { StorageAccess::LOAD } else { StorageAccess::LOAD | StorageAccess::STORE };
+                assert_eq!(access, expected, "{name}");
                 assert!(!info.get_entry_point(0)[handle].is_empty(), "{name}: {:?} is unused", variable.name);
                 let TypeInner::Array { base, .. } = module.types[variable.ty].inner else {
                     panic!("{name}: {:?} is no array", variable.name)
@@ -175,7 +182,7 @@ fn attention_kernels() -> Vec<AttentionKernel> {
 fn stft_kernels() -> Vec<StftKernel> {
     let cases = cases::all().into_iter().filter_map(|case| match case {
         Case::Stft(case) => Some((case.n_fft, case.hop)),
-        Case::Attention(_) | Case::Token(_) => None,
+        Case::Attention(_) | Case::Token(_) | Case::Linear(_) => None,
     });
     let mut kernels = Vec::new();
     for (n_fft, hop) in cases.chain(presets().map(|config| (config.n_fft, config.hop_length))) {
@@ -194,7 +201,7 @@ fn stft_kernels() -> Vec<StftKernel> {
 fn token_kernels() -> Vec<TokenKernel> {
     let cases = cases::all().into_iter().filter_map(|case| match case {
         Case::Token(case) => Some(case.channels),
-        Case::Attention(_) | Case::Stft(_) => None,
+        Case::Attention(_) | Case::Stft(_) | Case::Linear(_) => None,
     });
     let mut passes = vec![TokenPass::Gelu, TokenPass::GeluBackward];
     for channels in cases.chain(presets().flat_map(|config| config.dims)) {
@@ -207,6 +214,24 @@ fn token_kernels() -> Vec<TokenKernel> {
     }
     let kernels = |element| passes.iter().map(move |&pass| TokenKernel { pass, element });
     kernels(Element::F32).chain(kernels(Element::F16)).collect()
+}
+
+fn linear_kernels() -> Vec<LinearKernel> {
+    let cases = cases::all().into_iter().filter_map(|case| match case {
+        Case::Linear(case) => Some([case.extents.inputs, case.extents.outputs]),
+        Case::Attention(_) | Case::Stft(_) | Case::Token(_) => None,
+    });
+    let mut kernels = Vec::new();
+    let maps =
+        presets().flat_map(|config| config.dims).flat_map(|c| [[c, c], [c, 3 * c], [c, 4 * c], [4 * c, c]]);
+    for [inputs, outputs] in cases.chain(maps) {
+        for pass in [LinearPass::Forward, LinearPass::InputGradient, LinearPass::ParameterGradients] {
+            for element in [Element::F32, Element::F16] {
+                kernels.push(LinearKernel::new(pass, [inputs, outputs], element));
+            }
+        }
+    }
+    kernels
 }
 
 fn presets() -> impl Iterator<Item = ModelConfig> {

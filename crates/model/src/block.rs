@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
-use burn::tensor::{DType, Device, Tensor, module};
+use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use unbraid_ops::{self as ops, Attention, Link, Sequences, attention, gelu, layer_norm};
 
@@ -62,9 +62,8 @@ pub(crate) fn uniform(gain: f64) -> Initializer {
 
 /// `map` of `x [.., inputs]`, in the precision of `x`.
 pub(crate) fn mapped(map: &Linear, x: Tensor<4>) -> Tensor<4> {
-    let (weight, bias) = (map.weight.val(), map.bias.as_ref().map(Param::val));
-    let precision = x.dtype();
-    module::linear(x, weight.cast(precision), bias.map(|bias| bias.cast(precision)))
+    let bias = map.bias.as_ref().expect("made with a bias").val();
+    ops::linear(x, map.weight.val(), bias)
 }
 
 /// `norm`'s layer normalisation of `x [b, t, f, c]`.

@@ -4,9 +4,11 @@
 //! operation to the device's path, and [`Autodiff`] ties every forward pass to its backward pass.
 
 mod launch;
+mod linear;
 mod tokens;
 
 pub(crate) use launch::{GpuArray, MAX_WORKGROUPS, dispatch, spread};
+pub(crate) use linear::LinearOps;
 pub(crate) use tokens::TokenOps;
 
 use std::borrow::Cow;

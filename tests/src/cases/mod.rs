@@ -5,6 +5,7 @@
 //! surround ours; the native driver runs every case with fusion and without.
 
 pub mod attention;
+pub mod linear;
 pub mod stft;
 pub mod tokenwise;
 
@@ -31,6 +32,8 @@ pub enum Case {
     Stft(stft::StftCase),
     /// Layer normalisation and GELU, forward and backward.
     Token(tokenwise::TokenCase),
+    /// A linear map, forward and backward.
+    Linear(linear::LinearCase),
 }
 
 impl Case {
@@ -40,6 +43,7 @@ impl Case {
             Self::Attention(case) => case.name(),
             Self::Stft(case) => case.name(),
             Self::Token(case) => case.name(),
+            Self::Linear(case) => case.name(),
         }
     }
 
@@ -48,6 +52,7 @@ impl Case {
             Self::Attention(case) => case.precision,
             Self::Stft(case) => case.precision,
             Self::Token(case) => case.precision,
+            Self::Linear(case) => case.precision,
         }
     }
 
@@ -78,6 +83,7 @@ impl Case {
             Self::Attention(case) => case.run(target).await,
             Self::Stft(case) => case.run(target).await,
             Self::Token(case) => case.run(target).await,
+            Self::Linear(case) => case.run(target).await,
         }
     }
 }
@@ -86,7 +92,9 @@ impl Case {
 pub fn all() -> Vec<Case> {
     let attention = attention::cases().into_iter().map(Case::Attention);
     let stft = stft::cases().into_iter().map(Case::Stft);
-    attention.chain(stft).chain(tokenwise::cases().into_iter().map(Case::Token)).collect()
+    let tokens = tokenwise::cases().into_iter().map(Case::Token);
+    let linear = linear::cases().into_iter().map(Case::Linear);
+    attention.chain(stft).chain(tokens).chain(linear).collect()
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

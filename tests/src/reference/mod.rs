@@ -2,5 +2,6 @@
 //! against. Nothing here is shared with the code under test, and nothing is clever.
 
 pub mod attention;
+pub mod linear;
 pub mod stft;
 pub mod tokenwise;

@@ -1,5 +1,7 @@
 //! Attention on wgpu: the kernels' specialisations and their launches. The formulas are in `shaders/attention/`.
 
+use std::cell::RefCell;
+
 use super::{Attention, Layout, Plane, Sequences, rotary_table};
 use crate::backend::{GpuArray, MAX_WORKGROUPS, dispatch};
 use crate::kernel::{Element, Kernel};
@@ -100,6 +102,15 @@ pub(crate) struct Saved {
     pub(crate) log_sum_exp: GpuArray,
 }
 
+/// Rotary tables kept on their devices: a network has two to a resolution.
+const MOST_TABLES: usize = 16;
+
+thread_local! {
+    /// The last rotary tables that this thread uploaded, under their positions and head width: an upload at every launch
+    /// would have all that is queued submitted before it.
+    static KEPT_TABLES: RefCell<Vec<([usize; 2], GpuArray)>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Launches of one attention on one plane.
 struct Launcher<'a> {
     options: &'a Attention,
@@ -129,12 +140,24 @@ impl<'a> Launcher<'a> {
 
     /// The `positions` binding: rotary table, bias table or placeholder.
     fn positions(&self, bias: &GpuArray) -> GpuArray {
-        if self.options.rotary {
-            let head_width = self.plane.channels / self.options.heads;
-            bias.upload_like(&rotary_table(self.layout.length(), head_width))
-        } else {
-            bias.clone()
+        if !self.options.rotary {
+            return bias.clone();
         }
+        let extents = [self.layout.length(), self.plane.channels / self.options.heads];
+        let [positions, head_width] = extents;
+        KEPT_TABLES.with_borrow_mut(|tables| {
+            let kept = tables.iter().position(|(kept, table)| *kept == extents && table.is_beside(bias));
+            // The last to be used stands last.
+            let table = match kept {
+                Some(index) => tables.remove(index).1,
+                None => bias.upload_like(&rotary_table(positions, head_width)),
+            };
+            tables.push((extents, table.clone()));
+            if tables.len() > MOST_TABLES {
+                tables.remove(0);
+            }
+            table
+        })
     }
 
     /// Dispatches a pass over all sequences, `chunk` of them at a time.

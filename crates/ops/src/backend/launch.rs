@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use burn::backend::wgpu::{CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous};
 use burn::tensor::{DType, Shape};
-use cubecl::{CubeCount, CubeDim, prelude::KernelId, server::KernelArguments};
+use cubecl::server::{KernelArguments, MetadataBindingInfo};
+use cubecl::{CubeCount, CubeDim, prelude::KernelId};
 
 use super::POISON;
 use crate::kernel::{self, Element, Kernel};
@@ -49,6 +50,11 @@ impl GpuArray {
             like.client.empty(bytes)
         };
         Self(CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype))
+    }
+
+    /// Whether both are on one device.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.0.device == other.0.device
     }
 
     /// An array of the same shape and type on the same device, its contents undefined.
@@ -97,14 +103,17 @@ pub(crate) fn dispatch(
     #[cfg(target_family = "wasm")]
     crate::device::note_kernel(&kernel);
     let client = &arrays[0].0.client;
-    let parameters = client.create_from_slice(bytemuck::cast_slice(parameters));
-    let buffers = arrays.iter().map(|array| array.0.handle.clone().binding());
-    let buffers = buffers.chain([parameters.binding()]).collect();
+    let buffers = arrays.iter().map(|array| array.0.handle.clone().binding()).collect();
+    // As burn passes shapes to its own kernels: kept on the device under their values, where a buffer of their own would
+    // be written, and all that is queued submitted before, at every launch.
+    let parameters =
+        parameters.chunks(2).map(|pair| u64::from(pair[0]) | u64::from(*pair.get(1).unwrap_or(&0)) << 32);
+    let parameters = MetadataBindingInfo::custom(parameters.collect());
     let workgroup = CubeDim::new_1d(kernel.workgroup());
     client.launch(
         Box::new(SourceKernel::new(WgslSource(kernel), workgroup)),
         CubeCount::Static(x, y, z),
-        KernelArguments::new().with_buffers(buffers),
+        KernelArguments::new().with_buffers(buffers).with_info(parameters),
     );
 }
 

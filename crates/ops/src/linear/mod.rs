@@ -1,0 +1,34 @@
+//! A linear map of every token, with kernels of its own on wgpu.
+//!
+//! burn's matrix product brings kernels of a thousand lines, one for every combination of shapes: thirty for a network.
+//! Here are three for all shapes, in two sizes of tile. They read weights in f32 whatever the tokens are stored in, add
+//! the bias on the way, and gradients of weights stay f32. On the CPU the products are burn's.
+
+pub(crate) mod gpu;
+
+pub use gpu::{LinearKernel, LinearPass};
+
+use burn::backend::Dispatch;
+use burn::tensor::{DType, FloatDType, Tensor};
+
+use crate::backend::LinearOps;
+
+/// `x W + bias` over the last axis.
+///
+/// `x [.., inputs]` f32 or f16, `weight [inputs, outputs]`, `bias [outputs]` → `[.., outputs]` in the type of `x`;
+/// differentiable with respect to all three. Sums are f32.
+///
+/// # Panics
+/// If the extents do not fit each other.
+pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<D> {
+    let [inputs, outputs] = weight.dims();
+    assert_eq!(
+        (x.dims()[D - 1], bias.dims()),
+        (inputs, [outputs]),
+        "a linear map from {inputs} to {outputs}"
+    );
+    let weight = if weight.dtype() == DType::F32 { weight } else { weight.cast(FloatDType::F32) };
+    let bias = if bias.dtype() == DType::F32 { bias } else { bias.cast(FloatDType::F32) };
+    let [x, weight, bias] = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
+    Tensor::from_dispatch(Dispatch::linear_forward(x, weight, bias))
+}
