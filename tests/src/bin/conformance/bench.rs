@@ -1,23 +1,23 @@
-//! `conformance bench ops`: attention's kernels beside the same in burn's own operations, on the same device, in
-//! one run.
+//! `conformance bench ops`: the kernels of attention and of linear maps beside the same in burn's own operations, on the
+//! same device, in one run.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, module};
 use clap::{Args, Subcommand};
 use conformance::host::{Precision, Random, upload};
 use conformance::plain::attention::{Form, attention as plain_attention};
 use serde::{Deserialize, Serialize};
 use unbraid_ops::device::{self, Choice, DeviceKind, Limits};
-use unbraid_ops::{Attention, Sequences, attention};
+use unbraid_ops::{Attention, Sequences, attention, linear};
 
 use crate::child;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// Attention forward and backward: kernels beside burn's own operations
+    /// Attention and a linear map, forward and backward: kernels beside burn's own operations
     Ops(Arguments),
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct One {
     #[arg(long)]
     device: Choice,
     #[arg(long)]
-    layout: String,
+    operation: String,
     #[arg(long)]
     plain: bool,
     #[command(flatten)]
@@ -73,7 +73,7 @@ struct Cost {
     seconds: f64,
     /// The run before: kernels are compiled in it.
     first_seconds: f64,
-    /// Mean magnitude of the gradient of qkv: what both must agree on.
+    /// Mean magnitude of the gradient of the input: what both must agree on.
     gradient_size: f32,
     /// Memory at its highest, over what the inputs take; `None` where this system does not tell.
     peak_bytes: Option<u64>,
@@ -84,7 +84,7 @@ struct Comparison {
     device: String,
     name: String,
     software: bool,
-    layout: &'static str,
+    operation: &'static str,
     unbraid: Cost,
     plain: Cost,
     /// Plain seconds over ours.
@@ -99,7 +99,8 @@ struct Report<'a> {
     comparisons: Vec<Comparison>,
 }
 
-const LAYOUTS: [&str; 3] = ["time", "frequency", "window"];
+/// Attention along three layouts, and a map of every token to four times its channels.
+const OPERATIONS: [&str; 4] = ["time", "frequency", "window", "linear"];
 
 fn sequences(layout: &str) -> Result<Sequences> {
     Ok(match layout {
@@ -124,7 +125,7 @@ pub(crate) fn ops(arguments: &Arguments) -> Result<()> {
     };
     let Size { frames, bins, channels, heads } = size;
     println!(
-        "attention, forward and backward: {frames} frames, {bins} bins, {channels} channels, {heads} heads, f32\n"
+        "forward and backward: {frames} frames, {bins} bins, {channels} channels, {heads} heads, f32\n"
     );
     let mut comparisons = Vec::new();
     for info in devices {
@@ -135,16 +136,16 @@ pub(crate) fn ops(arguments: &Arguments) -> Result<()> {
             "{:<10} {:>12} {:>12} {:>8} {:>12} {:>12} {:>8}",
             "", "unbraid s", "plain s", "faster", "unbraid MiB", "plain MiB", "leaner"
         );
-        for layout in LAYOUTS {
-            let measure = |plain: bool| measure_apart(info.choice, layout, plain, size, *runs);
+        for operation in OPERATIONS {
+            let measure = |plain: bool| measure_apart(info.choice, operation, plain, size, *runs);
             let (unbraid, plain) = (measure(false)?, measure(true)?);
             let difference = (unbraid.gradient_size / plain.gradient_size - 1.0).abs();
-            ensure!(difference < 1e-4, "{layout}: the two gradients differ in size by {difference:e}");
+            ensure!(difference < 1e-4, "{operation}: the two gradients differ in size by {difference:e}");
             let comparison = Comparison {
                 device: info.choice.to_string(),
                 name: info.name.clone(),
                 software,
-                layout,
+                operation,
                 faster: plain.seconds / unbraid.seconds,
                 leaner: unbraid
                     .peak_bytes
@@ -165,11 +166,11 @@ pub(crate) fn ops(arguments: &Arguments) -> Result<()> {
 }
 
 fn row(comparison: &Comparison) -> String {
-    let Comparison { layout, unbraid, plain, faster, leaner, .. } = comparison;
+    let Comparison { operation, unbraid, plain, faster, leaner, .. } = comparison;
     let mebibytes = |cost: &Cost| cost.peak_bytes.map_or("-".into(), |bytes| (bytes >> 20).to_string());
     let leaner = leaner.map_or("-".into(), |ratio| format!("{ratio:.1}×"));
     format!(
-        "{layout:<10} {:>12.4} {:>12.4} {:>8} {:>12} {:>12} {leaner:>8}",
+        "{operation:<10} {:>12.4} {:>12.4} {:>8} {:>12} {:>12} {leaner:>8}",
         unbraid.seconds,
         plain.seconds,
         format!("{faster:.1}×"),
@@ -178,11 +179,11 @@ fn row(comparison: &Comparison) -> String {
     )
 }
 
-fn measure_apart(device: Choice, layout: &str, plain: bool, size: &Size, runs: usize) -> Result<Cost> {
+fn measure_apart(device: Choice, operation: &str, plain: bool, size: &Size, runs: usize) -> Result<Cost> {
     let mut arguments = vec!["bench-one".to_owned()];
     for (name, value) in [
         ("device", device.to_string()),
-        ("layout", layout.to_owned()),
+        ("operation", operation.to_owned()),
         ("frames", size.frames.to_string()),
         ("bins", size.bins.to_string()),
         ("channels", size.channels.to_string()),
@@ -198,43 +199,57 @@ fn measure_apart(device: Choice, layout: &str, plain: bool, size: &Size, runs: u
     let status = child::each_line(&arguments, &[], |line: Cost| cost = Some(line))?;
     match cost {
         Some(cost) if status.success() => Ok(cost),
-        _ => bail!("the {layout} measurement on {device} ended with {status}"),
+        _ => bail!("the {operation} measurement on {device} ended with {status}"),
     }
 }
 
 /// One measurement, in this process.
 pub(crate) fn one(one: &One) -> Result<()> {
-    let One { layout, plain, runs, .. } = one;
+    let One { operation, plain, runs, .. } = one;
     let Size { frames, bins, channels, heads } = one.size;
     let (device, info) = device::select(one.device)?;
     let inner = device.clone();
     let device = device.autodiff();
-    let options = Attention { sequences: sequences(layout)?, heads, rotary: layout != "window", chunk: None };
     let mut random = Random::named("bench");
     let mut tensor = |shape: [usize; 4]| {
         let values = random.normal(shape.iter().product(), 1.0, Precision::F32);
         upload(&values, shape, Precision::F32, &device)
     };
-    let qkv = tensor([1, frames, bins, 3 * channels]).require_grad();
-    let gradient = tensor([1, frames, bins, channels]);
-    let bias = options.bias_shape().map(|shape| Tensor::<2>::zeros(shape, &device).require_grad());
-    // The scores of as many sequences at a time as one binding of the device holds.
-    let length = match options.sequences {
-        Sequences::Time => frames,
-        Sequences::Frequency => bins,
-        Sequences::Window { size: [t, f], .. } => t * f,
-    };
-    let chunk =
-        |limits: Limits| (limits.binding.min(limits.buffer) as usize / (4 * heads * length * length)).max(1);
-    let form = Form { sums: false, chunk: info.limits.map(chunk) };
-    let step = || {
-        let output = if *plain {
-            plain_attention(qkv.clone(), bias.clone(), &options, form)
+    let [inputs, outputs] =
+        if operation == "linear" { [channels, 4 * channels] } else { [3 * channels, channels] };
+    let x = tensor([1, frames, bins, inputs]).require_grad();
+    let gradient = tensor([1, frames, bins, outputs]);
+    let forward: Box<dyn Fn(Tensor<4>) -> Tensor<4>> = if operation == "linear" {
+        let weight = tensor([1, 1, inputs, outputs]).reshape([inputs, outputs]).detach().require_grad();
+        let bias = Tensor::<1>::zeros([outputs], &device).require_grad();
+        if *plain {
+            Box::new(move |x| module::linear(x, weight.clone(), Some(bias.clone())))
         } else {
-            attention(qkv.clone(), bias.clone(), &options)
+            Box::new(move |x| linear(x, weight.clone(), bias.clone()))
+        }
+    } else {
+        let options =
+            Attention { sequences: sequences(operation)?, heads, rotary: operation != "window", chunk: None };
+        let bias = options.bias_shape().map(|shape| Tensor::<2>::zeros(shape, &device).require_grad());
+        // The scores of as many sequences at a time as one binding of the device holds.
+        let length = match options.sequences {
+            Sequences::Time => frames,
+            Sequences::Frequency => bins,
+            Sequences::Window { size: [t, f], .. } => t * f,
         };
-        let gradients = (output * gradient.clone()).sum().backward();
-        let gradient = qkv.grad(&gradients).expect("the loss depends on qkv");
+        let chunk = |limits: Limits| {
+            (limits.binding.min(limits.buffer) as usize / (4 * heads * length * length)).max(1)
+        };
+        let form = Form { sums: false, chunk: info.limits.map(chunk) };
+        if *plain {
+            Box::new(move |qkv| plain_attention(qkv, bias.clone(), &options, form))
+        } else {
+            Box::new(move |qkv| attention(qkv, bias.clone(), &options))
+        }
+    };
+    let step = || {
+        let gradients = (forward(x.clone()) * gradient.clone()).sum().backward();
+        let gradient = x.grad(&gradients).expect("the loss depends on the input");
         // Read back, so that all of it is computed and no error stays unheard.
         let size = gradient.abs().mean().try_into_vec_as::<f32>()?[0];
         ensure!(size.is_finite() && size > 0.0, "the gradient's mean magnitude is {size}");
