@@ -66,6 +66,12 @@ pub(crate) fn mapped(map: &Linear, x: Tensor<4>) -> Tensor<4> {
     ops::linear(x, map.weight.val(), bias)
 }
 
+/// The gradients of [`mapped`], without its values.
+fn mapped_for_gradients(map: &Linear, x: Tensor<4>) -> Tensor<4> {
+    let bias = map.bias.as_ref().expect("made with a bias").val();
+    ops::linear_for_gradients(x, map.weight.val(), bias)
+}
+
 /// `norm`'s layer normalisation of `x [b, t, f, c]`.
 pub(crate) fn normalised(norm: &LayerNorm, x: Tensor<4>) -> Tensor<4> {
     let offset = norm.beta.as_ref().expect("made with an offset").val();
@@ -133,7 +139,7 @@ impl SubLayer {
     fn link<M>(
         &self,
         [_, frames, bins, _]: [usize; 4],
-        of: impl Fn(&M) -> &Self + Send + Sync + 'static,
+        of: impl Fn(&M) -> &Self + Copy + Send + Sync + 'static,
     ) -> Link<M> {
         let mut options = self.attention;
         let (axis, pieces) = match &mut options.sequences {
@@ -153,15 +159,23 @@ impl SubLayer {
                 (1, rows)
             }
         };
-        Link::pieces(axis, pieces, move |block, x| of(block).forward_piece(x, &options))
+        // The sum at its end is for those who come after: its gradients are those of its terms.
+        Link::pieces(axis, pieces, move |block, x| of(block).forward_piece(x, &options, mapped))
+            .for_gradients(move |block, x| of(block).forward_piece(x, &options, mapped_for_gradients))
     }
 
-    fn forward_piece(&self, x: Tensor<4>, options: &Attention) -> Tensor<4> {
+    /// `last` is the map at its end.
+    fn forward_piece(
+        &self,
+        x: Tensor<4>,
+        options: &Attention,
+        last: fn(&Linear, Tensor<4>) -> Tensor<4>,
+    ) -> Tensor<4> {
         let bias = self.position_bias.as_ref().map(Param::val);
         let qkv = mapped(&self.qkv, normalised(&self.norm_attention, x.clone()));
         let x = x + mapped(&self.projection, attention(qkv, bias, options));
         let hidden = gelu(mapped(&self.expand, normalised(&self.norm_mlp, x.clone())));
-        x + mapped(&self.contract, hidden)
+        x + last(&self.contract, hidden)
     }
 }
 

@@ -26,6 +26,8 @@ pub type Map<M> = Arc<dyn Fn(&M, Tensor<4>) -> Tensor<4> + Send + Sync>;
 /// A link of the chain that a block is: a map, and the pieces it is applied to.
 pub struct Link<M> {
     map: Map<M>,
+    /// The same map for the backward pass, which does not look at what it gives.
+    for_gradients: Map<M>,
     /// Axis, and where the pieces begin and end on it; `None`: the whole plane at once.
     pieces: Option<(usize, Vec<Range<usize>>)>,
 }
@@ -33,7 +35,8 @@ pub struct Link<M> {
 impl<M> Link<M> {
     /// `map` on the whole plane at once.
     pub fn whole(map: impl Fn(&M, Tensor<4>) -> Tensor<4> + Send + Sync + 'static) -> Self {
-        Self { map: Arc::new(map), pieces: None }
+        let map: Map<M> = Arc::new(map);
+        Self { for_gradients: map.clone(), map, pieces: None }
     }
 
     /// `map` on pieces that follow each other along `axis`. It must treat a piece as it would within the plane,
@@ -52,7 +55,14 @@ impl<M> Link<M> {
             end = piece.end;
         }
         // One piece is the whole, without a copy.
-        Self { map: Arc::new(map), pieces: (pieces.len() > 1).then_some((axis, pieces)) }
+        Self { pieces: (pieces.len() > 1).then_some((axis, pieces)), ..Self::whole(map) }
+    }
+
+    /// The same link, whose map is recomputed as `map` where gradients alone are wanted: a map of the same gradients,
+    /// whose values may be anything, as those of [`linear_for_gradients`](crate::linear_for_gradients) are.
+    #[must_use]
+    pub fn for_gradients(self, map: impl Fn(&M, Tensor<4>) -> Tensor<4> + Send + Sync + 'static) -> Self {
+        Self { for_gradients: Arc::new(map), ..self }
     }
 
     /// Applies the map piece by piece. Under autodiff every piece is on the tape.
@@ -76,7 +86,8 @@ impl<M> Link<M> {
 
 impl<M> Clone for Link<M> {
     fn clone(&self) -> Self {
-        Self { map: self.map.clone(), pieces: self.pieces.clone() }
+        let Self { map, for_gradients, pieces } = self;
+        Self { map: map.clone(), for_gradients: for_gradients.clone(), pieces: pieces.clone() }
     }
 }
 
@@ -219,7 +230,7 @@ where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Taped<B>>,
 {
     let Some((axis, pieces)) = &link.pieces else {
-        return back_through_piece(&link.map, block, x, gradient, sums);
+        return back_through_piece(&link.for_gradients, block, x, gradient, sums);
     };
     // Where shape and type allow, the gradient of the input takes the place of that of the output, piece by piece.
     let dims = x.dims();
@@ -227,7 +238,7 @@ where
     let mut apart = (!alike).then(|| Tensor::empty(dims, (&x.device(), x.dtype())));
     for piece in pieces {
         let part = part_of(&gradient, *axis, piece);
-        let part = back_through_piece(&link.map, block, part_of(&x, *axis, piece), part, sums);
+        let part = back_through_piece(&link.for_gradients, block, part_of(&x, *axis, piece), part, sums);
         let place = place(dims, *axis, piece);
         match &mut apart {
             Some(whole) => replace(whole, |whole| whole.slice_assign(place, part)),

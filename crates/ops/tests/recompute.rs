@@ -3,7 +3,7 @@
 use burn::module::{Module, Param, ParamId};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, activation::gelu};
-use unbraid_ops::{Link, recompute};
+use unbraid_ops::{Link, linear, linear_for_gradients, recompute};
 
 /// Two maps over channels; the second keeps their number, the first need not.
 #[derive(Module, Debug)]
@@ -109,6 +109,33 @@ fn what_is_recomputed_may_recompute() {
     let nested = Link::whole(|block: &Block, x| recompute(block, x, &block.links(2)));
     let nested = results(&block, &x, &weights, |x| recompute(&block, x, std::slice::from_ref(&nested)));
     assert_close(&plain, &nested, "nested");
+}
+
+/// A map without values at its end gives the gradients of the map, and is not what goes forward.
+#[test]
+fn gradients_need_no_values_at_the_end() {
+    type Map = fn(Tensor<4>, Tensor<2>, Tensor<1>) -> Tensor<4>;
+    let device = Device::flex().autodiff();
+    device.seed(4);
+    let block = Block::new(6, &device);
+    let (x, weights) = (normal([1, 5, 7, 6], &device), normal([1, 5, 7, 6], &device));
+    let ending_in = |last: Map| {
+        move |block: &Block, x: Tensor<4>| {
+            let hidden = block.first(x.clone());
+            let bias = block.second.bias.as_ref().map(Param::val).expect("made with one");
+            x + last(hidden, block.second.weight.val(), bias)
+        }
+    };
+    let plain = results(&block, &x, &weights, |x| ending_in(linear)(&block, x));
+    let valueless = ending_in(linear_for_gradients)(&block, x.clone());
+    assert_ne!(plain[0], values(valueless.inner()), "something was computed after all");
+    let pieces = || vec![0..3, 3..5];
+    for link in [Link::whole(ending_in(linear)), Link::pieces(1, pieces(), ending_in(linear))] {
+        let link = link.for_gradients(ending_in(linear_for_gradients));
+        let chained = results(&block, &x, &weights, |x| recompute(&block, x, std::slice::from_ref(&link)));
+        assert_eq!(plain[0], chained[0]);
+        assert_close(&plain, &chained, "without values");
+    }
 }
 
 /// The same parameters in two places, an input that takes no gradient, and parameters that take none.

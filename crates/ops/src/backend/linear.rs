@@ -8,20 +8,21 @@ use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::ops::{FloatTensorOps, ModuleOps};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::CubeBackend;
-use burn::backend::{Autodiff, Backend, Flex, backend_extension};
+use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, FloatDType, Shape};
 
 use super::{FIRST_ORDER, GpuArray};
-use crate::linear::gpu;
+use crate::linear::{Values, gpu};
 
 /// Linear maps of the last axis. `weight [inputs, outputs]` and `bias [outputs]` are f32, and so are their gradients.
 #[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(not(target_family = "wasm")))]
 pub(crate) trait LinearOps: Backend {
-    #[fusion(meta = |x, weight, _bias| mapped_spec(x, weight.shape[1]))]
+    #[fusion(meta = |x, weight, _bias, _values| mapped_spec(x, weight.shape[1]))]
     fn linear_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        values: Values,
     ) -> FloatTensor<Self>;
 
     #[fusion(meta = |gradient, weight| mapped_spec(gradient, weight.shape[0]))]
@@ -66,8 +67,15 @@ impl LinearOps for Flex {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        values: Values,
     ) -> FloatTensor<Self> {
         let dtype = x.dtype();
+        if values == Values::Left {
+            let mut shape = x.shape();
+            let last = shape.num_dims() - 1;
+            shape[last] = weight.shape()[1];
+            return Self::float_empty(shape, &Default::default(), dtype.into());
+        }
         as_stored(Self::linear(wide(x), weight, Some(bias)), dtype)
     }
 
@@ -90,9 +98,10 @@ impl LinearOps for CubeBackend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        values: Values,
     ) -> FloatTensor<Self> {
         let [x, weight, bias] = [x, weight, bias].map(GpuArray::new);
-        gpu::forward(&x, &weight, &bias).0
+        gpu::forward(&x, &weight, &bias, values).0
     }
 
     fn linear_input_gradient(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -145,11 +154,12 @@ impl<B: LinearOps, C: CheckpointStrategy> LinearOps for Autodiff<B, C> {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        values: Values,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), bias.node()];
         let step = LinearBackward.prepare::<C>(nodes).compute_bound().stateful();
         let (x, weight, bias) = (x.into_primitive(), weight.into_primitive(), bias.into_primitive());
-        let output = B::linear_forward(x.clone(), weight.clone(), bias);
+        let output = B::linear_forward(x.clone(), weight.clone(), bias, values);
         match step {
             OpsKind::Tracked(step) => step.finish([x, weight], output),
             OpsKind::UnTracked(step) => step.finish(output),

@@ -2,6 +2,7 @@
 
 use burn::tensor::Shape;
 
+use super::Values;
 use crate::backend::{GpuArray, MAX_WORKGROUPS, dispatch, spread};
 use crate::kernel::{Element, Kernel};
 
@@ -95,12 +96,14 @@ fn run(kernel: LinearKernel, [tokens, inputs, outputs]: [usize; 3], columns: usi
 }
 
 /// `x [.., inputs]`, `weight [inputs, outputs]` and `bias [outputs]` → `[.., outputs]`.
-pub(crate) fn forward(x: &GpuArray, weight: &GpuArray, bias: &GpuArray) -> GpuArray {
+pub(crate) fn forward(x: &GpuArray, weight: &GpuArray, bias: &GpuArray, values: Values) -> GpuArray {
     let [inputs, outputs] = weight.shape().dims();
     let tokens = x.shape().num_elements() / inputs;
     let output = x.empty_like(with_channels(x.shape(), outputs), x.element());
-    let kernel = LinearKernel::new(LinearPass::Forward, [inputs, outputs], x.element());
-    run(kernel, [tokens, inputs, outputs], outputs, &[x, weight, bias, &output]);
+    if values == Values::Computed {
+        let kernel = LinearKernel::new(LinearPass::Forward, [inputs, outputs], x.element());
+        run(kernel, [tokens, inputs, outputs], outputs, &[x, weight, bias, &output]);
+    }
     output
 }
 

@@ -21,6 +21,27 @@ use crate::backend::LinearOps;
 /// # Panics
 /// If the extents do not fit each other.
 pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<D> {
+    mapped(x, weight, bias, Values::Computed)
+}
+
+/// The gradients of [`linear`] without its values: what it gives has the shape of `x W + bias` and may hold anything.
+/// For the end of a graph of which gradients alone are wanted.
+///
+/// # Panics
+/// If the extents do not fit each other.
+pub fn linear_for_gradients<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<D> {
+    mapped(x, weight, bias, Values::Left)
+}
+
+/// Whether an operation computes what it gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Values {
+    Computed,
+    /// Left as the memory was.
+    Left,
+}
+
+fn mapped<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>, values: Values) -> Tensor<D> {
     let [inputs, outputs] = weight.dims();
     assert_eq!(
         (x.dims()[D - 1], bias.dims()),
@@ -30,5 +51,5 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>) 
     let weight = if weight.dtype() == DType::F32 { weight } else { weight.cast(FloatDType::F32) };
     let bias = if bias.dtype() == DType::F32 { bias } else { bias.cast(FloatDType::F32) };
     let [x, weight, bias] = [x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch()];
-    Tensor::from_dispatch(Dispatch::linear_forward(x, weight, bias))
+    Tensor::from_dispatch(Dispatch::linear_forward(x, weight, bias, values))
 }

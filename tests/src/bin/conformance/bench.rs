@@ -124,9 +124,7 @@ pub(crate) fn ops(arguments: &Arguments) -> Result<()> {
         None => device::list().into_iter().filter(|info| info.trusted.is_ok()).collect(),
     };
     let Size { frames, bins, channels, heads } = size;
-    println!(
-        "forward and backward: {frames} frames, {bins} bins, {channels} channels, {heads} heads, f32\n"
-    );
+    println!("forward and backward: {frames} frames, {bins} bins, {channels} channels, {heads} heads, f32\n");
     let mut comparisons = Vec::new();
     for info in devices {
         let software = info.kind == DeviceKind::Software;
