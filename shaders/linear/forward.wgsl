@@ -1,49 +1,25 @@
 // A linear map of tokens: output = x W + bias.
-// import common/tile.wgsl
+// import common/rows.wgsl
 
-alias Element = f32;
-
-// [tokens, inputs]
-@group(0) @binding(0) var<storage, read_write> x: array<Element>;
 // [inputs, outputs]
-@group(0) @binding(1) var<storage, read_write> weight: array<f32>;
+@group(0) @binding(2) var<storage, read_write> weight: array<f32>;
 // [outputs]
-@group(0) @binding(2) var<storage, read_write> bias: array<f32>;
-// [tokens, outputs]
-@group(0) @binding(3) var<storage, read_write> output: array<Element>;
+@group(0) @binding(3) var<storage, read_write> bias: array<f32>;
 // tokens, inputs, outputs
 @group(0) @binding(4) var<storage, read> parameters: array<u32>;
 
-// Of tokens, and of their channels.
-var<private> count: u32;
-var<private> inputs: u32;
-var<private> outputs: u32;
-
-fn x_at(token: u32, channel: u32) -> f32 {
-    if token < count && channel < inputs {
-        return f32(x[token * inputs + channel]);
+fn weight_at(extents: Extents, i: u32, o: u32) -> f32 {
+    if i < extents.summed && o < extents.given {
+        return weight[i * extents.given + o];
     }
     return 0.0;
 }
 
-fn weight_at(i: u32, o: u32) -> f32 {
-    if i < inputs && o < outputs {
-        return weight[i * outputs + o];
+fn bias_at(extents: Extents, o: u32) -> f32 {
+    if o < extents.given {
+        return bias[o];
     }
     return 0.0;
-}
-
-fn put(token: u32, channel: u32, value: f32) {
-    if token < count && channel < outputs {
-        output[token * outputs + channel] = Element(value + bias[channel]);
-    }
-}
-
-fn put_row(token: u32, channel: u32, values: vec4<f32>) {
-    put(token, channel, values.x);
-    put(token, channel + 1u, values.y);
-    put(token, channel + 2u, values.z);
-    put(token, channel + 3u, values.w);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -52,47 +28,29 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    count = parameters[0];
-    inputs = parameters[1];
-    outputs = parameters[2];
-    let tokens = (group.z * groups.y + group.y) * ROWS;
-    let channels = group.x * COLUMNS;
+    let extents = Extents(parameters[0], parameters[1], parameters[2]);
+    let first_token = (group.z * groups.y + group.y) * ROWS;
+    let first_output = group.x * COLUMNS;
+    let steps = uniform_steps((extents.summed + DEPTH - 1u) / DEPTH, lane);
     var sums = Owned();
-    let steps = uniform_steps((inputs + DEPTH - 1u) / DEPTH, lane);
     for (var step = 0u; step < steps; step++) {
-        let k = step * DEPTH;
-        for (var v = lane; v < LEFT_VECTORS; v += WORKGROUP) {
-            let token = tokens + left_row(v);
-            let channel = k + left_depth(v);
-            put_left(v, vec4(
-                x_at(token, channel),
-                x_at(token + 1u, channel),
-                x_at(token + 2u, channel),
-                x_at(token + 3u, channel),
-            ));
-        }
+        load_tokens(extents, first_token, step * DEPTH, lane);
         for (var v = lane; v < RIGHT_VECTORS; v += WORKGROUP) {
-            let i = k + right_depth(v);
-            let o = channels + right_column(v);
+            let i = step * DEPTH + right_depth(v);
+            let o = first_output + right_column(v);
             put_right(v, vec4(
-                weight_at(i, o),
-                weight_at(i, o + 1u),
-                weight_at(i, o + 2u),
-                weight_at(i, o + 3u),
+                weight_at(extents, i, o),
+                weight_at(extents, i, o + 1u),
+                weight_at(extents, i, o + 2u),
+                weight_at(extents, i, o + 3u),
             ));
         }
         workgroupBarrier();
         sums = add_products(lane, sums);
         workgroupBarrier();
     }
-    let token = tokens + first_row(lane);
-    let channel = channels + first_column(lane);
-    put_row(token, channel, sums.r0);
-    put_row(token + 1u, channel, sums.r1);
-    put_row(token + 2u, channel, sums.r2);
-    put_row(token + 3u, channel, sums.r3);
-    put_row(token + 4u, channel, sums.r4);
-    put_row(token + 5u, channel, sums.r5);
-    put_row(token + 6u, channel, sums.r6);
-    put_row(token + 7u, channel, sums.r7);
+    let o = first_output + first_column(lane);
+    let offset =
+        vec4(bias_at(extents, o), bias_at(extents, o + 1u), bias_at(extents, o + 2u), bias_at(extents, o + 3u));
+    put_tokens(extents, first_token + first_row(lane), o, sums, offset);
 }

@@ -20,7 +20,6 @@ var<private> count: u32;
 var<private> inputs: u32;
 var<private> outputs: u32;
 
-
 fn x_at(token: u32, channel: u32) -> f32 {
     if token < count && channel < inputs {
         return f32(x[token * inputs + channel]);

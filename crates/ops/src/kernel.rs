@@ -47,6 +47,7 @@ pub const FILES: &[(&str, &str)] = &[
     wgsl!("common/heads.wgsl"),
     wgsl!("common/key_tile.wgsl"),
     wgsl!("common/normal.wgsl"),
+    wgsl!("common/rows.wgsl"),
     wgsl!("common/sequences.wgsl"),
     wgsl!("common/tile.wgsl"),
     wgsl!("common/token.wgsl"),

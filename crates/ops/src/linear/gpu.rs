@@ -85,13 +85,13 @@ fn with_channels(shape: &Shape, channels: usize) -> Shape {
     shape
 }
 
-/// Dispatches a pass that writes `columns` channels of each of `tokens`.
-fn run(kernel: LinearKernel, [tokens, inputs, outputs]: [usize; 3], columns: usize, arrays: &[&GpuArray]) {
+/// Dispatches a pass that gives `given` channels for each of `tokens`, sums over `summed`.
+fn run(kernel: LinearKernel, [tokens, summed, given]: [usize; 3], arrays: &[&GpuArray]) {
     if tokens > 0 {
-        let tile = kernel.tile.map(|side| side as usize);
-        let [y, z, _] = spread(tokens.div_ceil(tile[0]));
-        let parameters = [tokens, inputs, outputs].map(|extent| extent as u32);
-        dispatch(kernel, [columns.div_ceil(tile[1]), y, z], arrays, &parameters);
+        let [rows, columns] = kernel.tile.map(|side| side as usize);
+        let [y, z, _] = spread(tokens.div_ceil(rows));
+        let parameters = [tokens, summed, given].map(|extent| extent as u32);
+        dispatch(kernel, [given.div_ceil(columns), y, z], arrays, &parameters);
     }
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn forward(x: &GpuArray, weight: &GpuArray, bias: &GpuArray, values: 
     let output = x.empty_like(with_channels(x.shape(), outputs), x.element());
     if values == Values::Computed {
         let kernel = LinearKernel::new(LinearPass::Forward, [inputs, outputs], x.element());
-        run(kernel, [tokens, inputs, outputs], outputs, &[x, weight, bias, &output]);
+        run(kernel, [tokens, inputs, outputs], &[x, &output, weight, bias]);
     }
     output
 }
@@ -113,7 +113,7 @@ pub(crate) fn input_gradient(gradient: &GpuArray, weight: &GpuArray) -> GpuArray
     let tokens = gradient.shape().num_elements() / outputs;
     let x_gradient = gradient.empty_like(with_channels(gradient.shape(), inputs), gradient.element());
     let kernel = LinearKernel::new(LinearPass::InputGradient, [inputs, outputs], gradient.element());
-    run(kernel, [tokens, inputs, outputs], inputs, &[gradient, weight, &x_gradient]);
+    run(kernel, [tokens, outputs, inputs], &[gradient, &x_gradient, weight]);
     x_gradient
 }
 
