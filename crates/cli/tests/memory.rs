@@ -110,7 +110,7 @@ fn a_plan_for_the_memory_there_is_names_the_flags() {
     }
     let folder = tempfile::tempdir().unwrap();
     let model = micro(folder.path());
-    // 237 MB as given, 131 with one example at a time.
+    // 229 MB as given, 131 with one example at a time.
     let settings = "--device gpu --segment 0.5 --batch-size 2 --memory 150MB";
     let given = ["plan", "--json", "--model", model.to_str().unwrap()];
     let output = program(&given.into_iter().chain(settings.split(' ')).collect::<Vec<_>>());
