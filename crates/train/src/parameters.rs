@@ -49,8 +49,6 @@ impl Layout {
 
     /// 1 where an element belongs to a matrix or kernel, 0 where to a bias or norm: `[p]`.
     pub fn matrices(&self, device: &Device) -> Tensor<1> {
-        // Filled there: to upload as many bytes as all weights have takes minutes where the device is a virtual
-        // machine's.
         let parts = self.0.iter().map(|entry| {
             let value = if entry.shape.len() > 1 { 1.0f32 } else { 0.0 };
             Tensor::full([entry.shape.iter().product::<usize>()], value, device)

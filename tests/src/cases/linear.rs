@@ -1,7 +1,7 @@
 //! Linear maps: outputs and all gradients, against burn's own matrix product.
 
 use burn::tensor::{ExecutionError, Tensor, module};
-use unbraid_ops::linear;
+use unbraid_ops::{linear, linear_for_gradients};
 
 use super::Target;
 use crate::host::{Precision, Random, download, upload};
@@ -45,6 +45,7 @@ impl LinearCase {
 
         let values = [&x, &gradient, &weight, &bias].map(Vec::as_slice);
         let ours = self.evaluate(&linear, values, target).await?;
+        let valueless = self.evaluate(&linear_for_gradients, values, target).await?;
         // burn's takes all of one type.
         let plain = |x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>| {
             let dtype = x.dtype();
@@ -57,7 +58,13 @@ impl LinearCase {
         let checks = checks.map(|(i, ((name, expected), (ours, plain)))| {
             Check::against_plain(name, &expected, ours, plain, i == 0)
         });
-        Ok(checks.collect())
+        let alone = Check::identical(
+            "gradients alone",
+            &ours[1..].concat(),
+            &valueless[1..].concat(),
+            "leaving the output out changes no bit",
+        );
+        Ok(checks.chain([alone]).collect())
     }
 
     async fn evaluate(

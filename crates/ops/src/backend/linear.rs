@@ -12,7 +12,7 @@ use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, FloatDType, Shape};
 
 use super::{FIRST_ORDER, GpuArray};
-use crate::linear::{Values, gpu};
+use crate::linear::{Values, gpu, with_channels};
 
 /// Linear maps of the last axis. `weight [inputs, outputs]` and `bias [outputs]` are f32, and so are their gradients.
 #[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(not(target_family = "wasm")))]
@@ -38,10 +38,7 @@ pub(crate) trait LinearOps: Backend {
 
 #[cfg(not(target_family = "wasm"))]
 fn mapped_spec(x: &TensorSpec, channels: usize) -> TensorSpec {
-    let mut shape = x.shape.clone();
-    let last = shape.num_dims() - 1;
-    shape[last] = channels;
-    TensorSpec::new(shape, x.dtype)
+    TensorSpec::new(with_channels(&x.shape, channels), x.dtype)
 }
 
 #[cfg(not(target_family = "wasm"))]
@@ -71,9 +68,7 @@ impl LinearOps for Flex {
     ) -> FloatTensor<Self> {
         let dtype = x.dtype();
         if values == Values::Left {
-            let mut shape = x.shape();
-            let last = shape.num_dims() - 1;
-            shape[last] = weight.shape()[1];
+            let shape = with_channels(&x.shape(), weight.shape()[1]);
             return Self::float_empty(shape, &Default::default(), dtype.into());
         }
         as_stored(Self::linear(wide(x), weight, Some(bias)), dtype)

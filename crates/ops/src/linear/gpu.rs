@@ -1,8 +1,6 @@
 //! Linear maps on wgpu: the kernels' specialisations and their launches. The formulas are in `shaders/linear/`.
 
-use burn::tensor::Shape;
-
-use super::Values;
+use super::{Values, with_channels};
 use crate::backend::{GpuArray, MAX_WORKGROUPS, dispatch, spread};
 use crate::kernel::{Element, Kernel};
 
@@ -75,14 +73,6 @@ impl Kernel for LinearKernel {
             LinearPass::InputGradient => 4,
         }
     }
-}
-
-/// The same shape, its last extent another.
-fn with_channels(shape: &Shape, channels: usize) -> Shape {
-    let mut shape = shape.clone();
-    let last = shape.num_dims() - 1;
-    shape[last] = channels;
-    shape
 }
 
 /// Dispatches a pass that gives `given` channels for each of `tokens`, sums over `summed`.

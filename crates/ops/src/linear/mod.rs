@@ -9,7 +9,7 @@ pub(crate) mod gpu;
 pub use gpu::{LinearKernel, LinearPass};
 
 use burn::backend::Dispatch;
-use burn::tensor::{DType, FloatDType, Tensor};
+use burn::tensor::{DType, FloatDType, Shape, Tensor};
 
 use crate::backend::LinearOps;
 
@@ -39,6 +39,14 @@ pub(crate) enum Values {
     Computed,
     /// Left as the memory was.
     Left,
+}
+
+/// The same shape, its last extent another.
+pub(crate) fn with_channels(shape: &Shape, channels: usize) -> Shape {
+    let mut shape = shape.clone();
+    let last = shape.num_dims() - 1;
+    shape[last] = channels;
+    shape
 }
 
 fn mapped<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Tensor<1>, values: Values) -> Tensor<D> {
