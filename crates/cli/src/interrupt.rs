@@ -16,6 +16,11 @@ pub(crate) fn install() {
     }
 }
 
+/// Ctrl-C reaches the processes that were started too: they end at a safe place, and this one after them.
+pub(crate) fn leave_to_others() {
+    let _ = ctrlc::set_handler(|| {});
+}
+
 pub(crate) fn requested() -> bool {
     REQUESTED.load(Ordering::Relaxed)
 }

@@ -65,8 +65,9 @@ impl DeviceArgument {
 
 fn main() -> ExitCode {
     let verb = Cli::parse().verb;
-    // These end at a safe place, the others at once.
-    if matches!(verb, Verb::Separate(_) | Verb::Train(_) | Verb::Evaluate(_)) {
+    let separates = matches!(verb, Verb::Separate(_) | Verb::Evaluate(_));
+    // These end at a safe place, as training does, the others at once.
+    if separates {
         interrupt::install();
     }
     let result = match verb {
@@ -80,7 +81,12 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            match device::memory_refused() {
+                Some(refused) if separates => eprintln!(
+                    "error: the device's memory does not suffice: {refused}; give a shorter --segment, or --device cpu"
+                ),
+                _ => eprintln!("error: {error:#}"),
+            }
             // What a shell reports for a program ended by Ctrl-C.
             if interrupt::requested() { ExitCode::from(130) } else { ExitCode::FAILURE }
         }

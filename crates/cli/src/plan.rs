@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::HumanBytes;
 use serde::{Deserialize, Serialize};
-use unbraid_ops::device::DeviceInfo;
+use unbraid_ops::device::{self, DeviceInfo};
 use unbraid_train::{Preset, StepMeasurement, TrainConfig, measure, rehearse, rungs};
 
 use crate::DeviceArgument;
@@ -94,7 +94,9 @@ impl Arguments {
             level.apply(&mut reduced);
             (reduced, Some(*level))
         });
-        let (_, info) = self.device.open()?;
+        // Not opened here: each estimate takes the device's memory, if any, for itself.
+        let info = device::find(self.device.device)?;
+        eprintln!("device: {} ({})", info.name, info.kind);
         let mut least: Option<u64> = None;
         let rungs = rungs(config, has_f16(&info)).into_iter().map(|rung| (rung, None));
         for (rung, level) in rungs.chain(levels) {
@@ -165,7 +167,8 @@ fn estimate_apart(config: &TrainConfig, device: &DeviceInfo) -> anyhow::Result<E
         .context("cannot start a process")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("cannot be had on this device ({})", said.lines().last().unwrap_or("no reason given"));
+        let reason = said.lines().last().unwrap_or("no reason given");
+        bail!("{}", reason.strip_prefix("error: ").unwrap_or(reason));
     }
     serde_json::from_slice(&output.stdout).context("not an estimate")
 }

@@ -1,24 +1,29 @@
 //! `unbraid train`.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use indicatif::HumanBytes;
-use unbraid_ops::device::DeviceInfo;
-use unbraid_train::{RunFolder, TrainConfig, TrainError, rungs, train};
+use unbraid_ops::device::{self, DeviceInfo};
+use unbraid_train::{RunFolder, TrainConfig, rungs, train};
 
-use crate::DeviceArgument;
 use crate::plan::{flags, has_f16};
 use crate::progress::Screen;
 use crate::settings::{Settings, bytes, set};
+use crate::{DeviceArgument, interrupt};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OnOutOfMemory {
     Stop,
     Reduce,
+    /// Stop, with [`OUT_OF_MEMORY`] as the exit code.
+    #[value(hide = true)]
+    Tell,
 }
+
+const OUT_OF_MEMORY: i32 = 3;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -91,14 +96,23 @@ impl Arguments {
     pub(crate) fn run(mut self) -> anyhow::Result<()> {
         let config = self.settings()?;
         config.validate()?;
-        let (device, info) = self.device.open()?;
+        if self.on_oom == OnOutOfMemory::Reduce {
+            return self.reduce(&config);
+        }
+        interrupt::install();
+        let (device, _) = self.device.open()?;
         let mut screen = Screen::new();
         let result = train(&config, self.resume, &device, &mut screen);
         drop(screen);
         let report = match result {
-            Err(error) if error.is_out_of_memory() && self.on_oom == OnOutOfMemory::Reduce => {
-                return go_on_with_less(&config, &error, &info);
+            Err(error) if error.is_out_of_memory() && self.on_oom == OnOutOfMemory::Tell => {
+                eprintln!("{error}");
+                std::process::exit(OUT_OF_MEMORY);
             }
+            Err(error) if error.is_out_of_memory() => bail!(
+                "{error}; `unbraid plan --memory SIZE` with the same settings names those that fit, and --on-oom \
+                 reduce takes them by itself"
+            ),
             result => result?,
         };
         let steps = report.steps;
@@ -114,31 +128,41 @@ impl Arguments {
         eprintln!("model: {} (weights of step {})", report.model.display(), report.model_step);
         Ok(())
     }
+
+    /// Trains in a process of its own, for only its end gives back all that it took of the device. Where that was not
+    /// enough, another goes on from the last checkpoint, or where there is none from the beginning, on the next rung.
+    fn reduce(&self, config: &TrainConfig) -> anyhow::Result<()> {
+        interrupt::leave_to_others();
+        let device = device::find(self.device.device)?;
+        let rungs = rungs(config, has_f16(&device));
+        let mut resume = self.resume;
+        for (index, rung) in rungs.iter().enumerate() {
+            if index > 0 {
+                eprintln!("going on with {}", flags(&rungs[index - 1], rung));
+                resume = !RunFolder::new(&config.run).checkpoints()?.steps().is_empty();
+            }
+            match train_apart(rung, resume, &device)?.code() {
+                Some(0) => return Ok(()),
+                Some(OUT_OF_MEMORY) => {}
+                // It has said why.
+                code => std::process::exit(code.unwrap_or(1)),
+            }
+        }
+        bail!(
+            "these settings are the thriftiest of this run; `--preset level1`, `level2` and `level3` take less, and \
+             begin another run"
+        );
+    }
 }
 
-/// Goes on from the last checkpoint, or where there is none from the beginning, on the next rung: in a process of its
-/// own, as a device that ran out of memory may not recover.
-fn go_on_with_less(config: &TrainConfig, error: &TrainError, device: &DeviceInfo) -> anyhow::Result<()> {
-    let Some(reduced) = rungs(config, has_f16(device)).into_iter().nth(1) else {
-        bail!(
-            "{error}. These settings are the thriftiest of this run; `--preset level1`, `level2` and `level3` take \
-             less, and begin another run"
-        );
-    };
-    eprintln!("{error}");
-    eprintln!("going on with {}", flags(config, &reduced));
+fn train_apart(config: &TrainConfig, resume: bool, device: &DeviceInfo) -> anyhow::Result<ExitStatus> {
     let file = tempfile::Builder::new().suffix(".toml").tempfile()?;
-    std::fs::write(file.path(), reduced.to_toml())?;
+    std::fs::write(file.path(), config.to_toml())?;
     let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
-    command.args(["train", "--on-oom", "reduce", "--device", &device.choice.to_string(), "--config"]);
+    command.args(["train", "--on-oom", "tell", "--device", &device.choice.to_string(), "--config"]);
     command.arg(file.path());
-    let checkpoints = RunFolder::new(&config.run).checkpoints()?;
-    if !checkpoints.steps().is_empty() {
+    if resume {
         command.arg("--resume");
     }
-    let status = command.status().context("cannot start a process")?;
-    if !status.success() {
-        bail!("the run with thriftier settings ended with {status}");
-    }
-    Ok(())
+    command.status().context("cannot start a process")
 }

@@ -134,7 +134,11 @@ fn a_run_out_of_memory_goes_down_its_rungs() {
     let train = ["train", "--model", model.to_str().unwrap(), "--data", data, "--out", run, "--steps", "4"];
 
     let stopped = program(&train.into_iter().chain(flags.split(' ')).collect::<Vec<_>>());
-    assert!(!stopped.status.success() && said(&stopped).contains("the limit is 1 MB"), "{}", said(&stopped));
+    let text = said(&stopped);
+    assert!(
+        !stopped.status.success() && text.contains("the limit is 1 MB; `unbraid plan --memory"),
+        "{text}"
+    );
 
     let reduce = flags.split(' ').chain(["--on-oom", "reduce"]);
     let reduced = program(&train.into_iter().chain(reduce).collect::<Vec<_>>());
@@ -146,10 +150,44 @@ fn a_run_out_of_memory_goes_down_its_rungs() {
         [
             "--micro-batch-size 2",
             "--micro-batch-size 1",
-            "--recompute sublayer --tsa-chunk-size 32 --fsa-chunk-size 32",
+            "--recompute sublayer",
+            "--tsa-chunk-size 32 --fsa-chunk-size 32",
             "--recompute block",
         ],
         "{text}"
     );
     assert!(text.contains("the thriftiest") && text.contains("--preset level1"), "{text}");
+}
+
+/// A tensor that the device cannot hold: no plan has it, and a run that meets it says so.
+#[test]
+fn a_tensor_too_large_for_the_device_is_told() {
+    let limits = device::select(Choice::Gpu(None)).ok().and_then(|(_, info)| info.limits);
+    if limits.is_none_or(|limits| limits.binding > 1 << 27) {
+        eprintln!("no trusted GPU (nor llvmpipe) whose tensors are 128 MiB at most");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let model = micro(folder.path());
+    // Wide inside, and little beside that.
+    let wide = MICRO.replace("mlp_ratio = 2", "mlp_ratio = 8").replace("subbands = 4", "subbands = 1");
+    std::fs::write(&model, wide).unwrap();
+    let (data, run) = (folder.path().join("songs"), folder.path().join("run"));
+    let [model, data, run] = [&model, &data, &run].map(|path| path.to_str().unwrap());
+    let given = ["--model", model, "--device", "gpu", "--batch-size", "1", "--segment", "6.6"];
+    let output = |verb: &[&str]| program(&verb.iter().copied().chain(given).collect::<Vec<_>>());
+
+    let plan = output(&["plan", "--recompute", "sublayer"]);
+    assert!(!plan.status.success() && said(&plan).contains("one tensor takes 1"), "{}", said(&plan));
+    let plan = output(&["plan", "--recompute", "sublayer", "--memory", "8GB", "--json"]);
+    let estimate: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    assert_eq!(estimate["flags"], "--tsa-chunk-size 32 --fsa-chunk-size 32", "{}", said(&plan));
+
+    let songs = program(&["data", "synth", data, "--tracks", "2", "--seconds", "7", "--seed", "1"]);
+    assert!(songs.status.success(), "{}", said(&songs));
+    let train =
+        output(&["train", "--data", data, "--out", run, "--steps", "1", "--validation-interval", "0"]);
+    let text = said(&train);
+    assert!(!train.status.success() && text.contains("one tensor takes 1"), "{text}");
+    assert!(text.contains("--on-oom reduce") && text.lines().count() < 5, "{text}");
 }

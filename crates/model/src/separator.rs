@@ -93,7 +93,12 @@ impl Network for Tfswa {
     async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
         let workers = device::workers(&self.device()).min(segments.len());
         if workers <= 1 {
-            return Ok(self.cut_up(&self.stems_of(segments).into_data_async().await?));
+            let stems = self.stems_of(segments).into_data_async().await?;
+            #[cfg(not(target_family = "wasm"))]
+            if let Some(refused) = device::memory_refused() {
+                return Err(ExecutionError::WithContext { reason: refused.to_string() });
+            }
+            return Ok(self.cut_up(&stems));
         }
         let parts = segments.chunks(segments.len().div_ceil(workers)).map(|part| (self.clone(), part));
         let parts: Vec<_> = parts.collect();

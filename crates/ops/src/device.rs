@@ -2,6 +2,7 @@
 //! `web.rs` in a browser, which offers one.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use burn::tensor::Device;
 
@@ -11,7 +12,7 @@ mod native;
 mod web;
 
 #[cfg(not(target_family = "wasm"))]
-pub use native::{Choice, DeviceError, DeviceInfo, list, select};
+pub use native::{Choice, DeviceError, DeviceInfo, find, list, select};
 #[cfg(target_family = "wasm")]
 pub(crate) use web::note_kernel;
 #[cfg(target_family = "wasm")]
@@ -89,6 +90,35 @@ pub fn memory(device: &Device) -> Option<MemoryUse> {
     device.sync().ok()?;
     let usage = device.memory_pool_usage()?;
     Some(MemoryUse { in_use: usage.bytes_in_use, reserved: usage.bytes_reserved })
+}
+
+/// Memory that a GPU was asked for and did not give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MemoryRefused {
+    /// No tensor can be so large there.
+    #[error("one tensor takes {} MB, and the device allows {} MB", bytes / 1_000_000, limit / 1_000_000)]
+    TooLarge {
+        /// The tensor's size.
+        bytes: u64,
+        /// What the device allows.
+        limit: u64,
+    },
+    /// The driver has no more.
+    #[error("its driver has no more")]
+    Exhausted,
+}
+
+static REFUSED: OnceLock<MemoryRefused> = OnceLock::new();
+
+/// The first memory that was refused in this process, for good. burn goes on without, and whatever would be computed in
+/// it may be anything: ask after every read, before its numbers are used. A rehearsal finds tensors that are too large,
+/// and nothing else.
+pub fn memory_refused() -> Option<MemoryRefused> {
+    REFUSED.get().copied()
+}
+
+pub(crate) fn note_memory_refused(refused: MemoryRefused) {
+    let _ = REFUSED.set(refused);
 }
 
 /// Runs `work` with every kernel on every adapter built but not started: what it takes of memory is counted as if it

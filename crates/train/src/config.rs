@@ -349,6 +349,11 @@ impl TrainConfig {
         Ok(model)
     }
 
+    /// Examples of a batch that are on the device at once.
+    pub fn examples_at_once(&self) -> usize {
+        if self.micro_batch_size == 0 { self.batch_size } else { self.micro_batch_size.min(self.batch_size) }
+    }
+
     /// Samples of a training segment.
     pub fn segment_samples(&self, model: &ModelConfig) -> usize {
         (self.segment_seconds * f64::from(model.sample_rate)).round() as usize

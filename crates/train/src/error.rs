@@ -4,7 +4,9 @@ use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
 use crate::dataset::DataError;
 use crate::evaluate::EvaluateError;
+use std::fmt;
 use std::path::PathBuf;
+use unbraid_ops::device::{MemoryRefused, memory_refused};
 
 /// Why a training run cannot start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +38,11 @@ pub enum TrainError {
     /// The device failed while computing.
     #[error("the device failed: {0}; go on with --resume, or with --device cpu")]
     Device(String),
-    /// The device has no memory left.
-    #[error("the device's memory ran out ({0}); {THRIFT}")]
-    OutOfMemory(String),
+    /// The device did not give the memory that a step takes.
+    #[error("the device's memory does not suffice: {0}")]
+    OutOfMemory(MemoryRefused),
     /// A step took more memory than `memory_limit` allows.
-    #[error("a step took {} MB of memory, and the limit is {} MB; {THRIFT}", taken / 1_000_000, limit / 1_000_000)]
+    #[error("a step took {} MB of memory, and the limit is {} MB", taken / 1_000_000, limit / 1_000_000)]
     OverLimit {
         /// Bytes taken.
         taken: u64,
@@ -86,36 +88,17 @@ pub enum TrainError {
     },
 }
 
-/// What to do about it.
-const THRIFT: &str = "`unbraid plan --memory SIZE` with the same settings names those that fit, and --on-oom reduce \
-                      takes them by itself";
-
 impl TrainError {
-    /// What a failing device says, told apart: drivers report exhausted memory as any other failure.
-    pub(crate) fn of_device(message: &str) -> Self {
-        let lower = message.to_lowercase();
-        let signs = ["out of memory", "outofmemory", "not enough memory", "buffer too big", "buffertoobig"];
-        if signs.iter().any(|sign| lower.contains(sign)) {
-            Self::OutOfMemory(message.to_owned())
-        } else {
-            Self::Device(message.to_owned())
-        }
-    }
-
     /// Whether thriftier settings would help.
     pub fn is_out_of_memory(&self) -> bool {
         matches!(self, Self::OutOfMemory(_) | Self::OverLimit { .. })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exhausted_memory_is_told_from_other_failures() {
-        assert!(TrainError::of_device("wgpu error: Out of Memory").is_out_of_memory());
-        assert!(TrainError::of_device("IoError::BufferTooBig(285212672)").is_out_of_memory());
-        assert!(!TrainError::of_device("device lost").is_out_of_memory());
+/// What was read from a device, unless the memory that it was computed in was refused.
+pub(crate) fn read<T>(values: Result<T, impl fmt::Display>) -> Result<T, TrainError> {
+    match memory_refused() {
+        Some(refused) => Err(TrainError::OutOfMemory(refused)),
+        None => values.map_err(|error| TrainError::Device(error.to_string())),
     }
 }

@@ -1,7 +1,7 @@
 //! One step of training: losses and gradient of a batch, and the update they make.
 
 use crate::config::TrainConfig;
-use crate::error::TrainError;
+use crate::error::{TrainError, read};
 use crate::loss::Loss;
 use crate::loss_scale::LossScale;
 use crate::memory::{MemoryGauge, Phase};
@@ -88,8 +88,7 @@ impl Learner {
         let [losses, gradient] = self.batch_gradient(targets, config.micro_batch_size, workers);
         // One read-back a step: what is shown, and whether the update may be made.
         let squares = gradient.clone().square().sum();
-        let numbers = Tensor::cat(vec![losses, squares], 0).try_into_vec_as::<f32>();
-        let numbers = numbers.map_err(|e| TrainError::of_device(&e.to_string()))?;
+        let numbers = read(Tensor::cat(vec![losses, squares], 0).try_into_vec_as::<f32>())?;
         let [total, waveform, spectral, squares] = [0, 1, 2, 3].map(|i| f64::from(numbers[i]));
         let scale = self.loss_scale.map_or(1.0, LossScale::factor);
         let outcome = Outcome { total, waveform, spectral, norm: squares.sqrt() / scale };

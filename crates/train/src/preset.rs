@@ -43,24 +43,25 @@ impl Preset {
 }
 
 /// `config`, and how the same run can be taken through with ever less memory, in the order of what it costs: fewer
-/// examples at once, then recomputation of sub-layers, then of blocks, both in chunks, then, on a device that
+/// examples at once, then recomputation of sub-layers, these in chunks, then of blocks, then, on a device that
 /// `has_f16`, tokens of half the size.
 pub fn rungs(config: &TrainConfig, has_f16: bool) -> Vec<TrainConfig> {
     let mut rungs = vec![config.clone()];
-    let mut micro = if config.micro_batch_size == 0 { config.batch_size } else { config.micro_batch_size };
+    let mut micro = config.examples_at_once();
     while micro > 1 {
         micro = micro.div_ceil(2);
         rungs.push(TrainConfig { micro_batch_size: micro, ..config.clone() });
     }
-    for recompute in [Recompute::Sublayer, Recompute::Block] {
-        let chunk = |own: Option<usize>| Some(own.filter(|own| (1..CHUNK).contains(own)).unwrap_or(CHUNK));
-        let rung = TrainConfig {
-            micro_batch_size: 1,
-            recompute,
-            tsa_chunk_size: chunk(config.tsa_chunk_size),
-            fsa_chunk_size: chunk(config.fsa_chunk_size),
-            ..config.clone()
-        };
+    let chunk = |own: Option<usize>| Some(own.filter(|own| (1..CHUNK).contains(own)).unwrap_or(CHUNK));
+    let (own, chunks) = (
+        [config.tsa_chunk_size, config.fsa_chunk_size],
+        [chunk(config.tsa_chunk_size), chunk(config.fsa_chunk_size)],
+    );
+    let thriftier = [(Recompute::Sublayer, own), (Recompute::Sublayer, chunks), (Recompute::Block, chunks)];
+    let micro_batch_size = if config.batch_size == 1 { config.micro_batch_size } else { 1 };
+    for (recompute, [tsa_chunk_size, fsa_chunk_size]) in thriftier {
+        let rung =
+            TrainConfig { micro_batch_size, recompute, tsa_chunk_size, fsa_chunk_size, ..config.clone() };
         if rung.recompute >= config.recompute && rungs[rungs.len() - 1] != rung {
             rungs.push(rung);
         }
@@ -112,18 +113,20 @@ mod tests {
                 (3, Recompute::None, None),
                 (2, Recompute::None, None),
                 (1, Recompute::None, None),
+                (1, Recompute::Sublayer, None),
                 (1, Recompute::Sublayer, Some(CHUNK)),
                 (1, Recompute::Block, Some(CHUNK)),
             ]
         );
         // From any of them on it is the rest.
-        assert_eq!(taken(&rungs(&all[4], false)), taken(&all[4..]));
-        assert_eq!(taken(&rungs(&all[5], false)), taken(&all[5..]));
+        for from in 4..7 {
+            assert_eq!(taken(&rungs(&all[from], false)), taken(&all[from..]));
+        }
         // Where there is f16, it is the last.
         let half = rungs(&config, true);
-        assert_eq!(half[..6], all);
-        assert_eq!(half[6], TrainConfig { precision: Precision::F16, ..all[5].clone() });
-        assert_eq!(rungs(&half[6], true), half[6..]);
+        assert_eq!(half[..7], all);
+        assert_eq!(half[7], TrainConfig { precision: Precision::F16, ..all[6].clone() });
+        assert_eq!(rungs(&half[7], true), half[7..]);
     }
 
     #[test]

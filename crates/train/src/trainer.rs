@@ -3,7 +3,7 @@
 use crate::checkpoint::{Best, Checkpoint, Checkpoints, State};
 use crate::config::TrainConfig;
 use crate::dataset::{Track, scan, split};
-use crate::error::TrainError;
+use crate::error::{TrainError, read};
 use crate::evaluate::evaluate;
 use crate::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
 use crate::export;
@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use unbraid_model::{ModelConfig, SeparatorOptions};
+use unbraid_ops::device::memory_refused;
 
 /// Steps in a row without a finite loss and gradient before the run gives up: one bad batch may pass, weights
 /// that have gone bad do not recover.
@@ -254,10 +255,13 @@ impl<'a> Trainer<'a> {
         let options = SeparatorOptions {
             segment: self.config.segment_samples(&self.state.model),
             overlap: VALIDATION_OVERLAP,
-            batch: self.config.batch_size.min(64),
+            batch: self.config.examples_at_once().min(64),
         };
         let limit = self.config.validation_seconds;
-        let Some(evaluation) = evaluate(&model, &self.validation, &options, limit, self.listener)? else {
+        let evaluation = evaluate(&model, &self.validation, &options, limit, self.listener);
+        let evaluation = evaluation
+            .map_err(|error| memory_refused().map_or_else(|| error.into(), TrainError::OutOfMemory))?;
+        let Some(evaluation) = evaluation else {
             self.stop = true;
             return Ok(false);
         };
@@ -411,5 +415,5 @@ fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
 }
 
 fn values(vector: &Tensor<1>) -> Result<Vec<f32>, TrainError> {
-    vector.try_to_vec_as::<f32>().map_err(|e| TrainError::Device(e.to_string()))
+    read(vector.try_to_vec_as::<f32>())
 }

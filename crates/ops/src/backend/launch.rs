@@ -8,6 +8,7 @@ use cubecl::server::{KernelArguments, MetadataBindingInfo};
 use cubecl::{CubeCount, CubeDim, prelude::KernelId};
 
 use super::POISON;
+use crate::device::{MemoryRefused, note_memory_refused};
 use crate::kernel::{self, Element, Kernel};
 
 /// A contiguous tensor on a wgpu device, as launchers see it.
@@ -44,6 +45,10 @@ impl GpuArray {
             Element::F16 => DType::F16,
         };
         let bytes = shape.num_elements() * dtype.size();
+        let limit = like.client.properties().memory.max_page_size;
+        if bytes as u64 > limit {
+            note_memory_refused(MemoryRefused::TooLarge { bytes: bytes as u64, limit });
+        }
         let handle = if POISON.load(Ordering::Relaxed) {
             like.client.create_from_slice(&vec![0xff; bytes])
         } else {

@@ -5,12 +5,12 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use burn::tensor::{DType, Device};
 use cubecl::wgpu::{RuntimeOptions, WgpuDevice, WgpuSetup, try_init_device};
 
-use super::{DeviceKind, Features, Limits, judge};
+use super::{DeviceKind, Features, Limits, MemoryRefused, judge, memory_refused, note_memory_refused};
 
 /// What a user asks for, as `auto`, `cpu`, `gpu` or `gpu:N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -128,20 +128,36 @@ pub fn list() -> Vec<DeviceInfo> {
     adapters.chain([cpu()]).collect()
 }
 
+/// What device a choice means. It is not opened, and nothing of its memory taken.
+///
+/// # Errors
+/// Where there is none, or it is not trusted. `Auto` and `Cpu` do not fail.
+pub fn find(choice: Choice) -> Result<DeviceInfo, DeviceError> {
+    Ok(adapter(choice)?.map_or_else(cpu, |adapter| adapter.info.clone()))
+}
+
 /// The device a choice means, ready for tensors, and what it is.
 ///
 /// # Errors
-/// Where there is none, it is not trusted, or its driver fails. `Auto` and `Cpu` fail only in the last case.
+/// Those of [`find`], and where its driver fails.
 pub fn select(choice: Choice) -> Result<(Device, DeviceInfo), DeviceError> {
+    Ok(match adapter(choice)? {
+        Some(adapter) => (Device::new(adapter.open()?), adapter.info.clone()),
+        None => (Device::flex(), cpu()),
+    })
+}
+
+/// The adapter a choice means; `None`: the CPU.
+fn adapter(choice: Choice) -> Result<Option<&'static Adapter>, DeviceError> {
     let adapters = &machine().adapters;
     let trusted = |adapter: &&Adapter| adapter.info.trusted.is_ok();
     // `min_by_key` keeps the first of equals.
     let best = || adapters.iter().filter(trusted).min_by_key(|adapter| adapter.info.kind);
     let adapter = match choice {
-        Choice::Cpu => return Ok((Device::flex(), cpu())),
+        Choice::Cpu => return Ok(None),
         Choice::Auto => match best().filter(|adapter| adapter.info.kind != DeviceKind::Software) {
             Some(adapter) => adapter,
-            None => return Ok((Device::flex(), cpu())),
+            None => return Ok(None),
         },
         Choice::Gpu(None) => best().or(adapters.first()).ok_or(DeviceError::NoAdapter)?,
         Choice::Gpu(Some(_)) if adapters.is_empty() => return Err(DeviceError::NoAdapter),
@@ -151,7 +167,7 @@ pub fn select(choice: Choice) -> Result<(Device, DeviceInfo), DeviceError> {
     };
     let DeviceInfo { name, trusted, .. } = adapter.info.clone();
     trusted.map_err(|reason| DeviceError::Untrusted { name, reason })?;
-    Ok((Device::new(adapter.open()?), adapter.info.clone()))
+    Ok(Some(adapter))
 }
 
 struct Machine {
@@ -170,6 +186,10 @@ struct Adapter {
 /// Storage buffers of a kernel: twice as many as WebGPU promises. burn fuses the concatenation of as many tensors as a
 /// GPU allows, and an H100 allows all of a network's parameters: that one kernel was not ready after 110 s.
 const STORAGE_BUFFERS: u32 = 16;
+
+/// Percent of the memory that a driver reports as free to use, past which none is asked for: many drivers would go on
+/// in the host's memory, at a fraction of the speed.
+const MEMORY_BUDGET: u8 = 97;
 
 impl Adapter {
     /// Opens it, once, and hands it to burn.
@@ -198,11 +218,22 @@ impl Adapter {
         let (device, queue) = cubecl::future::block_on(adapter.request_device(&request))
             .map_err(|error| unavailable(&error))?;
         let backend = adapter.get_info().backend;
+        let gpu = device.clone();
         let setup = WgpuSetup { instance: self.instance.clone(), adapter, device, queue, backend };
         let device =
             try_init_device(setup, RuntimeOptions::default()).map_err(|error| unavailable(&error))?;
+        gpu.on_uncaptured_error(Arc::new(|error| fail(&error)));
         Ok(opened.insert(device).clone())
     }
+}
+
+/// In place of burn's own handler, which panics whatever the error. Where memory is exhausted, what needed it fails after
+/// it, and that is no error of its own.
+fn fail(error: &wgpu::Error) {
+    if let wgpu::Error::OutOfMemory { .. } = error {
+        note_memory_refused(MemoryRefused::Exhausted);
+    }
+    assert!(memory_refused().is_some(), "wgpu error: {error}");
 }
 
 fn machine() -> &'static Machine {
@@ -212,6 +243,10 @@ fn machine() -> &'static Machine {
         for &api in apis() {
             let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
                 backends: api.into(),
+                memory_budget_thresholds: wgpu::MemoryBudgetThresholds {
+                    for_resource_creation: Some(MEMORY_BUDGET),
+                    for_device_loss: None,
+                },
                 ..wgpu::InstanceDescriptor::new_without_display_handle()
             });
             let adapters = cubecl::future::block_on(instance.enumerate_adapters(api.into()));
@@ -307,6 +342,17 @@ fn cpu() -> DeviceInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::panic::catch_unwind;
+
+    #[test]
+    fn exhausted_memory_is_noted_and_what_follows_from_it_is_not() {
+        let validation = || wgpu::Error::Validation { source: "of nothing".into(), description: "x".into() };
+        assert!(catch_unwind(|| fail(&validation())).is_err());
+        assert_eq!(memory_refused(), None);
+        fail(&wgpu::Error::OutOfMemory { source: "no more".into() });
+        assert_eq!(memory_refused(), Some(MemoryRefused::Exhausted));
+        fail(&validation());
+    }
 
     #[test]
     fn choices_are_read_and_written_alike() {
