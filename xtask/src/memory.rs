@@ -17,7 +17,7 @@ struct Options {
     /// cpu, gpu, or gpu:N, as `unbraid doctor` lists them
     #[arg(long, default_value = "gpu")]
     device: String,
-    /// Real steps of each setting. 0 only rehearses them: the memory is taken, nothing is computed
+    /// Real steps of each setting. 0 only rehearses them: nothing is computed
     #[arg(long, default_value_t = 3)]
     steps: u32,
     /// Only settings whose name contains this

@@ -1,8 +1,9 @@
 //! `unbraid plan`: what training takes of memory, before it is started.
 //!
-//! On a GPU some steps are rehearsed: every tensor is allocated and freed in the device's own pools, every kernel
-//! built, and none started. On the CPU, which has no such thing, they are taken, which tells their time too. Each
-//! estimate is made by a process of its own: pools keep what they once took.
+//! On a GPU some steps are rehearsed: every tensor gets its place in the pools that it would lie in and gives it back,
+//! every kernel is built and none started, and none of the device's memory is taken. On the CPU, which has no such
+//! thing, they are taken, which tells their time too. Each estimate is made by a process of its own: pools keep what
+//! they once took.
 
 use std::process::{Command, Stdio};
 
@@ -42,9 +43,9 @@ pub(crate) struct Arguments {
 
 /// What a step takes, in bytes.
 #[derive(Debug, Serialize, Deserialize)]
-struct Estimate {
+pub(crate) struct Estimate {
     /// Flags that lead from the settings given to those estimated.
-    flags: String,
+    pub(crate) flags: String,
     parameters: usize,
     /// Frames, bins and channels of the tokens at every resolution.
     planes: Vec<[usize; 3]>,
@@ -71,12 +72,27 @@ impl Arguments {
             Some(path) => TrainConfig::load(path)?,
             None => TrainConfig { model: "tfswa_unet".into(), ..Default::default() },
         };
-        // Neither is touched; a plan may be made before either exists.
-        let config = TrainConfig { run: "run".into(), data: "data".into(), ..self.settings.over(config) };
+        // Neither folder is touched, a plan may be made before either exists; and what is above the limit is told too.
+        let config = TrainConfig {
+            run: "run".into(),
+            data: "data".into(),
+            memory_limit: None,
+            ..self.settings.over(config)
+        };
         config.validate()?;
         config.model_config()?;
         let estimate = match self.memory {
-            Some(memory) => self.fitting(&config, memory)?,
+            Some(memory) => {
+                // Not opened here: each estimate takes the device's memory, if any, for itself.
+                let device = device::find(self.device.device)?;
+                eprintln!("device: {} ({})", device.name, device.kind);
+                let levels = Preset::ALL[1..].iter().map(|level| {
+                    let mut reduced = config.clone();
+                    level.apply(&mut reduced);
+                    (format!("--preset {level}"), reduced)
+                });
+                fitting(rungs_of(&config, &device).chain(levels), memory, &device)?
+            }
             None => self.estimate(&config)?,
         };
         if self.json {
@@ -85,39 +101,6 @@ impl Arguments {
             print(&estimate);
         }
         Ok(())
-    }
-
-    /// The first rung whose estimate fits, then the levels, which change what is trained.
-    fn fitting(&self, config: &TrainConfig, memory: u64) -> anyhow::Result<Estimate> {
-        let levels = Preset::ALL[1..].iter().map(|level| {
-            let mut reduced = config.clone();
-            level.apply(&mut reduced);
-            (reduced, Some(*level))
-        });
-        // Not opened here: each estimate takes the device's memory, if any, for itself.
-        let info = device::find(self.device.device)?;
-        eprintln!("device: {} ({})", info.name, info.kind);
-        let mut least: Option<u64> = None;
-        let rungs = rungs(config, has_f16(&info)).into_iter().map(|rung| (rung, None));
-        for (rung, level) in rungs.chain(levels) {
-            let flags = level.map_or_else(|| flags(config, &rung), |level| format!("--preset {level}"));
-            let said = if flags.is_empty() { "as given" } else { &flags };
-            // What a device cannot even allocate does not fit either.
-            match estimate_apart(&rung, &info) {
-                Ok(estimate) => {
-                    eprintln!("{said}: {}", HumanBytes(estimate.peak));
-                    least = least.into_iter().chain([estimate.peak]).min();
-                    if estimate.peak <= memory {
-                        return Ok(Estimate { flags, ..estimate });
-                    }
-                }
-                Err(error) => eprintln!("{said}: {error:#}"),
-            }
-        }
-        match least {
-            Some(least) => bail!("nothing fits {}: the least is {}", HumanBytes(memory), HumanBytes(least)),
-            None => bail!("none of the settings can be estimated on this device"),
-        }
     }
 
     fn estimate(&self, config: &TrainConfig) -> anyhow::Result<Estimate> {
@@ -151,6 +134,41 @@ impl Arguments {
             rehearsed: on_gpu,
             measured: if on_gpu { Vec::new() } else { steps },
         })
+    }
+}
+
+/// The rungs of a run on a device, the run itself first, each with the flags that lead to it.
+pub(crate) fn rungs_of(
+    config: &TrainConfig,
+    device: &DeviceInfo,
+) -> impl Iterator<Item = (String, TrainConfig)> {
+    rungs(config, has_f16(device)).into_iter().map(|rung| (flags(config, &rung), rung))
+}
+
+/// The first of the settings whose steps take at most `memory`. Says what each takes.
+pub(crate) fn fitting(
+    settings: impl Iterator<Item = (String, TrainConfig)>,
+    memory: u64,
+    device: &DeviceInfo,
+) -> anyhow::Result<Estimate> {
+    let mut least: Option<u64> = None;
+    for (flags, config) in settings {
+        let said = if flags.is_empty() { "as given" } else { &flags };
+        // What a device cannot even allocate does not fit either.
+        match estimate_apart(&config, device) {
+            Ok(estimate) => {
+                eprintln!("{said}: {}", HumanBytes(estimate.peak));
+                least = least.into_iter().chain([estimate.peak]).min();
+                if estimate.peak <= memory {
+                    return Ok(Estimate { flags, ..estimate });
+                }
+            }
+            Err(error) => eprintln!("{said}: {error:#}"),
+        }
+    }
+    match least {
+        Some(least) => bail!("nothing fits {}: the least is {}", HumanBytes(memory), HumanBytes(least)),
+        None => bail!("nothing can be had on this device"),
     }
 }
 

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, bail};
+use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use indicatif::HumanBytes;
-use unbraid_ops::device::{self, DeviceInfo};
-use unbraid_train::{RunFolder, TrainConfig, rungs, train};
+use unbraid_ops::device::{self, DeviceInfo, MemoryRefused};
+use unbraid_train::{RunFolder, TrainConfig, TrainError, rungs, train};
 
-use crate::plan::{flags, has_f16};
+use crate::plan::{fitting, flags, has_f16, rungs_of};
 use crate::progress::Screen;
 use crate::settings::{Settings, bytes, set};
 use crate::{DeviceArgument, interrupt};
@@ -24,6 +25,8 @@ enum OnOutOfMemory {
 }
 
 const OUT_OF_MEMORY: i32 = 3;
+
+const LEVELS: &str = "`--preset level1`, `level2` and `level3` take less, and begin another run";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -100,7 +103,7 @@ impl Arguments {
             return self.reduce(&config);
         }
         interrupt::install();
-        let (device, _) = self.device.open()?;
+        let (device, info) = self.device.open()?;
         let mut screen = Screen::new();
         let result = train(&config, self.resume, &device, &mut screen);
         drop(screen);
@@ -109,10 +112,9 @@ impl Arguments {
                 eprintln!("{error}");
                 std::process::exit(OUT_OF_MEMORY);
             }
-            Err(error) if error.is_out_of_memory() => bail!(
-                "{error}; `unbraid plan --memory SIZE` with the same settings names those that fit, and --on-oom \
-                 reduce takes them by itself"
-            ),
+            Err(error) if error.is_out_of_memory() => {
+                bail!("{error}. {}", remedy(&config, &error, &device, &info))
+            }
             result => result?,
         };
         let steps = report.steps;
@@ -148,10 +150,27 @@ impl Arguments {
                 code => std::process::exit(code.unwrap_or(1)),
             }
         }
-        bail!(
-            "these settings are the thriftiest of this run; `--preset level1`, `level2` and `level3` take less, and \
-             begin another run"
-        );
+        bail!("these settings are the thriftiest of this run; {LEVELS}");
+    }
+}
+
+/// What to do about memory that did not suffice: the first thriftier settings that fit, as `plan` finds them.
+fn remedy(config: &TrainConfig, error: &TrainError, device: &Device, info: &DeviceInfo) -> String {
+    let memory = match error {
+        TrainError::OverLimit { limit, .. } => Some(*limit),
+        TrainError::OutOfMemory(MemoryRefused::TooLarge { .. }) => Some(u64::MAX),
+        // What it gave until then.
+        _ => device::memory(device).map(|memory| memory.reserved),
+    };
+    let Some(memory) = memory else {
+        return "`unbraid plan --memory SIZE` names settings that fit".into();
+    };
+    eprintln!("{error}; looking for settings that fit");
+    // What the run took is kept for reuse, and the estimates' processes need a little.
+    device.memory_cleanup();
+    match fitting(rungs_of(config, info).skip(1), memory, info) {
+        Ok(estimate) => format!("With {} it fits; --on-oom reduce finds that by itself", estimate.flags),
+        Err(nothing) => format!("Of the thriftier settings {nothing}; {LEVELS}"),
     }
 }
 
