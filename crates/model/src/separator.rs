@@ -94,6 +94,7 @@ impl Network for Tfswa {
         let workers = device::workers(&self.device()).min(segments.len());
         if workers <= 1 {
             let stems = self.stems_of(segments).into_data_async().await?;
+            // In a browser the open device keeps what it failed at (`WebGpu::check`).
             #[cfg(not(target_family = "wasm"))]
             if let Some(refused) = device::memory_refused() {
                 return Err(ExecutionError::WithContext { reason: refused.to_string() });
