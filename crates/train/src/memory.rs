@@ -164,9 +164,13 @@ mod tests {
         assert_eq!(after.phases, None);
         // What came and went between two looks, where the system tells.
         if fs::read_to_string("/proc/self/status").is_ok_and(|status| status.contains("VmHWM")) {
-            drop(std::hint::black_box(vec![1u8; 768 << 20]));
-            let later = read();
-            assert!(later.taken + (600 << 20) < later.peak, "{later:?}");
+            // Another test's gauge may make the process forget its peak just then.
+            let seen = (0..10).any(|_| {
+                drop(std::hint::black_box(vec![1u8; 768 << 20]));
+                let later = read();
+                later.taken + (600 << 20) < later.peak
+            });
+            assert!(seen, "{:?}", gauge.event());
         }
     }
 }
