@@ -55,11 +55,17 @@ struct DeviceArgument {
 }
 
 impl DeviceArgument {
-    /// Opens the device and says which it is.
-    fn open(&self) -> anyhow::Result<(burn::tensor::Device, DeviceInfo)> {
-        let (device, info) = device::select(self.device)?;
+    /// Says which device it is. It is not opened.
+    fn find(&self) -> anyhow::Result<DeviceInfo> {
+        let info = device::find(self.device)?;
         eprintln!("device: {} ({})", info.name, info.kind);
-        Ok((device, info))
+        Ok(info)
+    }
+
+    /// Says which device it is, and opens it.
+    fn open(&self) -> anyhow::Result<(burn::tensor::Device, DeviceInfo)> {
+        self.find()?;
+        Ok(device::select(self.device)?)
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::HumanBytes;
 use serde::{Deserialize, Serialize};
-use unbraid_ops::device::{self, DeviceInfo};
+use unbraid_ops::device::DeviceInfo;
 use unbraid_train::{Preset, StepMeasurement, TrainConfig, measure, rehearse, rungs};
 
 use crate::DeviceArgument;
@@ -83,9 +83,8 @@ impl Arguments {
         config.model_config()?;
         let estimate = match self.memory {
             Some(memory) => {
-                // Not opened here: each estimate takes the device's memory, if any, for itself.
-                let device = device::find(self.device.device)?;
-                eprintln!("device: {} ({})", device.name, device.kind);
+                // Not opened here: on a card that is nearly full, estimates' processes need what is left.
+                let device = self.device.find()?;
                 let levels = Preset::ALL[1..].iter().map(|level| {
                     let mut reduced = config.clone();
                     level.apply(&mut reduced);

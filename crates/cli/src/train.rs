@@ -143,11 +143,13 @@ impl Arguments {
                 eprintln!("going on with {}", flags(&rungs[index - 1], rung));
                 resume = !RunFolder::new(&config.run).checkpoints()?.steps().is_empty();
             }
-            match train_apart(rung, resume, &device)?.code() {
+            let status = train_apart(rung, resume, &device)?;
+            match status.code() {
                 Some(0) => return Ok(()),
                 Some(OUT_OF_MEMORY) => {}
                 // It has said why.
-                code => std::process::exit(code.unwrap_or(1)),
+                Some(code) => std::process::exit(code),
+                None => bail!("training was ended from outside ({status}); go on with --resume"),
             }
         }
         bail!("these settings are the thriftiest of this run; {LEVELS}");

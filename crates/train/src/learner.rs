@@ -85,7 +85,7 @@ impl Learner {
         rate: f64,
     ) -> Result<Outcome, TrainError> {
         let workers = device::workers(&targets.device());
-        let [losses, gradient] = self.batch_gradient(targets, config.micro_batch_size, workers);
+        let [losses, gradient] = self.batch_gradient(targets, config.examples_at_once(), workers);
         // One read-back a step: what is shown, and whether the update may be made.
         let squares = gradient.clone().square().sum();
         let numbers = read(Tensor::cat(vec![losses, squares], 0).try_into_vec_as::<f32>())?;
@@ -110,12 +110,11 @@ impl Learner {
 
     /// The losses `[total, waveform, spectral]` and the gradient `[p]` at the weights, times the loss's scale.
     ///
-    /// `micro_batch_size` items at a time (0: all), and those in up to `workers` parts at once. Losses are means
+    /// `at_once` items at a time, and those in up to `workers` parts at once. Losses are means
     /// over items, so the batch's are the parts' weighted means.
-    fn batch_gradient(&self, targets: &Tensor<4>, micro_batch_size: usize, workers: usize) -> [Tensor<1>; 2] {
+    fn batch_gradient(&self, targets: &Tensor<4>, at_once: usize, workers: usize) -> [Tensor<1>; 2] {
         let items = targets.dims()[0];
-        let micro = if micro_batch_size == 0 { items } else { micro_batch_size.min(items) };
-        let batches = targets.clone().split(micro, 0).into_iter();
+        let batches = targets.clone().split(at_once.min(items), 0).into_iter();
         let sum = batches.fold(None, |sum: Option<[Tensor<1>; 2]>, batch| {
             let parts = batch.dims()[0].div_ceil(workers);
             let parts = batch.split(parts, 0);
@@ -168,26 +167,26 @@ mod tests {
         let network = ModelConfig::preset("tfswa_unet_tiny").unwrap();
         let weights = initial_weights(&network, 1, &device);
         let targets = Tensor::random([3, 4, 2, 2200], Distribution::Normal(0.0, 0.1), &device);
-        let run = |workers, micro_batch_size, recompute| {
+        let run = |workers, at_once, recompute| {
             let config = TrainConfig { recompute, ..config.clone() };
             let learner = Learner::new(&config, &network, weights.clone()).unwrap();
             learner
-                .batch_gradient(&targets, micro_batch_size, workers)
+                .batch_gradient(&targets, at_once, workers)
                 .map(|values| values.try_into_vec_as::<f32>().unwrap())
         };
-        let whole = run(1, 0, Recompute::None);
+        let whole = run(1, 3, Recompute::None);
         let settings = [
-            (2, 0, Recompute::None),
-            (3, 0, Recompute::None),
-            (8, 0, Recompute::None),
+            (2, 3, Recompute::None),
+            (3, 3, Recompute::None),
+            (8, 3, Recompute::None),
             (1, 1, Recompute::None),
             (2, 2, Recompute::None),
             (1, 7, Recompute::Sublayer),
             (2, 2, Recompute::Block),
         ];
         for setting in settings {
-            let (workers, micro, recompute) = setting;
-            for (whole, parts) in whole.iter().zip(run(workers, micro, recompute)) {
+            let (workers, at_once, recompute) = setting;
+            for (whole, parts) in whole.iter().zip(run(workers, at_once, recompute)) {
                 let largest = whole.iter().fold(0f32, |m, x| m.max(x.abs()));
                 let error = whole.iter().zip(&parts).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
                 assert!(largest > 0.0 && error < 1e-4 * largest, "{setting:?}: {error} of {largest}");

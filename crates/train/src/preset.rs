@@ -52,11 +52,8 @@ pub fn rungs(config: &TrainConfig, has_f16: bool) -> Vec<TrainConfig> {
         micro = micro.div_ceil(2);
         rungs.push(TrainConfig { micro_batch_size: micro, ..config.clone() });
     }
-    let chunk = |own: Option<usize>| Some(own.filter(|own| (1..CHUNK).contains(own)).unwrap_or(CHUNK));
-    let (own, chunks) = (
-        [config.tsa_chunk_size, config.fsa_chunk_size],
-        [chunk(config.tsa_chunk_size), chunk(config.fsa_chunk_size)],
-    );
+    let own = [config.tsa_chunk_size, config.fsa_chunk_size];
+    let chunks = own.map(|own| Some(own.filter(|own| (1..CHUNK).contains(own)).unwrap_or(CHUNK)));
     let thriftier = [(Recompute::Sublayer, own), (Recompute::Sublayer, chunks), (Recompute::Block, chunks)];
     let micro_batch_size = if config.batch_size == 1 { config.micro_batch_size } else { 1 };
     for (recompute, [tsa_chunk_size, fsa_chunk_size]) in thriftier {

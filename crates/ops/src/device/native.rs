@@ -187,8 +187,8 @@ struct Adapter {
 /// GPU allows, and an H100 allows all of a network's parameters: that one kernel was not ready after 110 s.
 const STORAGE_BUFFERS: u32 = 16;
 
-/// Percent of the memory that a driver reports as free to use, past which none is asked for: many drivers would go on
-/// in the host's memory, at a fraction of the speed.
+/// Percent of the memory that a driver says this process can use, where it does say so, past which none is asked for:
+/// beyond it a driver may go on in the host's memory instead of refusing.
 const MEMORY_BUDGET: u8 = 97;
 
 impl Adapter {
