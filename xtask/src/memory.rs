@@ -28,16 +28,16 @@ struct Options {
     json: Option<PathBuf>,
 }
 
-/// Names and flags of the settings, all of batch 1 and in chunks of 32 sequences.
+/// Names and flags of the settings, all of batch 1 and in chunks of 64 sequences.
 const SETTINGS: [(&str, &str); 11] = [
     (
         "6 s, 2048/512, sublayer",
-        "--model tfswa_unet --recompute sublayer --tsa-chunk-size 32 --fsa-chunk-size 32",
+        "--model tfswa_unet --recompute sublayer --tsa-chunk-size 64 --fsa-chunk-size 64",
     ),
     ("6 s, 2048/512, block", "--model tfswa_unet --preset low-vram"),
     (
         "6 s, 2048/512, sublayer, f16",
-        "--model tfswa_unet --recompute sublayer --tsa-chunk-size 32 --fsa-chunk-size 32 --precision f16",
+        "--model tfswa_unet --recompute sublayer --tsa-chunk-size 64 --fsa-chunk-size 64 --precision f16",
     ),
     ("6 s, 2048/512, block, f16", "--model tfswa_unet --preset low-vram --precision f16"),
     (

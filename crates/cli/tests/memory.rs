@@ -140,7 +140,7 @@ fn a_run_out_of_memory_goes_down_its_rungs() {
         "{text}"
     );
     assert!(
-        text.contains("--recompute block --tsa-chunk-size 32") && text.contains("--preset level1"),
+        text.contains("--recompute block --tsa-chunk-size 64") && text.contains("--preset level1"),
         "{text}"
     );
 
@@ -155,7 +155,7 @@ fn a_run_out_of_memory_goes_down_its_rungs() {
             "--micro-batch-size 2",
             "--micro-batch-size 1",
             "--recompute sublayer",
-            "--tsa-chunk-size 32 --fsa-chunk-size 32",
+            "--tsa-chunk-size 64 --fsa-chunk-size 64",
             "--recompute block",
         ],
         "{text}"
@@ -185,7 +185,7 @@ fn a_tensor_too_large_for_the_device_is_told() {
     assert!(!plan.status.success() && said(&plan).contains("one tensor takes 1"), "{}", said(&plan));
     let plan = output(&["plan", "--recompute", "sublayer", "--memory", "8GB", "--json"]);
     let estimate: Value = serde_json::from_slice(&plan.stdout).unwrap();
-    assert_eq!(estimate["flags"], "--tsa-chunk-size 32 --fsa-chunk-size 32", "{}", said(&plan));
+    assert_eq!(estimate["flags"], "--tsa-chunk-size 64 --fsa-chunk-size 64", "{}", said(&plan));
 
     let songs = program(&["data", "synth", data, "--tracks", "2", "--seconds", "7", "--seed", "1"]);
     assert!(songs.status.success(), "{}", said(&songs));
@@ -193,6 +193,6 @@ fn a_tensor_too_large_for_the_device_is_told() {
         output(&["train", "--data", data, "--out", run, "--steps", "1", "--validation-interval", "0"]);
     let text = said(&train);
     assert!(!train.status.success() && text.contains("one tensor takes 1"), "{text}");
-    let remedy = "With --recompute sublayer --tsa-chunk-size 32 --fsa-chunk-size 32 it fits";
+    let remedy = "With --recompute sublayer --tsa-chunk-size 64 --fsa-chunk-size 64 it fits";
     assert!(text.contains(remedy), "{text}");
 }
