@@ -28,7 +28,7 @@ struct Options {
     json: Option<PathBuf>,
 }
 
-/// Names and flags of the settings, all of batch 1 and in chunks of 64 sequences.
+/// Names and flags of the settings, all of batch 1 and, but for the tiny ones, in chunks of 64 sequences.
 const SETTINGS: [(&str, &str); 11] = [
     (
         "6 s, 2048/512, sublayer",
