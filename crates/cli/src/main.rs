@@ -57,16 +57,20 @@ struct DeviceArgument {
 impl DeviceArgument {
     /// Says which device it is. It is not opened.
     fn find(&self) -> anyhow::Result<DeviceInfo> {
-        let info = device::find(self.device)?;
-        eprintln!("device: {} ({})", info.name, info.kind);
-        Ok(info)
+        Ok(told(device::find(self.device)?))
     }
 
-    /// Says which device it is, and opens it.
+    /// Opens the device and says which it is.
     fn open(&self) -> anyhow::Result<(burn::tensor::Device, DeviceInfo)> {
-        self.find()?;
-        Ok(device::select(self.device)?)
+        let (device, info) = device::select(self.device)?;
+        Ok((device, told(info)))
     }
+}
+
+/// Says which device it is.
+fn told(info: DeviceInfo) -> DeviceInfo {
+    eprintln!("device: {} ({})", info.name, info.kind);
+    info
 }
 
 fn main() -> ExitCode {
