@@ -2,11 +2,8 @@
 //
 // p, ds and δ as in backward_query.wgsl, which runs first. One entry of the table a thread; a workgroup sums a
 // run of windows, and the caller adds the parts: no atomics, so the sum is the same every time.
-// import common/heads.wgsl
+// import common/gradients.wgsl
 
-@group(0) @binding(2) var<storage, read_write> gradient: array<Element>;
-@group(0) @binding(3) var<storage, read_write> log_sum_exp: array<f32>;
-@group(0) @binding(4) var<storage, read_write> delta: array<f32>;
 // [parts, h, offsets]
 @group(0) @binding(5) var<storage, read_write> bias_gradient: array<f32>;
 // frames, bins, windows, windows of a part, first part
@@ -15,21 +12,18 @@
 const WORKGROUP: u32 = 64u;
 
 fn score_gradient(plane: Plane, window: u32, head: u32, query_position: u32, key_position: u32) -> f32 {
-    let query_place = place_from_position(plane, window, query_position);
-    let key_place = place_from_position(plane, window, key_position);
-    if query_place.token == NO_TOKEN || query_place.region != key_place.region {
+    let query = place_from_position(plane, window, query_position);
+    let key = place_from_position(plane, window, key_position);
+    if query.token == NO_TOKEN || query.region != key.region {
         return 0.0;
     }
-    let query = load_query(query_place.token, query_position, head);
-    let key = load_key(key_place.token, key_position, head);
-    let value = load_qkv(key_place.token, VALUE, head);
-    let offset = head_offset(query_place.token, 0u, 1u, head);
+    var s = position_bias(head, query_position, key_position);
     var dp = 0.0;
-    for (var d = 0u; d < HEAD_WIDTH; d++) {
-        dp += f32(gradient[offset + d]) * value[d / 4u][d % 4u];
+    for (var i = 0u; i < HEAD_VECTORS; i++) {
+        s += dot(query_vector(query.token, query_position, head, i), key_vector(key.token, key_position, head, i));
+        dp += dot(gradient_vector(query.token, head, i), value_vector(key.token, head, i));
     }
-    let row = query_place.token * HEADS + head;
-    let s = dot_heads(query, key) + position_bias(head, query_position, key_position);
+    let row = query.token * HEADS + head;
     return exp(s - log_sum_exp[row]) * (dp - delta[row]);
 }
 

@@ -25,6 +25,7 @@ const VALUE: u32 = 2u;
 const MASKED: f32 = -3.0e38;
 const FIRST_MAXIMUM: f32 = -1.0e30;
 
+// One head's channels of a token.
 alias Head = array<vec4<f32>, HEAD_VECTORS>;
 
 // Index of the first element of a head in a row of `parts` heads' groups: 3 for qkv, 1 for outputs.
@@ -39,64 +40,47 @@ fn qkv_element(offset: u32, d: u32) -> f32 {
     return 0.0;
 }
 
-fn load_qkv(token: u32, part: u32, head: u32) -> Head {
-    let offset = head_offset(token, part, 3u, head);
-    var vector: Head;
-    for (var i = 0u; i < HEAD_VECTORS; i++) {
-        let d = 4u * i;
-        vector[i] = vec4(
-            qkv_element(offset, d),
-            qkv_element(offset, d + 1u),
-            qkv_element(offset, d + 2u),
-            qkv_element(offset, d + 3u),
-        );
+// Vector i of a head; zero off the plane.
+fn qkv_vector(token: u32, part: u32, head: u32, i: u32) -> vec4<f32> {
+    if token == NO_TOKEN {
+        return vec4(0.0);
     }
-    return vector;
+    let offset = head_offset(token, part, 3u, head);
+    let d = 4u * i;
+    return vec4(
+        qkv_element(offset, d),
+        qkv_element(offset, d + 1u),
+        qkv_element(offset, d + 2u),
+        qkv_element(offset, d + 3u),
+    );
 }
 
 // Queries carry the 1/√d of the scores.
-fn load_query(token: u32, position: u32, head: u32) -> Head {
-    return scaled(rotated(load_qkv(token, QUERY, head), position, 1.0), inverseSqrt(f32(HEAD_WIDTH)));
+fn query_vector(token: u32, position: u32, head: u32, i: u32) -> vec4<f32> {
+    return rotated(qkv_vector(token, QUERY, head, i), position, i, 1.0) * inverseSqrt(f32(HEAD_WIDTH));
 }
 
-fn load_key(token: u32, position: u32, head: u32) -> Head {
-    return rotated(load_qkv(token, KEY, head), position, 1.0);
+fn key_vector(token: u32, position: u32, head: u32, i: u32) -> vec4<f32> {
+    return rotated(qkv_vector(token, KEY, head, i), position, i, 1.0);
 }
 
-fn scaled(vector: Head, factor: f32) -> Head {
-    var product = vector;
-    for (var i = 0u; i < HEAD_VECTORS; i++) {
-        product[i] *= factor;
-    }
-    return product;
+fn value_vector(token: u32, head: u32, i: u32) -> vec4<f32> {
+    return qkv_vector(token, VALUE, head, i);
 }
 
 // RoFormer's rotary positions: pair (2i, 2i + 1) turns by position · 10000^(−2i/d).
 // Direction −1 turns back, which is also the transpose that gradients need.
-fn rotated(vector: Head, position: u32, direction: f32) -> Head {
+fn rotated(v: vec4<f32>, position: u32, i: u32, direction: f32) -> vec4<f32> {
     if POSITIONAL != ROTARY {
-        return vector;
+        return v;
     }
-    var turned = vector;
-    for (var i = 0u; i < HEAD_VECTORS; i++) {
-        let first = position * HEAD_WIDTH + 4u * i;
-        let a = vec2(positions[first], direction * positions[first + 1u]);
-        var b = vec2(1.0, 0.0);
-        if 4u * i + 2u < HEAD_WIDTH {
-            b = vec2(positions[first + 2u], direction * positions[first + 3u]);
-        }
-        let v = vector[i];
-        turned[i] = vec4(v.x * a.x - v.y * a.y, v.x * a.y + v.y * a.x, v.z * b.x - v.w * b.y, v.z * b.y + v.w * b.x);
+    let first = position * HEAD_WIDTH + 4u * i;
+    let a = vec2(positions[first], direction * positions[first + 1u]);
+    var b = vec2(1.0, 0.0);
+    if 4u * i + 2u < HEAD_WIDTH {
+        b = vec2(positions[first + 2u], direction * positions[first + 3u]);
     }
-    return turned;
-}
-
-fn dot_heads(a: Head, b: Head) -> f32 {
-    var sum = dot(a[0], b[0]);
-    for (var i = 1u; i < HEAD_VECTORS; i++) {
-        sum += dot(a[i], b[i]);
-    }
-    return sum;
+    return vec4(v.x * a.x - v.y * a.y, v.x * a.y + v.y * a.x, v.z * b.x - v.w * b.y, v.z * b.y + v.w * b.x);
 }
 
 // Relative-position bias of a query and a key of one window.

@@ -4,6 +4,8 @@
 const WORKGROUP: u32 = 64u;
 // Keys in workgroup memory at once; a multiple of four.
 const TILE: u32 = 32u;
+// Queries of an invocation, WORKGROUP apart: what it reads from the tile serves them all.
+const OWN: u32 = 2u;
 
 var<workgroup> keys: array<vec4<f32>, TILE * HEAD_VECTORS>;
 var<workgroup> values: array<vec4<f32>, TILE * HEAD_VECTORS>;
@@ -11,17 +13,20 @@ var<workgroup> key_regions: array<u32, TILE>;
 
 fn load_tile(plane: Plane, sequence: u32, first: u32, head: u32, lane: u32) {
     for (var slot = lane; slot < TILE; slot += WORKGROUP) {
-        let place = place_from_position(plane, sequence, first + slot);
-        var key: Head;
-        var value: Head;
-        if place.token != NO_TOKEN {
-            key = load_key(place.token, first + slot, head);
-            value = load_qkv(place.token, VALUE, head);
-        }
+        let position = first + slot;
+        let place = place_from_position(plane, sequence, position);
         for (var i = 0u; i < HEAD_VECTORS; i++) {
-            keys[slot * HEAD_VECTORS + i] = key[i];
-            values[slot * HEAD_VECTORS + i] = value[i];
+            keys[slot * HEAD_VECTORS + i] = key_vector(place.token, position, head, i);
+            values[slot * HEAD_VECTORS + i] = value_vector(place.token, head, i);
         }
         key_regions[slot] = place.region;
     }
+}
+
+// What the score of a query and a key of the tile begins with: the pair's bias, or what masks it.
+fn first_score(head: u32, query_position: u32, region: u32, first: u32, slot: u32) -> f32 {
+    if key_regions[slot] != region {
+        return MASKED;
+    }
+    return position_bias(head, query_position, first + slot);
 }

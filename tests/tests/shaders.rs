@@ -130,13 +130,13 @@ fn scalar_bytes(module: &Module, base: naga::Handle<naga::Type>) -> u8 {
     }
 }
 
-/// All passes of an attention over `heads` of a width, at both sizes of workgroup.
+/// All passes of an attention over `heads` of a width, at both sizes of workgroup and with one, two, four queries each.
 fn passes(options: &Attention, width: usize, element: Element) -> Vec<AttentionKernel> {
     let mut passes = vec![Pass::Forward, Pass::BackwardQuery, Pass::BackwardKey];
     if options.bias_shape().is_some() {
         passes.push(Pass::BackwardBias);
     }
-    let kernel = |pass, workgroup| AttentionKernel {
+    let kernel = |pass, workgroup, own| AttentionKernel {
         pass,
         sequences: options.sequences,
         heads: options.heads as u32,
@@ -144,8 +144,10 @@ fn passes(options: &Attention, width: usize, element: Element) -> Vec<AttentionK
         rotary: options.rotary,
         element,
         workgroup,
+        own,
     };
-    passes.into_iter().flat_map(|pass| [32, 64].map(|workgroup| kernel(pass, workgroup))).collect()
+    let sizes = [(32, 1), (64, 2), (64, 4)];
+    passes.into_iter().flat_map(|pass| sizes.map(|(workgroup, own)| kernel(pass, workgroup, own))).collect()
 }
 
 fn attention_kernels() -> Vec<AttentionKernel> {

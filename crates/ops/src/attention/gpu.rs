@@ -36,6 +36,8 @@ pub struct AttentionKernel {
     pub element: Element,
     /// Invocations of a workgroup: 32 or 64.
     pub workgroup: u32,
+    /// Queries, or keys, of an invocation.
+    pub own: u32,
 }
 
 impl Kernel for AttentionKernel {
@@ -73,6 +75,7 @@ impl Kernel for AttentionKernel {
         if self.pass != Pass::BackwardBias {
             // Two tiles of vectors in 8 KiB, half of the workgroup memory of WebGPU's default limits.
             constants.push(("TILE", (256 / head_vectors).clamp(8, 32)));
+            constants.push(("OWN", self.own));
         }
         constants
     }
@@ -111,6 +114,20 @@ thread_local! {
     static KEPT_TABLES: RefCell<Vec<([usize; 2], GpuArray)>> = const { RefCell::new(Vec::new()) };
 }
 
+/// How many queries (or keys) of `head_vectors` vectors an invocation should own where one would make `workgroups`
+/// workgroups of a sequence.
+fn owned(pass: Pass, head_vectors: u32, workgroups: u32) -> u32 {
+    // Vectors of a query and of its sums, in 128 registers of four bytes.
+    let most = match pass {
+        Pass::Forward => 32 / (2 * head_vectors),
+        Pass::BackwardQuery => 32 / (3 * head_vectors),
+        Pass::BackwardKey => 32 / (4 * head_vectors),
+        Pass::BackwardBias => 1,
+    };
+    // What an invocation reads of tiles is taken to cost as much as its work for one query.
+    (1..=most.clamp(1, 4)).min_by_key(|own| workgroups.div_ceil(*own) * (own + 1)).unwrap_or(1)
+}
+
 /// Launches of one attention on one plane.
 struct Launcher<'a> {
     options: &'a Attention,
@@ -126,15 +143,19 @@ impl<'a> Launcher<'a> {
     }
 
     fn kernel(&self, pass: Pass) -> AttentionKernel {
+        let head_width = (self.plane.channels / self.options.heads) as u32;
+        let length = self.layout.length() as u32;
+        // Short sequences (windows, deep stages) would leave half of 64 invocations idle.
+        let workgroup = if length <= 64 && pass != Pass::BackwardBias { 32 } else { 64 };
         AttentionKernel {
             pass,
             sequences: self.options.sequences,
             heads: self.options.heads as u32,
-            head_width: (self.plane.channels / self.options.heads) as u32,
+            head_width,
             rotary: self.options.rotary,
             element: self.element,
-            // Short sequences (small windows, deep stages) would leave half of 64 invocations idle.
-            workgroup: if self.layout.length() <= 32 { 32 } else { 64 },
+            workgroup,
+            own: owned(pass, head_width.div_ceil(4), length.div_ceil(workgroup)),
         }
     }
 
@@ -163,7 +184,7 @@ impl<'a> Launcher<'a> {
     /// Dispatches a pass over all sequences, `chunk` of them at a time.
     fn run(&self, pass: Pass, arrays: &[&GpuArray]) {
         let kernel = self.kernel(pass);
-        let blocks = self.layout.length().div_ceil(kernel.workgroup as usize);
+        let blocks = self.layout.length().div_ceil((kernel.workgroup * kernel.own) as usize);
         let count = self.layout.count();
         let chunk = self.options.chunk.map_or(count, std::num::NonZero::get).clamp(1, MAX_WORKGROUPS);
         for first in (0..count).step_by(chunk) {
@@ -223,7 +244,7 @@ pub(crate) fn backward(
     let qkv_gradient = qkv.empty_like([batch, frames, bins, 3 * channels], qkv.element());
     let delta = qkv.empty_like([batch, frames, bins, options.heads], Element::F32);
     launcher
-        .run(Pass::BackwardQuery, &[qkv, &positions, output, gradient, log_sum_exp, &delta, &qkv_gradient]);
+        .run(Pass::BackwardQuery, &[qkv, &positions, gradient, log_sum_exp, &delta, &qkv_gradient, output]);
     launcher.run(Pass::BackwardKey, &[qkv, &positions, gradient, log_sum_exp, &delta, &qkv_gradient]);
     let bias_parts = options
         .bias_shape()
