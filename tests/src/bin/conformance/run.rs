@@ -1,7 +1,10 @@
 //! `conformance run`: every case on every device, with fusion and without.
 
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -61,6 +64,12 @@ pub(crate) struct One {
     fusion: String,
     #[arg(long)]
     only: String,
+    /// Of every so many cases one,
+    #[arg(long)]
+    shares: usize,
+    /// and which.
+    #[arg(long)]
+    share: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -136,24 +145,47 @@ fn run_device(info: &DeviceInfo, only: &str, names: &[String], report: &mut Repo
     let fusions: &[&str] = if info.kind == DeviceKind::Cpu { &["none"] } else { &["on", "off"] };
     for &fusion in fusions {
         println!("\n{device}, fusion {fusion}\n{}", header());
-        let arguments =
-            ["run-one", "--device", &device, "--fusion", fusion, "--only", only].map(str::to_owned);
-        let environment: &[(&str, &str)] = if fusion == "off" { &[FUSION_OFF] } else { &[] };
         let first = report.entries.len();
-        let status = child::each_line(&arguments, environment, |entry: Entry| {
-            println!("{}", row(&entry));
-            report.entries.push(entry);
-        })?;
-        if !status.success() {
+        let ends = run_shares(&device, fusion, only, &mut report.entries)?;
+        for (share, status) in ends.iter().enumerate().filter(|(_, status)| !status.success()) {
             let ran = |name: &&String| report.entries[first..].iter().any(|entry| entry.case == **name);
-            let missing: Vec<&String> = names.iter().filter(|name| !ran(name)).collect();
+            let shared = names.iter().skip(share).step_by(ends.len());
+            let missing: Vec<&String> = shared.filter(|name| !ran(name)).collect();
             for name in missing {
                 let check = Check::broken("all", &format!("not run: the process ended with {status}"));
                 report.entries.push(entry(&device, fusion, name, check));
             }
         }
+        report.entries[first..].sort_by_key(|entry| names.iter().position(|name| *name == entry.case));
     }
     Ok(())
+}
+
+/// The cases in a few processes at a time, whose ends are given: a software adapter builds a kernel on one core, and
+/// building them takes most of the time.
+fn run_shares(device: &str, fusion: &str, only: &str, entries: &mut Vec<Entry>) -> Result<Vec<ExitStatus>> {
+    const MOST_SHARES: usize = 4;
+    let shares = thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_SHARES));
+    let entries = Mutex::new(entries);
+    let run_share = |share: usize| {
+        let (share, shares) = (share.to_string(), shares.to_string());
+        let arguments = [
+            "run-one", "--device", device, "--fusion", fusion, "--only", only, "--shares", &shares,
+            "--share", &share,
+        ]
+        .map(str::to_owned);
+        let environment: &[(&str, &str)] = if fusion == "off" { &[FUSION_OFF] } else { &[] };
+        child::each_line(&arguments, environment, |entry: Entry| {
+            let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+            println!("{}", row(&entry));
+            entries.push(entry);
+        })
+    };
+    let run_share = &run_share;
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..shares).map(|share| scope.spawn(move || run_share(share))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a thread that reads does not panic")).collect()
+    })
 }
 
 pub(crate) fn skip_all(report: &mut Report, device: &str, reason: &str, names: &[String]) {
@@ -170,11 +202,9 @@ pub(crate) fn entry(device: &str, fusion: &str, case: &str, check: Check) -> Ent
 pub(crate) fn one(one: &One) -> Result<()> {
     let (device, info) = device::select(one.device)?;
     let target = Target { device, software: info.kind == DeviceKind::Software };
-    for case in cases::all() {
-        let name = case.name();
-        if !name.contains(&one.only) {
-            continue;
-        }
+    let chosen =
+        cases::all().into_iter().map(|case| (case.name(), case)).filter(|(name, _)| name.contains(&one.only));
+    for (name, case) in chosen.skip(one.share).step_by(one.shares) {
         let checks = pollster::block_on(case.run(&target))
             .unwrap_or_else(|error| vec![Check::broken("all", &format!("the device failed: {error:?}"))]);
         for check in checks {
