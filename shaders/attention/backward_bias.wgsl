@@ -1,59 +1,132 @@
 // Attention, backward to the relative-position bias: dbias_e = Σ ds_ij over the pairs of offset e, in all windows.
 //
-// p, ds and δ as in backward_query.wgsl, which runs first. One entry of the table a thread; a workgroup sums a
-// run of windows, and the caller adds the parts: no atomics, so the sum is the same every time.
-// import common/gradients.wgsl
+// p, ds and δ as in backward_query.wgsl, which runs first. A workgroup sums the pairs of a tile of queries and WORKGROUP
+// keys over a run of windows, a key an invocation, and only then over the pairs of an offset. The caller adds what
+// workgroups found: no atomics, so the sum is the same every time.
+// import common/query_tile.wgsl
 
-// [parts, h, offsets]
+// [parts, tiles, h, offsets]
 @group(0) @binding(5) var<storage, read_write> bias_gradient: array<f32>;
 // frames, bins, windows, windows of a part, first part
 @group(0) @binding(6) var<storage, read> parameters: array<u32>;
 
-const WORKGROUP: u32 = 64u;
+// Queries of a tile, in fours.
+const OWN: u32 = 4u;
 
-fn score_gradient(plane: Plane, window: u32, head: u32, query_position: u32, key_position: u32) -> f32 {
-    let query = place_from_position(plane, window, query_position);
-    let key = place_from_position(plane, window, key_position);
-    if query.token == NO_TOKEN || query.region != key.region {
+var<workgroup> pairs: array<f32, TILE * WORKGROUP>;
+var<workgroup> shared_windows: u32;
+
+// Windows of a part: as many as of the others, or what is left for the last. Uniform, provably.
+fn uniform_windows(part: u32, lane: u32) -> u32 {
+    if lane == 0u {
+        shared_windows = min(parameters[3], parameters[2] - part * parameters[3]);
+    }
+    return workgroupUniformLoad(&shared_windows);
+}
+
+// Bias of a pair; a tile may reach past the end of a window, and so may WORKGROUP keys.
+fn pair_bias(head: u32, query: u32, key: u32) -> f32 {
+    if max(query, key) >= WINDOW_FRAMES * WINDOW_BINS {
         return 0.0;
     }
-    var s = position_bias(head, query_position, key_position);
-    var dp = 0.0;
-    for (var i = 0u; i < HEAD_VECTORS; i++) {
-        s += dot(query_vector(query.token, query_position, head, i), key_vector(key.token, key_position, head, i));
-        dp += dot(gradient_vector(query.token, head, i), value_vector(key.token, head, i));
+    return position_bias(head, query, key);
+}
+
+// Of what lies off the plane all is zero, and so is this.
+fn score_gradient(slot: u32, region: u32, s: f32, dp: f32) -> f32 {
+    if query_regions[slot] != region {
+        return 0.0;
     }
-    let row = query.token * HEADS + head;
-    return exp(s - log_sum_exp[row]) * (dp - delta[row]);
+    let sums = query_sums[slot];
+    return exp(s - sums.x) * (dp - sums.y);
 }
 
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
     let plane = Plane(parameters[0], parameters[1]);
-    let entry = group.x * WORKGROUP + lane;
     let head = group.y;
     let part = parameters[4] + group.z;
-    if entry >= relative_entries() {
-        return;
-    }
-    // The offset of the entry, as key's index minus query's, and the queries for which the key is in the window.
-    let up = i32(WINDOW_FRAMES) - 1 - i32(entry / (2u * WINDOW_BINS - 1u));
-    let right = i32(WINDOW_BINS) - 1 - i32(entry % (2u * WINDOW_BINS - 1u));
-    let first_frame = u32(max(0, -up));
-    let end_frame = u32(min(i32(WINDOW_FRAMES), i32(WINDOW_FRAMES) - up));
-    let first_bin = u32(max(0, -right));
-    let end_bin = u32(min(i32(WINDOW_BINS), i32(WINDOW_BINS) - right));
-    let key_offset = u32(up * i32(WINDOW_BINS) + right);
+    let tiles = (WINDOW_FRAMES * WINDOW_BINS + TILE - 1u) / TILE;
+    let first_query = group.x % tiles * TILE;
+    let first_key = group.x / tiles * WORKGROUP;
+    let key_position = first_key + lane;
 
-    var sum = 0.0;
-    let end_window = min((part + 1u) * parameters[3], parameters[2]);
-    for (var window = part * parameters[3]; window < end_window; window++) {
-        for (var frame = first_frame; frame < end_frame; frame++) {
-            for (var bin = first_bin; bin < end_bin; bin++) {
-                let query = frame * WINDOW_BINS + bin;
-                sum += score_gradient(plane, window, head, query, query + key_offset);
+    var bias: array<vec4<f32>, OWN>;
+    var sums: array<vec4<f32>, OWN>;
+    for (var o = 0u; o < OWN; o++) { // unrolled
+        let query = first_query + 4u * o;
+        bias[o] = vec4(
+            pair_bias(head, query, key_position),
+            pair_bias(head, query + 1u, key_position),
+            pair_bias(head, query + 2u, key_position),
+            pair_bias(head, query + 3u, key_position),
+        );
+    }
+    let windows = uniform_windows(part, lane);
+    for (var w = 0u; w < windows; w++) {
+        let window = part * parameters[3] + w;
+        workgroupBarrier();
+        load_tile(plane, window, first_query, head, lane);
+        workgroupBarrier();
+        let key = place_from_position(plane, window, key_position);
+        var s: array<vec4<f32>, OWN>;
+        var dp: array<vec4<f32>, OWN>;
+        for (var i = 0u; i < HEAD_VECTORS; i++) {
+            let k = key_vector(key.token, key_position, head, i);
+            let v = value_vector(key.token, head, i);
+            for (var o = 0u; o < OWN; o++) { // unrolled
+                let a = 4u * o * HEAD_VECTORS + i;
+                let b = a + HEAD_VECTORS;
+                let c = b + HEAD_VECTORS;
+                let d = c + HEAD_VECTORS;
+                s[o] += vec4(dot(queries[a], k), dot(queries[b], k), dot(queries[c], k), dot(queries[d], k));
+                dp[o] += vec4(dot(gradients[a], v), dot(gradients[b], v), dot(gradients[c], v), dot(gradients[d], v));
             }
         }
+        for (var o = 0u; o < OWN; o++) { // unrolled
+            let score = s[o] + bias[o];
+            sums[o] += vec4(
+                score_gradient(4u * o, key.region, score.x, dp[o].x),
+                score_gradient(4u * o + 1u, key.region, score.y, dp[o].y),
+                score_gradient(4u * o + 2u, key.region, score.z, dp[o].z),
+                score_gradient(4u * o + 3u, key.region, score.w, dp[o].w),
+            );
+        }
     }
-    bias_gradient[(part * HEADS + head) * relative_entries() + entry] = sum;
+
+    for (var o = 0u; o < OWN; o++) { // unrolled
+        pairs[4u * o * WORKGROUP + lane] = sums[o].x;
+        pairs[(4u * o + 1u) * WORKGROUP + lane] = sums[o].y;
+        pairs[(4u * o + 2u) * WORKGROUP + lane] = sums[o].z;
+        pairs[(4u * o + 3u) * WORKGROUP + lane] = sums[o].w;
+    }
+    workgroupBarrier();
+    let first_entry = ((part * groups.x + group.x) * HEADS + head) * relative_entries();
+    for (var entry = lane; entry < relative_entries(); entry += WORKGROUP) {
+        bias_gradient[first_entry + entry] = entry_sum(entry, first_query, first_key);
+    }
+}
+
+// Of the pairs of one offset.
+fn entry_sum(entry: u32, first_query: u32, first_key: u32) -> f32 {
+    // The key's frame and bin in the window, less the query's.
+    let up = i32(WINDOW_FRAMES) - 1 - i32(entry / (2u * WINDOW_BINS - 1u));
+    let right = i32(WINDOW_BINS) - 1 - i32(entry % (2u * WINDOW_BINS - 1u));
+    var sum = 0.0;
+    for (var slot = 0u; slot < TILE; slot++) {
+        let query = first_query + slot;
+        let frame = i32(query / WINDOW_BINS) + up;
+        let bin = i32(query % WINDOW_BINS) + right;
+        let key = frame * i32(WINDOW_BINS) + bin - i32(first_key);
+        let within = query < WINDOW_FRAMES * WINDOW_BINS
+            && min(frame, bin) >= 0 && frame < i32(WINDOW_FRAMES) && bin < i32(WINDOW_BINS);
+        if within && key >= 0 && key < i32(WORKGROUP) {
+            sum += pairs[slot * WORKGROUP + u32(key)];
+        }
+    }
+    return sum;
 }

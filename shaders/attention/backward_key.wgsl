@@ -1,38 +1,14 @@
 // Attention, backward to keys and values: dk_j = Σ_i ds_ij q_i / √d and dv_j = Σ_i p_ij g_i.
 //
 // p, ds and δ as in backward_query.wgsl, which runs first. OWN keys an invocation, queries and gradients in tiles.
-// import common/gradients.wgsl
+// import common/query_tile.wgsl
 // import common/qkv_gradient.wgsl
 
 // frames, bins, first sequence
 @group(0) @binding(6) var<storage, read> parameters: array<u32>;
 
-const WORKGROUP: u32 = 64u;
-const TILE: u32 = 32u;
+// Keys of an invocation, WORKGROUP apart: what it reads from the tile serves them all.
 const OWN: u32 = 2u;
-
-var<workgroup> queries: array<vec4<f32>, TILE * HEAD_VECTORS>;
-var<workgroup> gradients: array<vec4<f32>, TILE * HEAD_VECTORS>;
-var<workgroup> query_regions: array<u32, TILE>;
-// L_i and δ_i
-var<workgroup> query_sums: array<vec2<f32>, TILE>;
-
-fn load_tile(plane: Plane, sequence: u32, first: u32, head: u32, lane: u32) {
-    for (var slot = lane; slot < TILE; slot += WORKGROUP) {
-        let position = first + slot;
-        let place = place_from_position(plane, sequence, position);
-        for (var i = 0u; i < HEAD_VECTORS; i++) {
-            queries[slot * HEAD_VECTORS + i] = query_vector(place.token, position, head, i);
-            gradients[slot * HEAD_VECTORS + i] = gradient_vector(place.token, head, i);
-        }
-        query_sums[slot] = vec2(0.0);
-        if place.token != NO_TOKEN {
-            let row = place.token * HEADS + head;
-            query_sums[slot] = vec2(log_sum_exp[row], delta[row]);
-        }
-        query_regions[slot] = place.region;
-    }
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

@@ -146,8 +146,13 @@ fn passes(options: &Attention, width: usize, element: Element) -> Vec<AttentionK
         workgroup,
         own,
     };
-    let sizes = [(32, 1), (64, 2), (64, 4)];
-    passes.into_iter().flat_map(|pass| sizes.map(|(workgroup, own)| kernel(pass, workgroup, own))).collect()
+    let sizes = |pass| match pass {
+        Pass::BackwardBias if width > 64 => [(64, 2)].as_slice(),
+        Pass::BackwardBias => &[(64, 2), (64, 4)],
+        _ => &[(32, 1), (64, 2), (64, 4)],
+    };
+    let kernels = |pass| sizes(pass).iter().map(move |&(workgroup, own)| kernel(pass, workgroup, own));
+    passes.into_iter().flat_map(kernels).collect()
 }
 
 fn attention_kernels() -> Vec<AttentionKernel> {

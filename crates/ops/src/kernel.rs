@@ -50,6 +50,7 @@ pub const FILES: &[(&str, &str)] = &[
     wgsl!("common/key_tile.wgsl"),
     wgsl!("common/normal.wgsl"),
     wgsl!("common/qkv_gradient.wgsl"),
+    wgsl!("common/query_tile.wgsl"),
     wgsl!("common/rows.wgsl"),
     wgsl!("common/sequences.wgsl"),
     wgsl!("common/tile.wgsl"),

@@ -36,8 +36,19 @@ pub struct AttentionKernel {
     pub element: Element,
     /// Invocations of a workgroup: 32 or 64.
     pub workgroup: u32,
-    /// Queries, or keys, of an invocation.
+    /// Queries, or keys, of an invocation; the bias table's pass counts them in fours.
     pub own: u32,
+}
+
+impl AttentionKernel {
+    /// Queries, or keys, in workgroup memory at once.
+    fn tile(&self) -> u32 {
+        match self.pass {
+            Pass::BackwardBias => 4 * self.own,
+            // Two tiles of vectors in 8 KiB, half of the workgroup memory of WebGPU's default limits.
+            _ => (256 / self.head_width.div_ceil(4)).clamp(8, 32),
+        }
+    }
 }
 
 impl Kernel for AttentionKernel {
@@ -72,11 +83,7 @@ impl Kernel for AttentionKernel {
                 ("SHIFT_BINS", shift[1] as u32),
             ]);
         }
-        if self.pass != Pass::BackwardBias {
-            // Two tiles of vectors in 8 KiB, half of the workgroup memory of WebGPU's default limits.
-            constants.push(("TILE", (256 / head_vectors).clamp(8, 32)));
-            constants.push(("OWN", self.own));
-        }
+        constants.extend([("TILE", self.tile()), ("OWN", self.own)]);
         constants
     }
 
@@ -122,7 +129,8 @@ fn owned(pass: Pass, head_vectors: u32, workgroups: u32) -> u32 {
         Pass::Forward => 32 / (2 * head_vectors),
         Pass::BackwardQuery => 32 / (3 * head_vectors),
         Pass::BackwardKey => 32 / (4 * head_vectors),
-        Pass::BackwardBias => 1,
+        // More would not leave its tile of heads of 128 channels room enough.
+        Pass::BackwardBias => return if head_vectors > 16 { 2 } else { 4 },
     };
     // What an invocation reads of tiles is taken to cost as much as its work for one query.
     (1..=most.clamp(1, 4)).min_by_key(|own| workgroups.div_ceil(*own) * (own + 1)).unwrap_or(1)
@@ -196,16 +204,18 @@ impl<'a> Launcher<'a> {
 
     /// Parts of the bias gradient, `[parts, h, offsets]`, to be added up.
     fn run_bias(&self, arrays: &[&GpuArray; 5], [heads, entries]: [usize; 2]) -> GpuArray {
-        // Enough parts to fill a GPU, few enough that their sum costs nothing.
-        const PARTS: usize = 64;
+        // Enough workgroups to fill a GPU, few enough that the sum of what they give costs nothing.
+        const WORKGROUPS: usize = 128;
         let kernel = self.kernel(Pass::BackwardBias);
         let count = self.layout.count();
-        let windows_of_part = count.div_ceil(PARTS);
+        let of_length = |extent: u32| self.layout.length().div_ceil(extent as usize);
+        let tiles = of_length(kernel.tile()) * of_length(kernel.workgroup);
+        let windows_of_part = count.div_ceil((WORKGROUPS / tiles).max(1));
         let parts = count.div_ceil(windows_of_part);
-        let sums = arrays[0].empty_like([parts, heads, entries], Element::F32);
+        let sums = arrays[0].empty_like([parts * tiles, heads, entries], Element::F32);
         let chunk = self.options.chunk.map_or(parts, |chunk| chunk.get().div_ceil(windows_of_part));
         for first in (0..parts).step_by(chunk) {
-            let workgroups = [entries.div_ceil(kernel.workgroup as usize), heads, chunk.min(parts - first)];
+            let workgroups = [tiles, heads, chunk.min(parts - first)];
             let parameters = [self.plane.frames, self.plane.bins, count, windows_of_part, first];
             let [qkv, positions, gradient, log_sum_exp, delta] = arrays;
             let arrays = [*qkv, *positions, *gradient, *log_sum_exp, *delta, &sums];
