@@ -75,6 +75,10 @@ fn main(
         let key = place_from_position(plane, window, key_position);
         var s: array<vec4<f32>, OWN>;
         var dp: array<vec4<f32>, OWN>;
+        for (var o = 0u; o < OWN; o++) { // unrolled
+            s[o] = bias[o];
+            dp[o] = vec4(0.0);
+        }
         for (var i = 0u; i < HEAD_VECTORS; i++) {
             let k = key_vector(key.token, key_position, head, i);
             let v = value_vector(key.token, head, i);
@@ -88,12 +92,11 @@ fn main(
             }
         }
         for (var o = 0u; o < OWN; o++) { // unrolled
-            let score = s[o] + bias[o];
             sums[o] += vec4(
-                score_gradient(4u * o, key.region, score.x, dp[o].x),
-                score_gradient(4u * o + 1u, key.region, score.y, dp[o].y),
-                score_gradient(4u * o + 2u, key.region, score.z, dp[o].z),
-                score_gradient(4u * o + 3u, key.region, score.w, dp[o].w),
+                score_gradient(4u * o, key.region, s[o].x, dp[o].x),
+                score_gradient(4u * o + 1u, key.region, s[o].y, dp[o].y),
+                score_gradient(4u * o + 2u, key.region, s[o].z, dp[o].z),
+                score_gradient(4u * o + 3u, key.region, s[o].w, dp[o].w),
             );
         }
     }

@@ -47,6 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 if region == places[o].region {
                     p[o] = position_bias(head, first + slot, first_position + o * WORKGROUP);
                 }
+                ds[o] = 0.0;
             }
             for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
                 let query = queries[slot * HEAD_VECTORS + i];

@@ -70,6 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             var dp: array<f32, OWN>;
             for (var o = 0u; o < OWN; o++) { // unrolled
                 s[o] = first_score(head, first_position + o * WORKGROUP, places[o].region, first, slot);
+                dp[o] = 0.0;
             }
             for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
                 let key = keys[slot * HEAD_VECTORS + i];
