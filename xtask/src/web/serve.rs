@@ -158,14 +158,16 @@ mod tests {
     use super::*;
 
     fn served(request: &str, headers: &[(&str, &str)]) -> Response {
-        let folder = std::env::temp_dir().join(format!("unbraid-serve-{}", std::process::id()));
-        fs::create_dir_all(folder.join("sub")).expect("a folder");
+        // One for each request: tests run side by side.
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        fs::create_dir(folder.join("sub")).expect("a folder");
         fs::write(folder.join("a.wasm"), "plain").expect("a file");
         fs::write(folder.join("a.wasm.br"), "small").expect("a file");
         fs::write(folder.join("sub/index.html"), "page").expect("a file");
         let headers: Vec<(String, String)> =
             headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        respond(request, &headers, &folder, 80)
+        respond(request, &headers, folder, 80)
     }
 
     const HOST: (&str, &str) = ("host", "localhost:80");
