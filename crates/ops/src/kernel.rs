@@ -115,7 +115,7 @@ pub fn with_imports(path: &'static str) -> String {
 const MOST_UNROLLED: u32 = 8;
 
 /// Loops `for (var i = 0u; i < COUNT; i++) { // unrolled` written out, their body once for each `const i`. Arrays of a
-/// function that are indexed by constants alone become registers in every driver; by a variable, memory in many.
+/// function that a variable indexes may stay memory, where constants leave the driver free to take registers.
 fn unrolled(text: &str, constants: &[(&'static str, u32)]) -> String {
     let mut unrolled = String::new();
     let mut lines = text.lines();

@@ -204,7 +204,7 @@ impl<'a> Launcher<'a> {
 
     /// Parts of the bias gradient, `[parts, h, offsets]`, to be added up.
     fn run_bias(&self, arrays: &[&GpuArray; 5], [heads, entries]: [usize; 2]) -> GpuArray {
-        // Enough workgroups to fill a GPU, few enough that the sum of what they give costs nothing.
+        // Enough workgroups of a head to fill a GPU, few enough that the sum of what they give costs nothing.
         const WORKGROUPS: usize = 128;
         let kernel = self.kernel(Pass::BackwardBias);
         let count = self.layout.count();

@@ -15,33 +15,41 @@ pub(crate) const TESTS: &[Test] = &[
 /// Longest time between two frames in ms, at the best of some attempts: what else runs on the machine delays any one.
 const LONGEST_GAP_MS: f64 = 50.0;
 
-/// Every attempt of a page that holds its frames up itself shows it; so many, that one of a page that does not is spared
-/// on a machine with neighbours.
-const ATTEMPTS: usize = 15;
+const ATTEMPTS: usize = 5;
+
+/// With those that do not count: where no task of the main thread was long, the page did not hold the frame up.
+const MOST_ATTEMPTS: usize = 15;
 
 fn frames(world: &World) -> Result<()> {
     let file = invent(world, "smooth", 12.0)?;
     let mut best = f64::INFINITY;
-    for _ in 0..ATTEMPTS {
+    let mut counted = 0;
+    for _ in 0..MOST_ATTEMPTS {
         // A page of its own for each: what a page does only the first time counts.
         let page = Page::open(world, Gpu::None, "?device=cpu")?;
         page.add(&file)?;
-        best = best.min(worst_gap(&page)?);
-        if best < LONGEST_GAP_MS {
+        let (gap, task) = worst_gap(&page)?;
+        best = best.min(gap);
+        if gap < LONGEST_GAP_MS {
             // The same with a main thread that works now and then: the measure must see it.
             let busy = "setInterval(() => { for (const end = performance.now() + 120; performance.now() < end; ); }, 500);";
             page.browser.run(busy, &[])?;
-            let gap = worst_gap(&page)?;
+            let (gap, _) = worst_gap(&page)?;
             ensure!(gap > 100.0, "a main thread that stops for 120 ms went unseen: {gap:.0} ms");
             return page.end();
         }
         page.end()?;
+        counted += usize::from(task > 0.0);
+        if counted == ATTEMPTS {
+            break;
+        }
     }
     bail!("a gap of {best:.0} ms between two frames")
 }
 
-/// Separates the song while it plays; the longest time between two frames.
-fn worst_gap(page: &Page<'_>) -> Result<f64> {
+/// Separates the song while it plays; the longest time between two frames, and the longest task of the main thread, 0
+/// where none took 50 ms.
+fn worst_gap(page: &Page<'_>) -> Result<(f64, f64)> {
     page.until("$('play').dataset.state === 'stopped'")?;
     page.watch()?;
     page.click("separate")?;
@@ -53,7 +61,7 @@ fn worst_gap(page: &Page<'_>) -> Result<f64> {
     page.click("play")?;
     println!("  longest gap {gap:.0} ms of {frames} frames, longest task of the main thread {task:.0} ms");
     ensure!(frames > 60, "{frames} frames");
-    Ok(gap)
+    Ok((gap, task))
 }
 
 /// Seconds of a short song and of one four times as long.
