@@ -270,10 +270,13 @@ impl<N: Network> Separator<N> {
         let end = self.input_end().min(start + self.segment);
         let length = end - start;
         let fade = (self.segment - self.hop).min(length.div_ceil(2));
-        let weight = |index: usize| (index + 1).min(length - index).min(fade + 1) as f32 / (fade + 1) as f32;
         let first = self.finished.max(start);
         let (skip, offset) = (first - start, first - self.finished);
         let reach = end - self.finished;
+        // A last segment that was moved back fades in where it is first heard, not where it starts; none follows it
+        // to fade out to.
+        let after = |index: usize| if skip > 0 { usize::MAX } else { length - index };
+        let weight = |index: usize| (index + 1 - skip).min(after(index)).min(fade + 1) as f32 / (fade + 1) as f32;
 
         self.weights.resize(reach.max(self.weights.len()), 0.0);
         for (sum, index) in self.weights[offset..].iter_mut().zip(skip..length) {
