@@ -69,6 +69,9 @@ pub struct State {
     /// The loss's factor, of a run in f16.
     #[serde(default)]
     pub loss_scale: Option<LossScale>,
+    /// Checksum of the data set's names and lengths; none in files of older versions.
+    #[serde(default)]
+    pub data: Option<u32>,
     /// The network trained.
     pub model: ModelConfig,
     /// Its parameters, in the order of the vectors.
@@ -78,8 +81,8 @@ pub struct State {
 impl State {
     /// Before the first step.
     pub(crate) fn new(model: ModelConfig, layout: Layout) -> Self {
-        let (scores, validated, best, loss_scale) = (BTreeMap::new(), None, None, None);
-        Self { step: 0, updates: 0, elapsed: 0.0, validated, scores, best, loss_scale, model, layout }
+        let (scores, validated, best, loss_scale, data) = (BTreeMap::new(), None, None, None, None);
+        Self { step: 0, updates: 0, elapsed: 0.0, validated, scores, best, loss_scale, data, model, layout }
     }
 }
 
@@ -170,7 +173,12 @@ const PART: &str = ".part-";
 /// Writes `bytes` under `path`: to a file beside it, flushed to the disk, then renamed.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut part = tempfile::Builder::new().prefix(PART).tempfile_in(folder)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PART);
+    // A temporary file is its owner's alone by default; this one is to become an ordinary file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut part = builder.tempfile_in(folder)?;
     part.write_all(bytes)?;
     part.as_file().sync_all()?;
     part.persist(path).map_err(|e| e.error)?;
@@ -264,6 +272,7 @@ pub(crate) mod tests {
                 scores: Default::default(),
                 best: None,
                 loss_scale: None,
+                data: Some(7),
                 model: ModelConfig::preset("tfswa_unet_tiny").unwrap(),
                 layout: Layout::of(&net),
             },

@@ -225,13 +225,20 @@ impl TrainConfig {
         let probability = |p: f64| (0.0..=1.0).contains(&p);
         check(!self.run.as_os_str().is_empty(), "run: name the folder of the run, as runs/first".into());
         check(!self.data.as_os_str().is_empty(), "data: name the folder that holds train/".into());
+        // They are written into TOML.
+        for (name, path) in [("run", &self.run), ("data", &self.data)] {
+            check(
+                path.to_str().is_some(),
+                format!("{name} = {}: its name is not UTF-8; rename the folder", path.display()),
+            );
+        }
         check(
             !self.model.is_empty(),
             "model: name a preset, as tfswa_unet_tiny, or a model's .toml file".into(),
         );
         check(
-            self.segment_seconds.is_finite() && (0.01..=600.0).contains(&self.segment_seconds),
-            format!("segment_seconds = {}: must be from 0.01 to 600", self.segment_seconds),
+            self.segment_seconds.is_finite() && (0.01..=120.0).contains(&self.segment_seconds),
+            format!("segment_seconds = {}: must be from 0.01 to 120", self.segment_seconds),
         );
         check(
             (1..=4096).contains(&self.batch_size),

@@ -49,13 +49,8 @@ pub enum DataError {
     #[error("{}: the file does not tell its length; convert it to wav or flac", .0.display())]
     UnknownLength(PathBuf),
     /// A file cannot be decoded.
-    #[error("{}: {source}", path.display())]
-    Audio {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: AudioError,
-    },
+    #[error(transparent)]
+    Audio(#[from] AudioError),
     /// A folder cannot be listed.
     #[error("cannot look into {}: {source}", path.display())]
     Folder {
@@ -64,13 +59,6 @@ pub enum DataError {
         /// What the system said.
         source: std::io::Error,
     },
-}
-
-impl DataError {
-    pub(crate) fn audio(path: &Path) -> impl FnOnce(AudioError) -> Self {
-        let path = path.to_path_buf();
-        |source| Self::Audio { path, source }
-    }
 }
 
 /// One song: a folder with a file per stem.
@@ -122,7 +110,7 @@ fn track(name: String, folder: &Path, stems: &[String], rate: u32) -> Result<Tra
             stem: stem.clone(),
             folder: folder.to_path_buf(),
         })?;
-        let reader = AudioReader::open(&path, rate).map_err(DataError::audio(&path))?;
+        let reader = AudioReader::open(&path, rate)?;
         lengths.push(reader.frames().ok_or_else(|| DataError::UnknownLength(path.clone()))?);
         files.push(path);
     }
@@ -163,6 +151,17 @@ pub const MUSDB18_VALIDATION: [&str; 14] = [
     "Meaxic - Take A Step",
     "Traffic Experiment - Sirens",
 ];
+
+/// A checksum of what decides a run's data and how it is split: the tracks' names and lengths.
+pub(crate) fn digest(tracks: &[Track]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for track in tracks {
+        hasher.update(track.name.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(&track.frames.to_le_bytes());
+    }
+    hasher.finalize()
+}
 
 /// (training, validation): MUSDB18's own split where its tracks are found, else a share drawn from `seed`.
 ///

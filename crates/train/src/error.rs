@@ -75,8 +75,7 @@ pub enum TrainError {
     /// Loss or gradient are no longer finite.
     #[error(
         "step {step}: the {what} was not a finite number {times} times in a row. The last checkpoint is from before; \
-         go on from it with --resume and a lower learning rate (--learning-rate, half of it as a start) or a lower \
-         --clip-norm; if it happens at step 1 already, look for a damaged file in the data set"
+         go on from it with --resume and a lower learning rate (--learning-rate, half of it as a start); if it happens at step 1 already, look for a damaged file in the data set"
     )]
     Diverged {
         /// The step at which the run gave up.

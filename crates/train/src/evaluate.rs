@@ -139,37 +139,36 @@ fn song(
 }
 
 /// The files of a track, read in step.
-struct Source<'a> {
-    track: &'a Track,
+struct Source {
     stems: Vec<AudioReader>,
     mixture: Option<AudioReader>,
 }
 
-impl<'a> Source<'a> {
-    fn open(track: &'a Track, rate: u32) -> Result<Self, DataError> {
-        let open = |path: &std::path::PathBuf| AudioReader::open(path, rate).map_err(DataError::audio(path));
+impl Source {
+    fn open(track: &Track, rate: u32) -> Result<Self, DataError> {
+        let open = |path: &std::path::PathBuf| AudioReader::open(path, rate);
         let stems = track.stems.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { track, stems, mixture: track.mixture.as_ref().map(open).transpose()? })
+        Ok(Self { stems, mixture: track.mixture.as_ref().map(open).transpose()? })
     }
 
     /// (mixture, stems), each of exactly `frames`; a file that ends early goes on in silence.
     fn read(&mut self, frames: usize) -> Result<(Stereo, Vec<Stereo>), DataError> {
         let mut stems = Vec::with_capacity(self.stems.len());
-        for (reader, path) in self.stems.iter_mut().zip(&self.track.stems) {
-            stems.push(read_padded(reader, path, frames)?);
+        for reader in &mut self.stems {
+            stems.push(read_padded(reader, frames)?);
         }
-        let mixture = match (&mut self.mixture, &self.track.mixture) {
-            (Some(reader), Some(path)) => read_padded(reader, path, frames)?,
-            _ => [0, 1].map(|c| (0..frames).map(|n| stems.iter().map(|stem| stem[c][n]).sum()).collect()),
+        let mixture = match &mut self.mixture {
+            Some(reader) => read_padded(reader, frames)?,
+            None => [0, 1].map(|c| (0..frames).map(|n| stems.iter().map(|stem| stem[c][n]).sum()).collect()),
         };
         Ok((mixture, stems))
     }
 }
 
-fn read_padded(reader: &mut AudioReader, path: &std::path::Path, frames: usize) -> Result<Stereo, DataError> {
+fn read_padded(reader: &mut AudioReader, frames: usize) -> Result<Stereo, DataError> {
     let mut audio: Stereo = [Vec::with_capacity(frames), Vec::with_capacity(frames)];
     while audio[0].len() < frames {
-        let part = reader.read(frames - audio[0].len()).map_err(DataError::audio(path))?;
+        let part = reader.read(frames - audio[0].len())?;
         if part[0].is_empty() {
             break;
         }

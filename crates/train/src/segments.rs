@@ -82,8 +82,7 @@ impl Segments {
 
     /// The segment's samples of one file; a track shorter than the segment ends in silence.
     fn read(&self, track: &Track, stem: usize, start: u64) -> Result<Stereo, DataError> {
-        let path = &track.stems[stem];
-        let mut audio = read_segment(path, start, self.samples, self.rate).map_err(DataError::audio(path))?;
+        let mut audio = read_segment(&track.stems[stem], start, self.samples, self.rate)?;
         for channel in &mut audio {
             channel.resize(self.samples, 0.0);
         }

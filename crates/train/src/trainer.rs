@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Best, Checkpoint, Checkpoints, State};
 use crate::config::TrainConfig;
-use crate::dataset::{Track, scan, split};
+use crate::dataset::{Track, digest, scan, split};
 use crate::error::{TrainError, read};
 use crate::evaluate::evaluate;
 use crate::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
@@ -77,6 +77,8 @@ struct Trainer<'a> {
     learner: Learner,
 
     state: State,
+    /// The step whose state the newest checkpoint holds, if it holds all of it.
+    saved: Option<u64>,
     skipped: u64,
     skipped_in_a_row: u32,
     /// Seconds of the run before this process took it up, and when that was.
@@ -99,10 +101,11 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, TrainError> {
         let model_config = config.model_config()?;
         let tracks = scan(&config.data.join("train"), &model_config.stems, model_config.sample_rate)?;
+        let data = digest(&tracks);
         let (training, validation) = split(tracks, config.validation_share, config.seed);
 
         let folder = RunFolder::new(&config.run);
-        let checkpoint = find_checkpoint(config, &model_config, resume, &folder, listener)?;
+        let checkpoint = find_checkpoint(config, &model_config, data, resume, &folder, listener)?;
         let checkpoints = folder.checkpoints()?;
         folder.save_config(config)?;
 
@@ -110,6 +113,7 @@ impl<'a> Trainer<'a> {
         let weights = initial_weights(&model_config, config.seed, &device);
         let mut learner = Learner::new(config, &model_config, weights)?;
         let layout = Layout::of(&learner.model);
+        let saved = checkpoint.as_ref().map(|checkpoint| checkpoint.state.step);
         let state = match checkpoint {
             Some(Checkpoint { state, weights, average, moments }) => {
                 if state.layout != layout {
@@ -124,6 +128,7 @@ impl<'a> Trainer<'a> {
             }
             None => State::new(model_config.clone(), layout),
         };
+        let state = State { data: Some(data), ..state };
         let samples = config.segment_samples(&model_config);
         let segments = Segments::new(training, model_config.sample_rate, samples, config);
         let metrics = folder.open_metrics(state.step)?;
@@ -141,6 +146,7 @@ impl<'a> Trainer<'a> {
             listener,
             validation,
             state,
+            saved,
             folder,
             checkpoints,
             metrics,
@@ -148,28 +154,16 @@ impl<'a> Trainer<'a> {
     }
 
     fn run(mut self) -> Result<Report, TrainError> {
-        let due = |interval: u64, step: u64| interval > 0 && step.is_multiple_of(interval);
-        let mut saved = None;
-        while self.progress() < 1.0 && !self.stop {
-            self.step()?;
-            let step = self.state.step;
-            let better = due(self.config.validation_interval, step) && self.validate()?;
-            if better || due(self.config.checkpoint_interval, step) {
-                self.save()?;
-                saved = Some(step);
-            }
-        }
-        let step = self.state.step;
-        if !self.stop && self.config.validation_interval > 0 && self.state.validated != Some(step) {
-            self.validate()?;
-            saved = None;
-        }
-        if saved != Some(step) {
+        let end = self.steps();
+        // What ended it was a song, which takes nothing from the weights.
+        let whole = matches!(end, Ok(()) | Err(TrainError::Data(_) | TrainError::Validation(_)));
+        if whole && self.saved != Some(self.state.step) && (end.is_ok() || self.state.step > 0) {
             self.save()?;
         }
+        end?;
         let (model, model_step) = self.export()?;
         Ok(Report {
-            steps: step,
+            steps: self.state.step,
             seconds: self.elapsed(),
             stopped: self.stop,
             skipped: self.skipped,
@@ -178,6 +172,28 @@ impl<'a> Trainer<'a> {
             model,
             model_step,
         })
+    }
+
+    /// All steps that are left, with the validations and checkpoints that are due.
+    fn steps(&mut self) -> Result<(), TrainError> {
+        loop {
+            let step = self.state.step;
+            let due = |interval: u64| interval > 0 && step > 0 && step.is_multiple_of(interval);
+            // First of all the one that an interruption left out.
+            let validates = due(self.config.validation_interval) && self.state.validated != Some(step);
+            let better = validates && self.validate()?;
+            if better || due(self.config.checkpoint_interval) && self.saved != Some(step) {
+                self.save()?;
+            }
+            if self.progress() >= 1.0 || self.stop {
+                break;
+            }
+            self.step()?;
+        }
+        if !self.stop && self.config.validation_interval > 0 && self.state.validated != Some(self.state.step) {
+            self.validate()?;
+        }
+        Ok(())
     }
 
     /// One batch, one update.
@@ -271,6 +287,7 @@ impl<'a> Trainer<'a> {
             self.state.best = Some(Best { step, usdr: evaluation.usdr });
         }
         self.state.validated = Some(step);
+        self.saved = None;
         self.state.scores = evaluation.stems.iter().map(|(stem, s)| (stem.clone(), s.usdr)).collect();
         let event = ValidationEvent {
             step,
@@ -298,6 +315,7 @@ impl<'a> Trainer<'a> {
             ],
         };
         let path = self.checkpoints.save(&checkpoint, self.config.keep_checkpoints)?;
+        self.saved = Some(self.state.step);
         self.tell(&Event::Saved { step: self.state.step, path: &path });
         Ok(())
     }
@@ -356,6 +374,7 @@ impl<'a> Trainer<'a> {
 fn find_checkpoint(
     config: &TrainConfig,
     model: &ModelConfig,
+    data: u32,
     resume: bool,
     folder: &RunFolder,
     listener: &mut dyn Listener,
@@ -378,6 +397,11 @@ fn find_checkpoint(
     match &checkpoint {
         Some(checkpoint) if !same_network(&checkpoint.state.model, model) => {
             return Err(TrainError::Changed { run: run(), difference: "model is another network".into() });
+        }
+        Some(checkpoint) if checkpoint.state.data.is_some_and(|saved| saved != data) => {
+            let songs = config.data.join("train");
+            let difference = format!("the songs in {} (their names and lengths) have changed", songs.display());
+            return Err(TrainError::Changed { run: run(), difference });
         }
         Some(checkpoint) => {
             let message = format!("going on after step {}", checkpoint.state.step);

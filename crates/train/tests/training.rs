@@ -10,6 +10,7 @@ use unbraid_audio::{AudioWriter, Format};
 use unbraid_model::{ModelConfig, Precision};
 use unbraid_ops::device::{self, Choice};
 use unbraid_train::checkpoint::{Checkpoint, Checkpoints};
+use unbraid_train::dataset::{scan, split};
 use unbraid_train::{
     Event, Flow, Listener, RunFolder, StepEvent, TrainConfig, TrainError, ValidationEvent, train,
 };
@@ -194,6 +195,50 @@ fn an_interrupted_run_ends_in_the_same_bits() {
     let other = TrainConfig { run: root.path().join("other"), seed: 1, ..whole.clone() };
     run(&other, false);
     assert_ne!(bits(&checkpoint(&whole, 6)), bits(&checkpoint(&other, 6)));
+}
+
+/// A song that cannot be read takes none of the steps before it, and the validation that it broke is made up.
+#[test]
+fn a_damaged_song_costs_no_step() {
+    let root = tempfile::tempdir().unwrap();
+    data_set(root.path(), 3, 6000);
+    let config = TrainConfig {
+        validation_interval: 3,
+        validation_share: 0.3,
+        checkpoint_interval: 0,
+        ..micro(root.path())
+    };
+    let straight = TrainConfig { run: root.path().join("straight"), ..config.clone() };
+    run(&straight, false);
+
+    let tracks = scan(&root.path().join("train"), &["drums".into(), "vocals".into()], RATE).unwrap();
+    let song = split(tracks, 0.3, config.seed).1.remove(0).stems.remove(1);
+    let sound = std::fs::read(&song).unwrap();
+    let mut damaged = sound.clone();
+    let end = damaged.len();
+    damaged[end - 4..].fill(0xff);
+    std::fs::write(&song, damaged).unwrap();
+    let error = train(&config, false, &Device::flex(), &mut Recorder::default()).unwrap_err().to_string();
+    assert_eq!(error.matches("vocals.wav").count(), 1, "{error}");
+    assert_eq!(checkpoint(&config, 3).state.step, 3);
+
+    std::fs::write(&song, sound).unwrap();
+    let resumed = run(&config, true);
+    assert_eq!(resumed.validations.iter().map(|v| v.step).collect::<Vec<_>>(), [3, 6]);
+    assert_eq!(bits(&checkpoint(&straight, 6)), bits(&checkpoint(&config, 6)));
+}
+
+#[test]
+fn other_songs_are_no_resumption() {
+    let root = tempfile::tempdir().unwrap();
+    data_set(root.path(), 2, 6000);
+    let config = micro(root.path());
+    run(&TrainConfig { steps: 2, ..config.clone() }, false);
+    data_set(root.path(), 3, 6000);
+    let error = train(&config, true, &Device::flex(), &mut Recorder::default()).unwrap_err().to_string();
+    assert!(error.contains("the songs in") && error.contains("have changed"), "{error}");
+    std::fs::remove_dir_all(root.path().join("train/song-2")).unwrap();
+    assert_eq!(run(&config, true).steps[0].step, 3);
 }
 
 /// A kill leaves: metrics beyond the last checkpoint, a half line, a part file, at worst a file that the disk
