@@ -276,7 +276,8 @@ impl<N: Network> Separator<N> {
         // A last segment that was moved back fades in where it is first heard, not where it starts; none follows it
         // to fade out to.
         let after = |index: usize| if skip > 0 { usize::MAX } else { length - index };
-        let weight = |index: usize| (index + 1 - skip).min(after(index)).min(fade + 1) as f32 / (fade + 1) as f32;
+        let weight =
+            |index: usize| (index + 1 - skip).min(after(index)).min(fade + 1) as f32 / (fade + 1) as f32;
 
         self.weights.resize(reach.max(self.weights.len()), 0.0);
         for (sum, index) in self.weights[offset..].iter_mut().zip(skip..length) {

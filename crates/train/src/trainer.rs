@@ -190,7 +190,8 @@ impl<'a> Trainer<'a> {
             }
             self.step()?;
         }
-        if !self.stop && self.config.validation_interval > 0 && self.state.validated != Some(self.state.step) {
+        if !self.stop && self.config.validation_interval > 0 && self.state.validated != Some(self.state.step)
+        {
             self.validate()?;
         }
         Ok(())
@@ -400,7 +401,8 @@ fn find_checkpoint(
         }
         Some(checkpoint) if checkpoint.state.data.is_some_and(|saved| saved != data) => {
             let songs = config.data.join("train");
-            let difference = format!("the songs in {} (their names and lengths) have changed", songs.display());
+            let difference =
+                format!("the songs in {} (their names and lengths) have changed", songs.display());
             return Err(TrainError::Changed { run: run(), difference });
         }
         Some(checkpoint) => {
