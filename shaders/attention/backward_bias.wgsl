@@ -24,14 +24,6 @@ fn uniform_windows(part: u32, lane: u32) -> u32 {
     return workgroupUniformLoad(&shared_windows);
 }
 
-// Bias of a pair; a tile may reach past the end of a window, and so may WORKGROUP keys.
-fn pair_bias(head: u32, query: u32, key: u32) -> f32 {
-    if max(query, key) >= WINDOW_FRAMES * WINDOW_BINS {
-        return 0.0;
-    }
-    return position_bias(head, query, key);
-}
-
 // Of what lies off the plane all is zero, and so is this.
 fn score_gradient(slot: u32, region: u32, s: f32, dp: f32) -> f32 {
     if query_regions[slot] != region {
@@ -60,10 +52,10 @@ fn main(
     for (var o = 0u; o < OWN; o++) { // unrolled
         let query = first_query + 4u * o;
         bias[o] = vec4(
-            pair_bias(head, query, key_position),
-            pair_bias(head, query + 1u, key_position),
-            pair_bias(head, query + 2u, key_position),
-            pair_bias(head, query + 3u, key_position),
+            position_bias(head, query, key_position),
+            position_bias(head, query + 1u, key_position),
+            position_bias(head, query + 2u, key_position),
+            position_bias(head, query + 3u, key_position),
         );
     }
     let windows = uniform_windows(part, lane);

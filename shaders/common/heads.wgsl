@@ -57,11 +57,19 @@ fn qkv_vector(token: u32, part: u32, head: u32, i: u32) -> vec4<f32> {
 
 // Queries carry the 1/√d of the scores.
 fn query_vector(token: u32, position: u32, head: u32, i: u32) -> vec4<f32> {
-    return rotated(qkv_vector(token, QUERY, head, i), position, i, 1.0) * inverseSqrt(f32(HEAD_WIDTH));
+    return placed_vector(token, position, QUERY, head, i) * inverseSqrt(f32(HEAD_WIDTH));
 }
 
 fn key_vector(token: u32, position: u32, head: u32, i: u32) -> vec4<f32> {
-    return rotated(qkv_vector(token, KEY, head, i), position, i, 1.0);
+    return placed_vector(token, position, KEY, head, i);
+}
+
+// The table of positions ends with the sequence: of what lies beyond nothing is read, as it may be no number.
+fn placed_vector(token: u32, position: u32, part: u32, head: u32, i: u32) -> vec4<f32> {
+    if token == NO_TOKEN {
+        return vec4(0.0);
+    }
+    return rotated(qkv_vector(token, part, head, i), position, i, 1.0);
 }
 
 fn value_vector(token: u32, head: u32, i: u32) -> vec4<f32> {
@@ -83,9 +91,9 @@ fn rotated(v: vec4<f32>, position: u32, i: u32, direction: f32) -> vec4<f32> {
     return vec4(v.x * a.x - v.y * a.y, v.x * a.y + v.y * a.x, v.z * b.x - v.w * b.y, v.z * b.y + v.w * b.x);
 }
 
-// Relative-position bias of a query and a key of one window.
+// Relative-position bias of a query and a key of one window; zero beyond its end.
 fn position_bias(head: u32, query: u32, key: u32) -> f32 {
-    if POSITIONAL != RELATIVE {
+    if POSITIONAL != RELATIVE || max(query, key) >= WINDOW_FRAMES * WINDOW_BINS {
         return 0.0;
     }
     return positions[head * relative_entries() + relative_entry(query, key)];

@@ -10,8 +10,8 @@ use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 use unbraid_model::{ModelConfig, PRESETS, Positional};
 use unbraid_ops::kernel::{self, Element, Kernel};
 use unbraid_ops::{
-    Attention, AttentionKernel, LinearKernel, LinearPass, Pass, Sequences, StftKernel, StftPass, TokenKernel,
-    TokenPass,
+    Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, Pass, Sequences, StftKernel,
+    StftPass, TokenKernel, TokenPass,
 };
 
 /// WebGPU's default limits.
@@ -69,6 +69,15 @@ fn every_specialisation_fits_webgpus_defaults_and_its_bindings() {
     }
     for kernel in linear_kernels() {
         assert_fits(&kernel);
+    }
+}
+
+#[test]
+fn tiles_of_attention_hold_fours_whatever_the_heads_width() {
+    let options = Attention { sequences: Sequences::Time, heads: 1, rotary: false, chunk: None };
+    for kernel in (1..=MAX_HEAD_WIDTH).flat_map(|width| passes(&options, width, Element::F32)) {
+        let (_, tile) = kernel.constants().into_iter().find(|(name, _)| *name == "TILE").unwrap();
+        assert!(tile > 0 && tile % 4 == 0, "{kernel:?}: {tile}");
     }
 }
 

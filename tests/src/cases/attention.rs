@@ -296,9 +296,13 @@ pub fn cases() -> Vec<AttentionCase> {
         AttentionCase { rotary: true, chunks: true, differences: true, ..time([2, 17, 5], 3, 2) },
         AttentionCase { logits: 10.0, strided: true, ..time([1, 33, 2], 4, 8) },
         AttentionCase { rotary: true, logits: 10.0, ..time([1, 97, 2], 2, 32) },
-        AttentionCase { rotary: true, ..time([1, 130, 1], 1, 64) },
+        // Tiles of no power of two.
+        AttentionCase { rotary: true, ..time([1, 130, 1], 1, 48) },
         time([1, 40, 2], 5, 1),
         time([1, 33, 1], 1, MAX_HEAD_WIDTH),
+        // Three and four queries an invocation, as in the networks' first resolutions.
+        AttentionCase { rotary: true, ..time([1, 130, 1], 1, 4) },
+        AttentionCase { rotary: true, ..frequency([1, 1, 256], 2, 4) },
         frequency([1, 3, 1], 2, 4),
         AttentionCase { rotary: true, ..frequency([2, 2, 5], 8, 4) },
         frequency([1, 2, 17], 4, 3),

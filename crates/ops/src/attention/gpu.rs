@@ -45,8 +45,9 @@ impl AttentionKernel {
     fn tile(&self) -> u32 {
         match self.pass {
             Pass::BackwardBias => 4 * self.own,
-            // Two tiles of vectors in 8 KiB, half of the workgroup memory of WebGPU's default limits.
-            _ => (256 / self.head_width.div_ceil(4)).clamp(8, 32),
+            // Two tiles of vectors in 8 KiB, half of the workgroup memory of WebGPU's default limits. The forward pass
+            // goes through its tiles by fours.
+            _ => (256 / self.head_width.div_ceil(4)).clamp(8, 32) / 4 * 4,
         }
     }
 }
@@ -191,10 +192,14 @@ impl<'a> Launcher<'a> {
 
     /// Dispatches a pass over all sequences, `chunk` of them at a time.
     fn run(&self, pass: Pass, arrays: &[&GpuArray]) {
+        // Pairs of query and key that fill the largest GPU, and hold the smallest up for a tenth of a second: a page's
+        // frames wait for a dispatch, and drivers end those that take seconds.
+        const PAIRS: usize = 1 << 28;
         let kernel = self.kernel(pass);
-        let blocks = self.layout.length().div_ceil((kernel.workgroup * kernel.own) as usize);
-        let count = self.layout.count();
-        let chunk = self.options.chunk.map_or(count, std::num::NonZero::get).clamp(1, MAX_WORKGROUPS);
+        let (length, count) = (self.layout.length(), self.layout.count());
+        let blocks = length.div_ceil((kernel.workgroup * kernel.own) as usize);
+        let enough = PAIRS / (length * length * self.options.heads).max(1);
+        let chunk = self.options.chunk.map_or(enough, std::num::NonZero::get).clamp(1, MAX_WORKGROUPS);
         for first in (0..count).step_by(chunk) {
             let workgroups = [blocks, self.options.heads, chunk.min(count - first)];
             let parameters = [self.plane.frames, self.plane.bins, first].map(|value| value as u32);
