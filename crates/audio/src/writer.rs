@@ -34,6 +34,19 @@ impl Format {
         if self == Self::Flac { "flac" } else { "wav" }
     }
 
+    /// Refuses more frames than a file can hold.
+    ///
+    /// # Errors
+    /// [`Problem::TooLong`] past the 4 GiB of a wav.
+    pub fn check_length(self, frames: u64) -> Result<(), Problem> {
+        // A wav counts its bytes in 32 bits; the header takes less than 100 of them.
+        let frame_bytes = 2 * u64::from(self.bits().unwrap_or(32) / 8);
+        if self != Self::Flac && frames > (u64::from(u32::MAX) - 100) / frame_bytes {
+            return Err(Problem::TooLong("a wav file ends at 4 GiB; write flac instead"));
+        }
+        Ok(())
+    }
+
     /// Bits of an integer sample; `None` for floats.
     fn bits(self) -> Option<u32> {
         match self {
@@ -146,6 +159,7 @@ impl AudioWriter {
             }
         }
         self.frames += left.len() as u64;
+        self.format.check_length(self.frames)?;
         let interleaved = left.iter().zip(right).flat_map(|(&left, &right)| [left, right]);
         let scale = self.format.bits().map_or(0.0, |bits| f64::from(1 << (bits - 1)));
         if self.format.bits().is_some() {
@@ -156,18 +170,11 @@ impl AudioWriter {
             .map(|sample| (f64::from(sample) * scale).round().clamp(-scale, scale - 1.0) as i32);
         match &mut self.encoder {
             Encoder::Flac(flac) => flac.write(quantised).map_err(Problem::Write),
-            Encoder::Wav(wav) => {
-                // A wav counts its bytes in 32 bits; the header takes less than 100 of them.
-                let frame_bytes = 2 * u64::from(wav.spec().bits_per_sample / 8);
-                if self.frames * frame_bytes > u64::from(u32::MAX) - 100 {
-                    return Err(Problem::TooLong("a wav file ends at 4 GiB; write flac instead"));
-                }
-                match self.format.bits() {
-                    None => interleaved.into_iter().try_for_each(|sample| wav.write_sample(sample)),
-                    Some(_) => quantised.into_iter().try_for_each(|sample| wav.write_sample(sample)),
-                }
-                .map_err(wav_error)
+            Encoder::Wav(wav) => match self.format.bits() {
+                None => interleaved.into_iter().try_for_each(|sample| wav.write_sample(sample)),
+                Some(_) => quantised.into_iter().try_for_each(|sample| wav.write_sample(sample)),
             }
+            .map_err(wav_error),
         }
     }
 
@@ -220,6 +227,8 @@ mod tests {
                 format != Format::Flac,
                 "{name}: {result:?}"
             );
+            // A length that a damaged header may tell.
+            assert_eq!(format.check_length(u64::MAX).is_err(), format != Format::Flac, "{name}");
         }
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use unbraid_train::synth::{self, Options};
 
+use crate::progress::{song_bar, tell};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Invent songs in the MUSDB18-HQ layout: drums, bass, other and a sung-like voice. The same seed gives the
@@ -28,12 +30,13 @@ impl Verb {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let Self::Synth { out, tracks, seconds, seed } = self;
         let (train, test) = Options::divide(tracks);
-        let bar = crate::progress::song_bar("inventing songs".into(), Some(tracks as u64));
+        let bar = song_bar("inventing songs".into(), Some(tracks as u64));
         let options = Options { train, test, seconds, seed, rate: 44_100 };
         let result = synth::write_dataset(&out, &options, &mut |done, _| bar.set_position(done as u64));
         bar.finish_and_clear();
         result?;
-        eprintln!("{train} songs to train on and {test} to test on, {seconds} s each, in {}", out.display());
+        let out = out.display();
+        tell(format_args!("{train} songs to train on and {test} to test on, {seconds} s each, in {out}"));
         Ok(())
     }
 }

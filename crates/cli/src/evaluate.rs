@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "test")]
     split: String,
     /// At most so many seconds of each song.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     limit: Option<f64>,
     /// Print JSON.
     #[arg(long)]
@@ -31,6 +31,14 @@ pub(crate) struct Arguments {
     cutting: Cutting,
     #[command(flatten)]
     device: DeviceArgument,
+}
+
+/// Enough for a score: of fewer than a second's there may be none.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && seconds >= 1.0 => Ok(seconds),
+        _ => Err("must be at least 1".into()),
+    }
 }
 
 impl Arguments {
@@ -73,4 +81,17 @@ fn print(evaluation: &Evaluation) {
         "songs: {}; mixture uSDR: what the mixture scaled by its best constant would score",
         evaluation.songs.len()
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn a_limit_leaves_something_to_score() {
+        assert_eq!((seconds("1"), seconds("2.5")), (Ok(1.0), Ok(2.5)));
+        for wrong in ["0", "0.9", "-5", "nan", "inf", "30s"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::progress::tell;
+
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn install() {
@@ -9,10 +11,10 @@ pub(crate) fn install() {
         if REQUESTED.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nending at the next safe place; press Ctrl-C again to end at once");
+        tell("\nending at the next safe place; press Ctrl-C again to end at once");
     });
     if let Err(error) = result {
-        eprintln!("Ctrl-C will end at once: {error}");
+        tell(format_args!("Ctrl-C will end at once: {error}"));
     }
 }
 

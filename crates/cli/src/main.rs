@@ -17,6 +17,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use unbraid_ops::device::{self, Choice, DeviceInfo};
 
+use crate::progress::tell;
+
 /// Tensors of one shape come and go all the time: glibc hands their pages back to the system and faults them in
 /// anew, a tenth of a training step on the CPU.
 #[global_allocator]
@@ -69,8 +71,19 @@ impl DeviceArgument {
 
 /// Says which device it is.
 fn told(info: DeviceInfo) -> DeviceInfo {
-    eprintln!("device: {} ({})", info.name, info.kind);
+    tell(format_args!("device: {} ({})", info.name, info.kind));
     info
+}
+
+/// An error and its causes, each once: many of our messages hold their cause's already.
+fn message(error: &anyhow::Error) -> String {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
 }
 
 fn main() -> ExitCode {
@@ -92,13 +105,32 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             match device::memory_refused() {
-                Some(refused) if separates => eprintln!(
+                Some(refused) if separates => tell(format_args!(
                     "error: the device's memory does not suffice: {refused}; give a shorter --segment, or --device cpu"
-                ),
-                _ => eprintln!("error: {error:#}"),
+                )),
+                _ => tell(format_args!("error: {}", message(&error))),
             }
             // What a shell reports for a program ended by Ctrl-C.
             if interrupt::requested() { ExitCode::from(130) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+    use std::path::Path;
+    use unbraid_train::TrainConfig;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let loaded = TrainConfig::load(Path::new("no/such.toml")).context("there is no run to go on with");
+        let error = loaded.expect_err("there is no such file");
+        let cause = error.root_cause().to_string();
+        assert_eq!(
+            message(&error),
+            format!("there is no run to go on with: cannot read the configuration no/such.toml: {cause}")
+        );
     }
 }

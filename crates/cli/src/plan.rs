@@ -15,6 +15,7 @@ use unbraid_ops::device::DeviceInfo;
 use unbraid_train::{Preset, StepMeasurement, TrainConfig, measure, rehearse, rungs};
 
 use crate::DeviceArgument;
+use crate::progress::tell;
 use crate::settings::{Settings, bytes};
 
 /// Steps of a rehearsal: the second finds the optimiser's moments as every later step does, and in which order tensors
@@ -29,7 +30,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     settings: Settings,
     /// Find the fastest settings whose steps take at most so much, as 8GB or 800MB.
-    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = bytes, conflicts_with = "measure")]
     memory: Option<u64>,
     /// Also take so many real steps, on noise, and say what they took. On the CPU two are taken in any case.
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
@@ -68,29 +69,20 @@ pub(crate) struct Estimate {
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let config = match &self.settings.config {
+        let file = match &self.settings.config {
             Some(path) => TrainConfig::load(path)?,
             None => TrainConfig { model: "tfswa_unet".into(), ..Default::default() },
         };
         // Neither folder is touched, a plan may be made before either exists; and what is above the limit is told too.
-        let config = TrainConfig {
-            run: "run".into(),
-            data: "data".into(),
-            memory_limit: None,
-            ..self.settings.over(config)
-        };
+        let file = TrainConfig { run: "run".into(), data: "data".into(), memory_limit: None, ..file };
+        let config = self.settings.over(file.clone());
         config.validate()?;
         config.model_config()?;
         let estimate = match self.memory {
             Some(memory) => {
                 // Not opened here: on a card that is nearly full, estimates' processes need what is left.
                 let device = self.device.find()?;
-                let levels = Preset::ALL[1..].iter().map(|level| {
-                    let mut reduced = config.clone();
-                    level.apply(&mut reduced);
-                    (format!("--preset {level}"), reduced)
-                });
-                fitting(rungs_of(&config, &device).chain(levels), memory, &device)?
+                fitting(rungs_of(&config, &device).chain(self.levels(&file)), memory, &device)?
             }
             None => self.estimate(&config)?,
         };
@@ -102,10 +94,16 @@ impl Arguments {
         Ok(())
     }
 
+    /// The levels that begin another run, as `train` takes them: over the file, under the flags given.
+    fn levels(&self, file: &TrainConfig) -> impl Iterator<Item = (String, TrainConfig)> {
+        let levels = Preset::ALL.into_iter().filter(|level| *level != Preset::LowVram);
+        levels.map(move |level| (format!("--preset {level}"), self.settings.at(level).over(file.clone())))
+    }
+
     fn estimate(&self, config: &TrainConfig) -> anyhow::Result<Estimate> {
         let (device, info) = self.device.open()?;
         let on_gpu = info.limits.is_some();
-        let measured = |steps| measure(config, steps, &device, |step| eprintln!("{}", line(step)));
+        let measured = |steps| measure(config, steps, &device, |step| tell(line(step)));
         if on_gpu && self.measure > 0 {
             let estimate = estimate_apart(config, &info)?;
             return Ok(Estimate { measured: measured(self.measure)?, ..estimate });
@@ -156,13 +154,13 @@ pub(crate) fn fitting(
         // What a device cannot even allocate does not fit either.
         match estimate_apart(&config, device) {
             Ok(estimate) => {
-                eprintln!("{said}: {}", HumanBytes(estimate.peak));
+                tell(format_args!("{said}: {}", HumanBytes(estimate.peak)));
                 least = least.into_iter().chain([estimate.peak]).min();
                 if estimate.peak <= memory {
                     return Ok(Estimate { flags, ..estimate });
                 }
             }
-            Err(error) => eprintln!("{said}: {error:#}"),
+            Err(error) => tell(format_args!("{said}: {error:#}")),
         }
     }
     match least {
@@ -254,7 +252,34 @@ fn line(step: &StepMeasurement) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Cli, Verb};
+    use clap::Parser;
     use unbraid_model::{Precision, Recompute};
+
+    fn parse(flags: &str) -> Result<Arguments, clap::Error> {
+        let cli = Cli::try_parse_from(format!("unbraid plan {flags}").split_whitespace())?;
+        let Verb::Plan(arguments) = cli.verb else { panic!("`plan` is another verb") };
+        Ok(arguments)
+    }
+
+    #[test]
+    fn a_level_is_estimated_as_training_takes_it() -> Result<(), clap::Error> {
+        let file = TrainConfig { model: "tfswa_unet".into(), segment_seconds: 3.0, ..Default::default() };
+        for (preset, flags) in [("", "--segment 6"), ("--preset level2", "--hop-length 256 --recompute none")]
+        {
+            for (level, config) in parse(&format!("{preset} {flags}"))?.levels(&file) {
+                let taken = parse(&format!("{level} {flags}"))?.settings.over(file.clone());
+                assert_eq!(taken, config, "{level} in place of {preset}, {flags}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_would_go_unheard_is_refused() {
+        assert!(parse("--memory 8GB").is_ok() && parse("--measure 2").is_ok());
+        assert!(parse("--memory 8GB --measure 2").is_err());
+    }
 
     #[test]
     fn flags_say_what_changed() {

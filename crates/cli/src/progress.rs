@@ -1,11 +1,19 @@
 //! Bars on the terminal. Where standard error is no terminal, a line now and then instead.
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unbraid_train::{Event, Flow, Listener, StepEvent};
 
 use crate::interrupt;
+
+/// A line on standard error. What shows it may be gone, as `tee` is at Ctrl-C and a terminal with its connection: then
+/// it is lost, and the work goes on.
+pub(crate) fn tell(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
 
 /// A bar over audio: position in seconds, and how long it still takes.
 pub(crate) fn song_bar(label: String, samples: Option<u64>) -> ProgressBar {
@@ -33,7 +41,7 @@ impl Screen {
     }
 
     fn say(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| tell(line));
     }
 
     fn step(&mut self, step: &StepEvent) {
@@ -50,7 +58,7 @@ impl Screen {
         self.bar.set_position((step.progress * PARTS as f64) as u64);
         let due = self.last_line.is_none_or(|last| last.elapsed() >= Duration::from_secs(15));
         if self.bar.is_hidden() && due {
-            eprintln!("{:3.0} % {text}", 100.0 * step.progress);
+            tell(format_args!("{:3.0} % {text}", 100.0 * step.progress));
             self.last_line = Some(Instant::now());
         }
         self.bar.set_message(text);

@@ -13,7 +13,8 @@ use unbraid_model::weights::{self, Loaded};
 use unbraid_model::{ModelConfig, Separator, SeparatorOptions};
 use unbraid_ops::device;
 
-use crate::{DeviceArgument, interrupt, progress};
+use crate::progress::{song_bar, tell};
+use crate::{DeviceArgument, interrupt};
 
 /// How songs are cut for the network.
 #[derive(Debug, Args)]
@@ -89,8 +90,9 @@ struct Report {
 
 #[derive(Debug, Serialize)]
 struct SongReport {
-    song: PathBuf,
-    stems: Vec<PathBuf>,
+    // Text, which JSON is and a path need not be.
+    song: String,
+    stems: Vec<String>,
     audio_seconds: f64,
     wall_seconds: f64,
     /// Samples beyond full scale, by stem; integer formats clip them.
@@ -129,6 +131,11 @@ impl Arguments {
                 ensure!(
                     seen.insert(target.clone()),
                     "two songs would go to {}: rename one, or separate them with different --out",
+                    target.display(),
+                );
+                ensure!(
+                    target.is_dir() || target.symlink_metadata().is_err(),
+                    "{} exists and is no folder: --out DIR writes elsewhere",
                     target.display(),
                 );
                 Ok(target)
@@ -180,8 +187,13 @@ impl Arguments {
         outputs: &[Output],
     ) -> anyhow::Result<SongReport> {
         let began = Instant::now();
+        // Once more: where file systems take two names for one, it may be an earlier song's by now.
+        self.refuse_existing(target, outputs)?;
         let rate = loaded.config.sample_rate;
         let mut reader = AudioReader::open(song, rate)?;
+        if let Some(frames) = reader.frames() {
+            self.format.check_length(frames)?;
+        }
         // The first block before anything is created: most bad files show here.
         let mut block = reader.read(rate as usize)?;
         let shortest = loaded.model.least_samples();
@@ -196,7 +208,7 @@ impl Arguments {
         let mut writers = outputs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let mut separator = Separator::new(loaded.model.clone(), self.cutting.options(loaded))?;
         let label = song.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let bar = progress::song_bar(label, reader.frames());
+        let bar = song_bar(label, reader.frames());
 
         // What of the mixture has no finished stems yet.
         let mut mixture: Stereo = Default::default();
@@ -223,14 +235,17 @@ impl Arguments {
 
         let audio_seconds = samples as f64 / f64::from(rate);
         let wall_seconds = began.elapsed().as_secs_f64();
-        eprintln!("{}: {audio_seconds:.1} s of music in {wall_seconds:.1} s", target.display());
+        let shown = target.display();
+        tell(format_args!("{shown}: {audio_seconds:.1} s of music in {wall_seconds:.1} s"));
         for (output, &count) in outputs.iter().zip(&clipped) {
             if count > 0 {
-                eprintln!("{}: {count} samples clipped at full scale; wav32f keeps them", output.name);
+                let name = &output.name;
+                tell(format_args!("{name}: {count} samples clipped at full scale; wav32f keeps them"));
             }
         }
-        let stems = names.iter().map(|name| target.join(name)).collect();
-        Ok(SongReport { song: song.to_owned(), stems, audio_seconds, wall_seconds, clipped })
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let stems = names.iter().map(|name| text(&target.join(name))).collect();
+        Ok(SongReport { song: text(song), stems, audio_seconds, wall_seconds, clipped })
     }
 }
 

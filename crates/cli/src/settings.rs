@@ -7,7 +7,7 @@ use unbraid_model::{Precision, Recompute};
 use unbraid_train::{Preset, TrainConfig};
 
 /// What `train` and `plan` are both told.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Settings {
     /// A TOML file of settings (see configs/train); flags go over it.
     #[arg(long, value_name = "FILE")]
@@ -84,6 +84,11 @@ pub(crate) fn set<T>(setting: &mut T, flag: Option<T>) {
 }
 
 impl Settings {
+    /// The same flags beside another preset.
+    pub(crate) fn at(&self, level: Preset) -> Self {
+        Self { preset: Some(level), ..self.clone() }
+    }
+
     /// Lays preset and flags over `config`.
     pub(crate) fn over(&self, mut config: TrainConfig) -> TrainConfig {
         if let Some(preset) = self.preset {

@@ -11,7 +11,7 @@ use unbraid_ops::device::{self, DeviceInfo, MemoryRefused};
 use unbraid_train::{RunFolder, TrainConfig, TrainError, rungs, train};
 
 use crate::plan::{fitting, flags, has_f16, rungs_of};
-use crate::progress::Screen;
+use crate::progress::{Screen, tell};
 use crate::settings::{Settings, bytes, set};
 use crate::{DeviceArgument, interrupt};
 
@@ -109,7 +109,7 @@ impl Arguments {
         drop(screen);
         let report = match result {
             Err(error) if error.is_out_of_memory() && self.on_oom == OnOutOfMemory::Tell => {
-                eprintln!("{error}");
+                tell(error);
                 std::process::exit(OUT_OF_MEMORY);
             }
             Err(error) if error.is_out_of_memory() => {
@@ -119,15 +119,16 @@ impl Arguments {
         };
         let steps = report.steps;
         if report.stopped {
-            eprintln!("stopped after {steps} steps; `--resume` goes on from there");
+            tell(format_args!("stopped after {steps} steps; `--resume` goes on from there"));
         } else {
-            eprintln!("done: {steps} steps in {:.0} s of training", report.seconds);
+            tell(format_args!("done: {steps} steps in {:.0} s of training", report.seconds));
         }
         if report.skipped > 0 {
-            eprintln!("{} steps were skipped: their loss or gradient was not finite", report.skipped);
+            let skipped = report.skipped;
+            tell(format_args!("{skipped} steps were skipped: their loss or gradient was not finite"));
         }
-        eprintln!("memory: at most {}", HumanBytes(report.memory.peak));
-        eprintln!("model: {} (weights of step {})", report.model.display(), report.model_step);
+        tell(format_args!("memory: at most {}", HumanBytes(report.memory.peak)));
+        tell(format_args!("model: {} (weights of step {})", report.model.display(), report.model_step));
         Ok(())
     }
 
@@ -140,7 +141,7 @@ impl Arguments {
         let mut resume = self.resume;
         for (index, rung) in rungs.iter().enumerate() {
             if index > 0 {
-                eprintln!("going on with {}", flags(&rungs[index - 1], rung));
+                tell(format_args!("going on with {}", flags(&rungs[index - 1], rung)));
                 resume = !RunFolder::new(&config.run).checkpoints()?.steps().is_empty();
             }
             let status = train_apart(rung, resume, &device)?;
@@ -167,7 +168,7 @@ fn remedy(config: &TrainConfig, error: &TrainError, device: &Device, info: &Devi
     let Some(memory) = memory else {
         return "`unbraid plan --memory SIZE` names settings that fit".into();
     };
-    eprintln!("{error}; looking for settings that fit");
+    tell(format_args!("{error}; looking for settings that fit"));
     // What the run took is kept for reuse, and the estimates' processes need a little.
     device.memory_cleanup();
     match fitting(rungs_of(config, info).skip(1), memory, info) {
