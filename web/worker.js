@@ -21,31 +21,39 @@ self.onmessage = ({ data }) => {
 };
 
 // A panic inside an asynchronous call reaches no promise; the browser reports it here.
-self.onerror = (event) => fail(null, event instanceof ErrorEvent ? event.error ?? event.message : event);
-self.onunhandledrejection = (event) => fail(null, event.reason);
+self.onerror = (event) => fail({}, event instanceof ErrorEvent ? event.error ?? event.message : event);
+self.onunhandledrejection = (event) => fail({}, event.reason);
 
 const handlers = { start, model, clear, overview, separate };
 
 async function work() {
   if (busy) return;
   busy = true;
-  for (let message; (message = waiting.shift()); ) {
-    try {
-      await handlers[message.type](message);
-    } catch (error) {
-      fail(message.job ?? null, error);
-    }
-    cancelled.delete(message.job);
-  }
+  for (let message; (message = waiting.shift()); ) await handle(message);
   busy = false;
 }
 
+async function handle(message) {
+  try {
+    await handlers[message.type](message);
+  } catch (error) {
+    fail(message, error);
+  }
+  cancelled.delete(message.job);
+}
+
+/** Looks at a song that came meanwhile: it need not wait for the end of a separation. */
+async function overviewOfNext() {
+  const index = waiting.findIndex(({ type }) => type === "overview");
+  if (index >= 0) await handle(waiting.splice(index, 1)[0]);
+}
+
 /** Errors of ours have a kind; anything else is a bug. `message` is for the person. */
-function fail(job, error) {
+function fail({ job = null, request }, error) {
   const kind = error?.kind ?? "bug";
   const text = String(error?.message ?? error);
   const message = kind === "bug" ? `Something in this page went wrong (${text}). Your files are untouched.` : text;
-  postMessage({ type: "error", job, kind, message });
+  postMessage({ type: "error", job, request, kind, message });
 }
 
 /** A job that waits is gone at once; the one that runs is seen to be cancelled between two segments. */
@@ -87,12 +95,15 @@ async function adapterName() {
   return description || [vendor, architecture, device].filter(Boolean).join(" ") || "GPU";
 }
 
-/** `{bytes: ArrayBuffer}` → `model` */
-async function model({ bytes }) {
+/** `{request, file: Blob}` → `model`; it and an error bear the `request`. */
+async function model({ request, file }) {
   const { kind } = session;
+  const bytes = await file.arrayBuffer().catch(() => {
+    throw Object.assign(new Error("The model's file can no longer be read. Choose it again."), { kind: "model" });
+  });
   const model = await session.setModel(new Uint8Array(bytes));
   if (session.kind !== kind) await ready();
-  postMessage({ type: "model", model });
+  postMessage({ type: "model", request, model });
 }
 
 /** The model goes. */
@@ -130,6 +141,7 @@ async function separate({ job, file, from, to, overlap }) {
   try {
     progress();
     while (await goesOn(job)) {
+      await overviewOfNext();
       const block = await song.next();
       const failure = song.recovered();
       if (failure) {

@@ -2,8 +2,8 @@
 
 /** @typedef {[Float32Array<ArrayBuffer>, Float32Array<ArrayBuffer>]} Stereo */
 /** @typedef {{kind: "gpu"|"cpu", name: string, software: boolean, note: string|null}} Device */
-/** @typedef {{name: string, stems: string[], sampleRate: number, parameters: number, provenance: Record<string, string>, bytes: number}} Model */
-/** @typedef {{kind: "file"|"model"|"device"|"bug", message: string}} Trouble */
+/** @typedef {{name: string, stems: string[], sampleRate: number, parameters: number, provenance: Record<string, string>, bytes: number, file: Blob}} Model `file`: what it was loaded from */
+/** @typedef {{kind: "file"|"model"|"device"|"bug", message: string, file?: Blob|null}} Trouble `file`: the model's, where it is of kind "model" */
 
 /**
  * @typedef {object} Listener what happens to a job; each is called at most as long as the job is not cancelled
@@ -17,18 +17,25 @@
 /** How long a cancelled job may go on in the worker before the worker is replaced. */
 const PATIENCE = 20_000; // ms: a segment on a slow CPU takes some seconds
 
-/** Events (CustomEvent): `device`, `model`, `memory`, `recovered`, `fallback` (from the GPU to the CPU), `trouble` (of no job). */
+/**
+ * Events (CustomEvent): `device`, `model` (null where one begins to be loaded), `memory`, `recovered`, `fallback` (from
+ * the GPU to the CPU), `trouble` (of no job).
+ */
 export class Engine extends EventTarget {
   /** @type {Worker} */ #worker;
   /** Jobs in the worker's order: the first is the one at work. @type {Map<number, {request: object, listener: Listener, cancelled: boolean}>} */
   #jobs = new Map();
   #nextJob = 1;
-  /** @type {Blob|null} */ #modelFile = null;
+  /** What the worker was last given as its model. @type {Blob|null} */ #modelFile = null;
+  /** Number of the last model asked for, which the worker's answers bear: those to earlier ones do not count. */
+  #request = 0;
   #choice;
   /** Crashes without a single success in between: a worker that cannot start must not be started for ever. */
   #crashes = 0;
+  /** Jobs that failed because of the device, or in a crash, without a finished block in between. */
+  #failures = 0;
   /** @type {Device|null} */ device = null;
-  /** @type {Model|null} */ model = null;
+  /** Ready for the next job; null as well while another is awaited. @type {Model|null} */ model = null;
 
   /** @param {"auto"|"gpu"|"cpu"} choice of device */
   constructor(choice) {
@@ -49,13 +56,33 @@ export class Engine extends EventTarget {
   }
 
   /**
-   * Uses another model. The answer is a `model` event, or `trouble`.
-   * @param {Blob} file
+   * Uses another model. The answer is a `model` event, or `trouble`; none where yet another is asked for meanwhile.
+   * @param {Blob|Promise<Blob>} file without it, the model stays
    */
   async useModel(file) {
-    const bytes = await file.arrayBuffer();
-    this.#modelFile = file;
-    this.#worker.postMessage({ type: "model", bytes }, [bytes]);
+    const request = ++this.#request;
+    const before = this.model;
+    this.#setModel(null);
+    try {
+      const found = await file;
+      if (request !== this.#request) return;
+      this.#modelFile = found;
+      this.#sendModel();
+    } catch (error) {
+      if (request !== this.#request) return;
+      this.#setModel(before);
+      throw error;
+    }
+  }
+
+  #sendModel() {
+    this.#worker.postMessage({ type: "model", request: this.#request, file: this.#modelFile });
+  }
+
+  /** @param {Model|null} model */
+  #setModel(model) {
+    this.model = model;
+    this.#tell("model", model);
   }
 
   /** @param {File} file @param {Listener} listener */
@@ -106,9 +133,8 @@ export class Engine extends EventTarget {
         this.#tell("device", message.device);
         break;
       case "model":
-        this.model = message.model;
         this.#crashes = 0;
-        this.#tell("model", message.model);
+        if (message.request === this.#request) this.#setModel({ ...message.model, file: this.#modelFile });
         break;
       case "memory":
       case "recovered":
@@ -119,11 +145,14 @@ export class Engine extends EventTarget {
         if (entry && !entry.cancelled) entry.listener.overview?.(message);
         break;
       case "progress":
+        if (entry && !entry.cancelled) entry.listener.progress?.(message);
+        break;
       case "block":
-        this.#crashes = 0;
-        if (entry && !entry.cancelled) entry.listener[/** @type {"progress"|"block"} */ (message.type)]?.(message);
+        this.#failures = 0;
+        if (entry && !entry.cancelled) entry.listener.block?.(message);
         break;
       case "done":
+        this.#failures = 0;
         this.#jobs.delete(message.job);
         if (entry && !entry.cancelled) entry.listener.done?.(message);
         break;
@@ -133,13 +162,12 @@ export class Engine extends EventTarget {
       case "error":
         if (message.kind === "bug") {
           this.#broken(message.message);
-        } else {
+        } else if (entry) {
           this.#jobs.delete(message.job);
-          if (entry) {
-            if (!entry.cancelled) entry.listener.error?.(message);
-          } else {
-            this.#tell("trouble", message);
-          }
+          if (!entry.cancelled) entry.listener.error?.(message);
+          if (message.kind === "device" && this.#leavesGpu()) this.#restart();
+        } else if (message.request === undefined || message.request === this.#request) {
+          this.#tell("trouble", { ...message, file: this.#modelFile });
         }
         break;
     }
@@ -154,12 +182,7 @@ export class Engine extends EventTarget {
     const trouble = { kind: /** @type {const} */ ("bug"), message };
     if (entry && !entry.cancelled) entry.listener.error?.(trouble);
     else if (!entry) this.#tell("trouble", trouble);
-    if (this.#crashes === 2 && this.#choice === "auto" && this.device?.kind === "gpu") {
-      // Some drivers fail in ways that nothing can catch; the processor computes the same.
-      this.#choice = "cpu";
-      this.#crashes = 0;
-      this.#tell("fallback", null);
-    }
+    if (this.#leavesGpu()) this.#crashes = 0;
     if (this.#crashes < 3) {
       this.#restart();
     } else {
@@ -170,27 +193,29 @@ export class Engine extends EventTarget {
     }
   }
 
+  /** Counts a failure of the device; whether it was the one after which the next worker is to be without a GPU. */
+  #leavesGpu() {
+    this.#failures += 1;
+    if (this.#failures < 2 || this.#choice !== "auto" || this.device?.kind !== "gpu") return false;
+    // Some drivers fail in ways that nothing can catch; the processor computes the same.
+    this.#choice = "cpu";
+    this.#failures = 0;
+    this.#tell("fallback", null);
+    return true;
+  }
+
   /** A new worker with the same model; the job at work is given up, those that wait go on. */
   #restart() {
     this.#worker.terminate();
-    const stuck = this.#first();
-    if (stuck !== undefined && this.#jobs.get(stuck)?.cancelled) this.#jobs.delete(stuck);
     this.#worker = this.#start();
-    const worker = this.#worker;
-    const file = this.#modelFile;
-    const resume = () => {
-      if (worker !== this.#worker) return;
-      for (const [job, { request, cancelled }] of this.#jobs) {
-        if (cancelled) this.#jobs.delete(job);
-        else worker.postMessage(request);
-      }
-    };
-    if (!file) return resume();
-    file.arrayBuffer().then((bytes) => {
-      if (worker !== this.#worker) return;
-      worker.postMessage({ type: "model", bytes }, [bytes]);
-      resume();
-    }, (error) => this.#broken(String(error)));
+    if (this.#modelFile) {
+      this.#setModel(null);
+      this.#sendModel();
+    }
+    for (const [job, { request, cancelled }] of this.#jobs) {
+      if (cancelled) this.#jobs.delete(job);
+      else this.#worker.postMessage(request);
+    }
   }
 
   /** @param {string} name @param {unknown} detail */

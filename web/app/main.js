@@ -102,16 +102,21 @@ function showInTitle() {
 
 // The model: the one in use, and one that is being tried
 
-/** The person's own file that is in use. @type {{name: string, size: number}|null} */
-let own = null;
-/** Sent to the worker, not yet answered. @type {{name: string, blob: Blob, keep: boolean}|null} */
-let trying = null;
+/** @typedef {{name: string, blob: Blob, keep: boolean}} OwnModel `keep`: new, to be stored once it is in use */
 
-/** @param {{name: string, blob: Blob, keep: boolean}|null} file null: the built-in one */
-async function tryModel(file) {
-  trying = file;
+/** The person's own among the engine's model files. @type {WeakMap<Blob, OwnModel>} */
+const ownModels = new WeakMap();
+
+/** @param {OwnModel|null|Promise<OwnModel|null>} wanted null: the built-in one */
+async function tryModel(wanted) {
+  const find = async () => {
+    const own = await wanted;
+    if (!own) return defaultModel();
+    ownModels.set(own.blob, own);
+    return own.blob;
+  };
   try {
-    await engine.useModel(file?.blob ?? await defaultModel());
+    await engine.useModel(find());
   } catch (error) {
     const { message } = /** @type {Error} */ (error);
     if (!engine.model) showNoModel("No model yet");
@@ -119,42 +124,41 @@ async function tryModel(file) {
   }
 }
 
-on(engine, "model", async (/** @type {import("./engine.js").Model} */ model) => {
-  const file = trying;
-  own = file ? { name: file.name, size: file.blob.size } : null;
-  withdraw("model");
-  if (file?.keep) withdraw("own-model");
-  showModel(model, own);
+on(engine, "model", async (/** @type {import("./engine.js").Model|null} */ model) => {
   songsView.updateList();
   songsView.update();
-  if (!file?.keep) return;
-  file.keep = false;
-  announce(`${file.name} is in use. Its stems: ${model.stems.join(", ")}.`);
+  if (!model) return;
+  const own = ownModels.get(model.file);
+  withdraw("model");
+  if (own?.keep) withdraw("own-model");
+  showModel(model, own ? { name: own.name, size: own.blob.size } : null);
+  if (!own?.keep) return;
+  own.keep = false;
+  announce(`${own.name} is in use. Its stems: ${model.stems.join(", ")}.`);
   try {
-    await storeModel(file.name, file.blob);
+    await storeModel(own.name, own.blob);
   } catch {
     notify({ title: "The model is in use, but not kept", message: "The browser did not store it; add the file again after a reload.", info: true, key: "model-storage" });
   }
 });
 
-on(engine, "trouble", async (/** @type {import("./engine.js").Trouble} */ { kind, message }) => {
+on(engine, "trouble", async (/** @type {import("./engine.js").Trouble} */ { kind, message, file }) => {
   if (kind !== "model") {
     if (kind === "device") showDevice(null);
     if (!engine.model) showNoModel("Not loaded");
     notify({ title: kind === "device" ? "This browser cannot compute" : "The separation program stopped", message, key: kind });
     return;
   }
-  const file = trying;
-  notify({ title: file ? `${file.name} cannot be used` : "The built-in model cannot be used", message, key: file ? "own-model" : "model" });
-  if (!file) return showNoModel("No model yet");
-  if (!file.keep) await clearModel().catch(() => {});
-  await restoreModel();
+  const own = file && ownModels.get(file);
+  notify({ title: own ? `${own.name} cannot be used` : "The built-in model cannot be used", message, key: own ? "own-model" : "model" });
+  if (!own) return showNoModel("No model yet");
+  if (!own.keep) await clearModel().catch(() => {});
+  restoreModel();
 });
 
 /** Back to the model that was in use before a wrong one was tried. */
-async function restoreModel() {
-  const stored = await storedModel();
-  await tryModel(stored ? { ...stored, keep: false } : null);
+function restoreModel() {
+  tryModel(storedModel().then((stored) => stored && { ...stored, keep: false }));
 }
 
 byId("model-clear").addEventListener("click", async () => {
@@ -198,7 +202,7 @@ on(engine, "recovered", (/** @type {{message: string}} */ { message }) => {
 });
 on(engine, "fallback", () => {
   withdraw("bug");
-  notify({ title: "The graphics card cannot be used.", message: "It failed twice, so the processor does the work from now on. That is slower, but as exact.", info: true, key: "fallback" });
+  notify({ title: "The graphics card cannot be used.", message: "It failed twice, so the processor does the work from now on. That is slower, but as exact. Choose “Go on” or “Separate” where a song stopped.", info: true, key: "fallback" });
 });
 on(engine, "memory", (/** @type {{wasm: number, gpu: number|null}} */ { wasm, gpu }) => {
   const memory = byId("memory");
@@ -207,9 +211,9 @@ on(engine, "memory", (/** @type {{wasm: number, gpu: number|null}} */ { wasm, gp
   setText(memory, `Memory for computing: ${bytes(wasm)}${gpu ? ` and ${bytes(gpu)} on the graphics card` : ""}`);
 });
 
-// Leaving would throw away finished stems.
+// Leaving would throw away stems of which nobody has a file.
 addEventListener("beforeunload", (event) => {
-  if (studio.songs.some(({ busy }) => busy)) event.preventDefault();
+  if (studio.songs.some(({ busy, tape }) => busy || (tape !== null && tape.frames > 0 && !tape.saved))) event.preventDefault();
 });
 
 choose(null);

@@ -6,7 +6,7 @@ import { bytes, sentence, spoken } from "./format.js";
 /** @typedef {import("./engine.js").Engine} Engine */
 /** @typedef {import("./tape-deck.js").TapeDeck} TapeDeck */
 
-/** Seconds that a continued separation starts early, so that its first block knows what came before. */
+/** Seconds, at least, that a continued separation starts early, so that its first block knows what came before. */
 const RUN_IN = 6;
 /** More than a song file has; a longer one would only fail later. */
 const LARGEST_FILE = 2 ** 31;
@@ -20,6 +20,7 @@ export class Studio extends EventTarget {
   #engine;
   #deck;
   /** Job numbers of songs at work. @type {Map<Song, number>} */ #jobs = new Map();
+  /** What calls off the start of a song that has no job yet. @type {WeakMap<Song, AbortController>} */ #starts = new WeakMap();
   /** @type {Map<Song, number>} */ #overviews = new Map();
 
   /** @param {Engine} engine @param {TapeDeck} deck */
@@ -79,17 +80,21 @@ export class Studio extends EventTarget {
     const { sampleRate, stems } = model;
     const seconds = song.chosenSeconds;
     const expected = Math.round((seconds ?? 0) * sampleRate);
-    song.state = "queued";
     song.progress = { done: 0, total: expected || null, speed: 0 };
-    this.#tell("song", song);
-    const refusal = await lackOfSpace(expected * 8 * (stems.length + 1));
+    const signal = this.#start(song);
+    const refusal = await lackOfSpace(expected, stems.length + 1);
+    if (signal.aborted) return;
     if (refusal) return this.#fail(song, refusal);
-    if (!this.songs.includes(song)) return;
     this.#tell("leave", song);
+    song.tape = null;
     try {
-      song.tape = await this.#deck.openTape(song.id, { tracks: stems.length + 1, sampleRate, expected });
+      const tape = await this.#deck.openTape(song.id, { tracks: stems.length + 1, sampleRate, expected });
+      if (signal.aborted) return this.#tell("tape", song);
+      song.tape = tape;
     } catch (error) {
-      return this.#fail(song, storageMessage(error));
+      this.#tell("tape", song);
+      if (!signal.aborted) this.#fail(song, storageMessage(error));
+      return;
     }
     song.separated = { ...song.range };
     song.stems = stems;
@@ -99,33 +104,43 @@ export class Studio extends EventTarget {
     this.#run(song, song.separated, 0);
   }
 
-  /** Whether a part is there to go on from, with the model at hand. @param {Song} song */
+  /** Whether a part is there to go on from, with the model that made it. @param {Song} song */
   canContinue(song) {
     const { model } = this.#engine;
-    return !song.busy && song.state !== "done" && song.tape !== null && song.tape.frames > 0 && model !== null
-      && song.model?.name === model.name && song.model.parameters === model.parameters
-      && song.model.sampleRate === model.sampleRate && song.stems.join() === model.stems.join();
+    return !song.busy && song.state !== "done" && song.tape !== null && song.tape.frames > 0
+      && model !== null && song.model?.file === model.file;
   }
 
   /** Goes on where it stopped. @param {Song} song */
   async continue(song) {
-    if (!this.canContinue(song) || !song.tape) return;
-    song.state = "queued";
-    this.#tell("song", song);
-    await song.tape.reopen();
-    const done = song.tape.frames / song.tape.sampleRate;
-    const runIn = Math.min(done, RUN_IN);
-    const from = song.separated.from + done - runIn;
-    this.#run(song, { from, to: song.separated.to }, Math.round(runIn * song.tape.sampleRate));
+    const { tape } = song;
+    if (!this.canContinue(song) || !tape) return;
+    const signal = this.#start(song);
+    await tape.reopen();
+    if (signal.aborted) return;
+    const { frames, firstBlock, sampleRate } = tape;
+    const drop = runIn(frames, firstBlock, sampleRate);
+    const from = song.separated.from + (frames - drop) / sampleRate;
+    this.#run(song, { from, to: song.separated.to }, drop);
   }
 
   /** Ends at once; what is finished stays. @param {Song} song */
   cancel(song) {
+    if (!song.busy) return;
+    this.#starts.get(song)?.abort();
     const job = this.#jobs.get(song);
-    if (job === undefined) return;
+    if (job !== undefined) this.#engine.cancel(job);
     this.#jobs.delete(song);
-    this.#engine.cancel(job);
     this.#stop(song, "stopped");
+  }
+
+  /** @param {Song} song @returns {AbortSignal} of a cancel before there is a job */
+  #start(song) {
+    const start = new AbortController();
+    this.#starts.set(song, start);
+    song.state = "queued";
+    this.#tell("song", song);
+    return start.signal;
   }
 
   /** @param {Song} song @param {{from: number, to: number|null}} range in seconds @param {number} drop frames at the start that are there already */
@@ -134,7 +149,12 @@ export class Studio extends EventTarget {
     const before = tape.frames;
     /** Appends in flight, so that the end comes after them. */
     let writing = Promise.resolve();
-    let failed = false;
+    const breakOff = (/** @type {string} */ problem) => {
+      if (this.#jobs.get(song) !== job) return;
+      this.#engine.cancel(job);
+      this.#jobs.delete(song);
+      this.#stop(song, "failed", problem);
+    };
     const job = this.#engine.separate(song.file, range, {
       progress: ({ done, total, speed }) => {
         if (song.state === "queued") {
@@ -143,6 +163,10 @@ export class Studio extends EventTarget {
         }
         song.progress = { done: before + Math.max(0, done - drop), total: total === null ? null : before + Math.max(0, total - drop), speed };
         this.#tell("progress", song);
+        if (tape.expected > 0 || total === null) return;
+        // The file told its length only now.
+        tape.expected = total;
+        lackOfSpace(total, tape.tracks).then((refusal) => { if (refusal) breakOff(refusal); });
       },
       block: ({ mixture, stems }) => {
         let block = [mixture, ...stems];
@@ -156,13 +180,7 @@ export class Studio extends EventTarget {
           song.state = "running";
           this.#tell("song", song);
         }
-        writing = writing.then(() => tape.append(block)).catch((error) => {
-          if (failed || this.#jobs.get(song) !== job) return;
-          failed = true;
-          this.#engine.cancel(job);
-          this.#jobs.delete(song);
-          this.#stop(song, "failed", storageMessage(error));
-        });
+        writing = writing.then(() => tape.append(block)).catch((error) => breakOff(storageMessage(error)));
       },
       done: async () => {
         await writing;
@@ -176,7 +194,8 @@ export class Studio extends EventTarget {
         this.#jobs.delete(song);
         const kept = tape.frames ? ` The first ${spoken(tape.frames / tape.sampleRate)} are kept.` : "";
         const what = kind === "bug" ? "The separation program broke off and was started again. Choose “Go on” or “Separate” to try once more. It said: " : "";
-        await this.#stop(song, "failed", `${what}${sentence(message)}${kept}`);
+        const advice = kind === "device" ? " Choose “Go on” or “Separate” to try once more." : "";
+        await this.#stop(song, "failed", `${what}${sentence(message)}${advice}${kept}`);
       },
     });
     this.#jobs.set(song, job);
@@ -188,7 +207,7 @@ export class Studio extends EventTarget {
     song.state = state;
     if (problem) this.#trouble(`${song.name}: not separated to the end`, problem);
     this.#tell("song", song);
-    await song.tape?.finish();
+    if (!song.tape?.finished) await song.tape?.finish();
     this.#tell("song", song);
   }
 
@@ -222,15 +241,26 @@ export class Studio extends EventTarget {
   }
 }
 
-/** @param {number} need bytes @returns {Promise<string|null>} why it would not fit */
-async function lackOfSpace(need) {
+/**
+ * Frames that a continued separation starts before those that are done. A whole number of blocks, or all: its segments
+ * then lie where the first run's lay, and the stems go on as if nothing had been between.
+ * @param {number} done frames
+ * @param {number} block frames of the first run's first block
+ * @param {number} sampleRate
+ */
+export function runIn(done, block, sampleRate) {
+  return Math.min(done, block * Math.ceil((RUN_IN * sampleRate) / block));
+}
+
+/** @param {number} frames @param {number} tracks @returns {Promise<string|null>} why they would not fit */
+async function lackOfSpace(frames, tracks) {
+  const need = 8 * frames * tracks;
   // Pages without https have no estimate; there the answer comes with the first block that does not fit.
   const estimate = await navigator.storage?.estimate().catch(() => null);
   const free = (estimate?.quota ?? Infinity) - (estimate?.usage ?? 0);
   if (need <= free) return null;
   return `The stems need ${bytes(need)} on disk while this page is open, and the browser allows ${bytes(free)}. Choose a shorter part, remove songs that you no longer need, or free space on the disk.`;
 }
-
 
 /** @param {unknown} error */
 function storageMessage(error) {

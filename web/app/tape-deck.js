@@ -70,6 +70,8 @@ export class TapeHandle extends EventTarget {
   hop = 0;
   frames = 0;
   finished = false;
+  /** Something of it, as it is now, was downloaded. */ saved = false;
+  /** Frames of the first block: a whole number of steps from one segment to the next. */ firstBlock = 0;
   onDisk = false;
 
   /** @param {TapeDeck} deck @param {number} song @param {number} tracks @param {number} sampleRate @param {number} expected */
@@ -92,6 +94,7 @@ export class TapeHandle extends EventTarget {
     const transfer = block.flatMap((pair) => pair.map(({ buffer }) => buffer));
     const { frames } = await this.#deck.ask("append", { song: this.#song, block }, transfer);
     this.frames = frames;
+    this.firstBlock ||= frames;
     this.dispatchEvent(new Event("grow"));
   }
 
@@ -105,6 +108,7 @@ export class TapeHandle extends EventTarget {
   /** More audio follows after a `finish`. */
   async reopen() {
     this.finished = false;
+    this.saved = false;
     for (const picture of this.pictures.values()) picture.clear();
     const keys = [...this.pictures].map(([key, { tracks }]) => [key, tracks]);
     await this.#deck.ask("reopen", { song: this.#song, keys });

@@ -90,7 +90,16 @@ impl Session {
         self.clear();
         let size = bytes.len();
         let unit = self.idle.take().unwrap_or(Unit::Cpu);
-        let (engine, loaded) = match Engine::new(unit, bytes.clone()).await {
+        let mut made = Engine::new(unit, bytes.clone()).await;
+        // A GPU that was lost while nothing ran shows it only now; opened again, it may work. A software adapter in its
+        // place is slower than the CPU.
+        if matches!(made, Err((Failure::Device(_), Unit::Gpu(_))))
+            && let Ok(gpu) = WebGpu::open().await
+            && gpu.software == self.software
+        {
+            made = Engine::new(Unit::Gpu(gpu), bytes.clone()).await;
+        }
+        let (engine, loaded) = match made {
             Ok(made) => made,
             Err((Failure::Device(reason), Unit::Gpu(_))) => {
                 (self.is_gpu, self.software) = (false, false);

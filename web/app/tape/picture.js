@@ -11,11 +11,11 @@ const CEILING = -14; // dB: brightest
 
 /**
  * Samples in a cell, so that a song has one to two thousand of them: as many as a screen has columns. From 4096 samples
- * on cells stay as they are (an hour then has 38 760).
- * @param {number} frames expected length
+ * on cells stay as they are (an hour then has 38 760), and so they are where nobody knows the length.
+ * @param {number} frames expected length, 0 if it is not known
  */
 export function hopFor(frames) {
-  let hop = 256;
+  let hop = frames === 0 ? 4096 : 256;
   while (hop < 4096 && frames / hop > 2400) hop *= 2;
   return hop;
 }

@@ -14,6 +14,7 @@ export class Downloads {
   #url = "";
   #zip = /** @type {HTMLButtonElement} */ (byId("download-zip"));
   #mix = /** @type {HTMLButtonElement} */ (byId("download-mix"));
+  #cancel = byId("download-cancel");
   #format = /** @type {HTMLSelectElement} */ (byId("format"));
   #note = byId("download-note");
   #hint = this.#note.textContent ?? "";
@@ -24,7 +25,7 @@ export class Downloads {
     mixer.addEventListener("save", (event) => this.#saveRow(/** @type {CustomEvent<number>} */ (event).detail));
     this.#zip.addEventListener("click", () => this.#saveAll());
     this.#mix.addEventListener("click", () => this.#saveMix());
-    byId("download-cancel").addEventListener("click", () => this.#busy?.cancelExport());
+    this.#cancel.addEventListener("click", () => this.#busy?.cancelExport());
   }
 
   /** @param {Song|null} song */
@@ -36,11 +37,16 @@ export class Downloads {
 
   update() {
     const song = this.#song;
-    const there = song?.tape?.finished === true && song.tape.frames > 0 && !this.#busy;
-    this.#zip.disabled = !there;
-    this.#mix.disabled = !there;
-    for (const button of document.querySelectorAll("#tracks .save")) /** @type {HTMLButtonElement} */ (button).disabled = !there;
-    byId("download-cancel").hidden = this.#busy === null;
+    const there = song?.tape?.finished === true && song.tape.frames > 0;
+    const saves = /** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll("#tracks .save"));
+    for (const button of [this.#zip, this.#mix, ...saves]) {
+      button.disabled = !there;
+      // Disabled, the one that was pressed would lose the keyboard's place.
+      button.setAttribute("aria-disabled", String(this.#busy !== null));
+    }
+    const hadFocus = document.activeElement === this.#cancel;
+    this.#cancel.hidden = this.#busy === null;
+    if (hadFocus && !this.#busy) this.#zip.focus();
     if (song?.tape && !song.tape.finished) this.#note.textContent = "Files can be kept as soon as the separation has ended or is cancelled.";
     else if (!this.#busy && this.#note.textContent?.startsWith("Files can")) this.#note.textContent = this.#hint;
   }
@@ -54,7 +60,7 @@ export class Downloads {
   #saveRow(row) {
     const song = /** @type {Song} */ (this.#song);
     const { name, stems } = this.#mixer.shown()[row];
-    this.#save([{ name: `${song.name} - ${name}.wav`, gains: this.#only(song, stems) }], false);
+    this.#save([{ name: `${safeFileName(song.name)} - ${name}.wav`, gains: this.#only(song, stems) }], false);
   }
 
   #saveAll() {
@@ -72,7 +78,7 @@ export class Downloads {
       notify({ title: "Nothing to keep", message: "Every stem is muted. Unmute at least one, then download the mix.", key: "download" });
       return;
     }
-    this.#save([{ name: `${song.name} - mix.wav`, gains: [0, ...gains] }], false);
+    this.#save([{ name: `${safeFileName(song.name)} - mix.wav`, gains: [0, ...gains] }], false);
   }
 
   /** @param {Item[]} items @param {boolean} zip */
@@ -82,7 +88,7 @@ export class Downloads {
     if (!tape || this.#busy) return;
     this.#busy = tape;
     this.update();
-    const name = zip ? `${safeFileName(song.name)} - stems.zip` : safeFileName(items[0].name.slice(0, -4)) + ".wav";
+    const name = zip ? `${safeFileName(song.name)} - stems.zip` : items[0].name;
     const onShare = (/** @type {Event} */ event) => {
       this.#note.textContent = `Writing ${name}: ${Math.floor(100 * /** @type {CustomEvent<number>} */ (event).detail)} %`;
     };
@@ -101,6 +107,7 @@ export class Downloads {
       document.body.append(link);
       link.click();
       link.remove();
+      tape.saved = true;
       const loud = clipped ? ` ${clipped} samples were louder than ${format === "int16" ? "16" : "24"} bits hold and were cut: lower the volume of the mix, or choose 32 bit float.` : "";
       this.#note.textContent = `${name} (${bytes(blob.size)}) is in your downloads.${loud}`;
       announce(this.#note.textContent);

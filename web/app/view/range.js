@@ -24,8 +24,8 @@ export class RangeView extends EventTarget {
     super();
     byId("part-whole").addEventListener("click", () => this.#set(0, null));
     byId("part-ten").addEventListener("click", () => this.#tryPart());
-    this.#from.addEventListener("change", () => this.#typed());
-    this.#to.addEventListener("change", () => this.#typed());
+    this.#from.addEventListener("change", () => this.#typed(this.#from));
+    this.#to.addEventListener("change", () => this.#typed(this.#to));
     for (const end of /** @type {("from"|"to")[]} */ (["from", "to"])) {
       this.#thumbs[end].addEventListener("keydown", (event) => this.#key(end, event));
     }
@@ -61,8 +61,11 @@ export class RangeView extends EventTarget {
       thumb.setAttribute("aria-valuetext", value === null ? "end of the song" : spoken(value));
       thumb.setAttribute("aria-disabled", String(song.busy || duration === null));
     }
-    if (document.activeElement !== this.#from) this.#from.value = clock(range.from, 1);
-    if (document.activeElement !== this.#to) this.#to.value = end === null ? "end" : clock(end, 1);
+    for (const [input, text] of /** @type {[HTMLInputElement, string][]} */ ([[this.#from, clock(range.from, 1)], [this.#to, end === null ? "end" : clock(end, 1)]])) {
+      if (document.activeElement === input) continue;
+      input.value = text;
+      input.removeAttribute("aria-invalid");
+    }
     for (const input of [this.#from, this.#to, byId("part-whole"), byId("part-ten")]) {
       /** @type {HTMLInputElement} */ (input).disabled = song.busy;
     }
@@ -114,17 +117,23 @@ export class RangeView extends EventTarget {
     this.#set(from, from + TRIAL);
   }
 
-  #typed() {
+  /** @param {HTMLInputElement} changed */
+  #typed(changed) {
     const song = this.#song;
     if (!song) return;
-    const from = parseClock(this.#from.value);
-    const open = /^\s*(end)?\s*$/i.test(this.#to.value);
-    const to = open ? null : parseClock(this.#to.value);
-    const wrongFrom = from === null || (song.duration !== null && from >= song.duration);
-    const wrongTo = !open && (to === null || (from !== null && to <= from));
+    // A field shows tenths only: what was not typed, or is taken already, is exact in the song. One that was refused
+    // counts still, so that both can be typed one after the other.
+    const isTyped = (/** @type {HTMLInputElement} */ input) => input === changed || input.getAttribute("aria-invalid") === "true";
+    const [typedFrom, typedTo] = [isTyped(this.#from), isTyped(this.#to)];
+    const from = typedFrom ? parseClock(this.#from.value) : song.range.from;
+    const open = typedTo ? /^\s*(end)?\s*$/i.test(this.#to.value) : song.range.to === null;
+    const to = open ? null : typedTo ? parseClock(this.#to.value) : song.range.to;
+    const crossed = from !== null && to !== null && to <= from;
+    const wrongFrom = from === null || (song.duration !== null && from >= song.duration) || (crossed && typedFrom);
+    const wrongTo = (!open && to === null) || (crossed && typedTo);
     this.#from.setAttribute("aria-invalid", String(wrongFrom));
     this.#to.setAttribute("aria-invalid", String(wrongTo));
-    if (!wrongFrom && !wrongTo) this.#set(from, to);
+    if (from !== null && !wrongFrom && !wrongTo) this.#set(from, to);
   }
 
   /** @param {"from"|"to"} end @param {KeyboardEvent} event */

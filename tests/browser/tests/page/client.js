@@ -15,7 +15,7 @@ function openWorker() {
   };
   return {
     messages,
-    send: (message, transfer = []) => worker.postMessage(message, transfer),
+    send: (message) => worker.postMessage(message),
     /** The first message that `wanted` accepts, from index `from` on; an error that is not wanted is thrown. */
     until: (wanted, from = 0) =>
       new Promise((resolve, reject) => {
@@ -45,8 +45,8 @@ async function started(device) {
 
 async function withModel(device) {
   const worker = await started(device);
-  const bytes = await (await fetch("/models/default.safetensors")).arrayBuffer();
-  worker.send({ type: "model", bytes }, [bytes]);
+  const file = await (await fetch("/models/default.safetensors")).blob();
+  worker.send({ type: "model", request: 1, file });
   worker.model = (await worker.until(is("model"))).model;
   return worker;
 }

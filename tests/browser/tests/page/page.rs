@@ -116,6 +116,7 @@ impl<'a> Page<'a> {
 
     /// Separates the chosen song to its end.
     pub(crate) fn separate(&self) -> Result<()> {
+        self.until("!$('separate').disabled")?;
         self.click("separate")?;
         self.done()
     }

@@ -266,8 +266,9 @@ fn bad_models(world: &World) -> Result<()> {
         const messages = [];
         for (const bytes of [new ArrayBuffer(0), noise, cut, other.buffer, broken]) {
             const from = worker.messages.length;
-            worker.send({ type: 'model', bytes }, [bytes]);
-            const { kind, message } = await worker.until(is('error'), from);
+            worker.send({ type: 'model', request: from, file: new Blob([bytes]) });
+            const { kind, message, request } = await worker.until(is('error'), from);
+            if (request !== from) throw new Error(`an answer to ${request}, not to ${from}`);
             messages.push([kind, message]);
         }
         let from = worker.messages.length;
@@ -275,7 +276,7 @@ fn bad_models(world: &World) -> Result<()> {
         const none = await worker.until(is('error'), from);
         messages.push([none.kind, none.message]);
         from = worker.messages.length;
-        worker.send({ type: 'model', bytes: good }, [good]);
+        worker.send({ type: 'model', request: from, file: new Blob([good]) });
         const { model } = await worker.until(is('model'), from);
         worker.end();
         return { messages, model };";
