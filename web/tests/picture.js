@@ -22,6 +22,7 @@ test("the transform equals the sum that defines it", () => {
 
 test("cells are as long as a screen needs", () => {
   equal([10, 60, 200, 3600].map((seconds) => hopFor(seconds * 44100)), [256, 2048, 4096, 4096]);
+  equal(hopFor(0), 4096, "where the length is not known");
 });
 
 /** All cells of a signal, given in blocks of the sizes named. */

@@ -6,6 +6,10 @@ import "./mix.js";
 import "./colours.js";
 import "./picture.js";
 import "./tape.js";
+import "./engine.js";
+import "./studio.js";
+import "./range.js";
+import "./downloads.js";
 import { runAll, tests } from "./check.js";
 
 const failures = await runAll();

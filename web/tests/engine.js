@@ -1,0 +1,132 @@
+import { equal, test, throws } from "./check.js";
+import { Engine } from "../app/engine.js";
+
+/** Stands for the separation worker: notes what it is sent, and answers what a test has it answer. */
+class FakeWorker {
+  /** @type {any[]} */ sent = [];
+  /** @type {(event: {data: any}) => void} */ onmessage = () => {};
+  ended = false;
+
+  constructor() { workers.push(this); }
+  postMessage(/** @type {any} */ message) { this.sent.push(message); }
+  terminate() { this.ended = true; }
+  answer(/** @type {any} */ message) { this.onmessage({ data: message }); }
+  of(/** @type {string} */ type) { return this.sent.filter((message) => message.type === type); }
+}
+
+/** @type {FakeWorker[]} */
+let workers = [];
+
+const gpu = { kind: "gpu", name: "a card", software: false, note: null };
+const song = new File(["song"], "song.wav");
+
+/** A test with an engine whose workers are fakes, and what it tells. @param {string} name @param {(engine: Engine, told: [string, any][]) => Promise<void>|void} run */
+function engineTest(name, run) {
+  test(name, async () => {
+    const real = window.Worker;
+    /** @type {any} */ (window).Worker = FakeWorker;
+    workers = [];
+    try {
+      const engine = new Engine("auto");
+      const told = /** @type {[string, any][]} */ ([]);
+      for (const event of ["model", "trouble", "fallback"]) {
+        engine.addEventListener(event, (/** @type {any} */ { detail }) => told.push([event, detail]));
+      }
+      await run(engine, told);
+    } finally {
+      window.Worker = real;
+    }
+  });
+}
+
+/** Answers the last model that the last worker was sent. */
+function loaded(name = "net") {
+  const worker = /** @type {FakeWorker} */ (workers.at(-1));
+  worker.answer({ type: "ready", device: gpu });
+  worker.answer({ type: "model", request: worker.of("model").at(-1).request, model: { name } });
+}
+
+engineTest("a model is in use once the worker has answered, and not before", async (engine) => {
+  const [first, second] = [new Blob(["first"]), new Blob(["second"])];
+  await engine.useModel(first);
+  equal(engine.model, null);
+  loaded();
+  equal(engine.model?.file === first, true, "its file");
+  await engine.useModel(second);
+  equal(engine.model, null);
+});
+
+engineTest("an answer to an earlier model is not taken for the later one", async (engine, told) => {
+  const [kept, added] = [new Blob(["kept"]), new Blob(["added"])];
+  await engine.useModel(kept);
+  await engine.useModel(added);
+  const [first, second] = workers[0].of("model").map(({ request }) => request);
+  workers[0].answer({ type: "model", request: first, model: { name: "kept" } });
+  workers[0].answer({ type: "error", job: null, request: first, kind: "model", message: "bad" });
+  equal([engine.model, told.filter(([event, detail]) => detail)], [null, []]);
+  workers[0].answer({ type: "error", job: null, request: second, kind: "model", message: "bad" });
+  const [[event, trouble]] = told.filter(([, detail]) => detail);
+  equal([event, trouble.kind, trouble.file === added], ["trouble", "model", true]);
+});
+
+engineTest("a model that is found late gives way to one that was asked for after it", async (engine) => {
+  const added = new Blob(["added"]);
+  let find = (/** @type {Blob} */ _) => {};
+  const late = engine.useModel(new Promise((resolve) => { find = resolve; }));
+  await engine.useModel(added);
+  find(new Blob(["built in"]));
+  await late;
+  equal(workers[0].of("model").length, 1);
+  loaded();
+  equal(engine.model?.file === added, true, "its file");
+});
+
+engineTest("where a model is not found, the one before stays", async (engine) => {
+  await engine.useModel(new Blob(["first"]));
+  loaded("first");
+  await throws(() => engine.useModel(Promise.reject(new Error("no connection"))), /no connection/);
+  equal([engine.model?.name, workers[0].of("model").length], ["first", 1]);
+});
+
+engineTest("a new worker gets the same model, then the jobs that wait", async (engine) => {
+  const file = new Blob(["model"]);
+  await engine.useModel(file);
+  loaded();
+  engine.separate(song, { from: 0, to: null }, {});
+  engine.separate(song, { from: 1, to: null }, {});
+  workers[0].answer({ type: "error", job: null, kind: "bug", message: "a crash" });
+  equal(workers[1].sent.map(({ type, from }) => from ?? type), ["start", "model", 1]);
+  equal(engine.model, null);
+  loaded();
+  equal(engine.model?.file === file, true, "the same file");
+});
+
+for (const how of /** @type {const} */ (["device", "bug"])) {
+  engineTest(`a graphics card that fails two jobs is left for the processor (${how})`, async (engine, told) => {
+    await engine.useModel(new Blob(["model"]));
+    loaded();
+    const failed = /** @type {string[]} */ ([]);
+    const fail = (/** @type {boolean} */ first) => {
+      const job = engine.separate(song, { from: 0, to: null }, { error: ({ kind }) => failed.push(kind) });
+      const worker = /** @type {FakeWorker} */ (workers.at(-1));
+      worker.answer({ type: "progress", job, done: 0, total: 9, speed: 0 });
+      if (first) worker.answer({ type: "block", job });
+      worker.answer({ type: "error", job, kind: how, message: "lost" });
+      if (worker.ended) loaded();
+    };
+    const devices = () => workers.map((worker) => worker.of("start")[0].device);
+    const fallbacks = () => told.filter(([event]) => event === "fallback").length;
+    fail(false);
+    // A finished block shows that the card can compute.
+    fail(true);
+    equal([fallbacks(), devices().includes("cpu")], [0, false]);
+    fail(false);
+    equal([fallbacks(), devices().at(-1), failed], [1, "cpu", [how, how, how]]);
+  });
+}
+
+engineTest("a worker that cannot start is not started for ever", (_, told) => {
+  for (let crash = 0; crash < 3; crash++) workers.at(-1)?.answer({ type: "error", job: null, kind: "bug", message: "no" });
+  equal([workers.length, workers.at(-1)?.ended], [3, true]);
+  equal(/three times/.test(told.at(-1)?.[1].message), true, "what is told");
+});
