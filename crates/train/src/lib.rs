@@ -22,6 +22,7 @@ mod muon;
 pub mod optimizer;
 pub mod parameters;
 mod preset;
+mod resume;
 mod run;
 pub mod segments;
 pub mod synth;

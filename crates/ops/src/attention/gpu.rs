@@ -192,8 +192,9 @@ impl<'a> Launcher<'a> {
 
     /// Dispatches a pass over all sequences, `chunk` of them at a time.
     fn run(&self, pass: Pass, arrays: &[&GpuArray]) {
-        // Pairs of query and key that fill the largest GPU, and hold the smallest up for a tenth of a second: a page's
-        // frames wait for a dispatch, and drivers end those that take seconds.
+        // Pairs of query and key: at some twenty instructions each (reckoned, not measured) enough to fill the largest
+        // GPU, and tens of milliseconds of the smallest. A page's frames wait for a dispatch, and drivers end those
+        // that take seconds.
         const PAIRS: usize = 1 << 28;
         let kernel = self.kernel(pass);
         let (length, count) = (self.layout.length(), self.layout.count());
