@@ -4,6 +4,8 @@ use clap::Args;
 use serde::Serialize;
 use unbraid_ops::device::{self, Choice, DeviceInfo};
 
+use crate::progress::print;
+
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Print JSON.
@@ -52,26 +54,30 @@ impl Entry {
         }
     }
 
-    fn print(&self) {
+    fn lines(&self) -> String {
         let auto = if self.auto { "  ← auto" } else { "" };
-        println!("{:<6} {} ({}){auto}", self.device, self.name, self.kind);
+        let mut lines = vec![format!("{:<6} {} ({}){auto}", self.device, self.name, self.kind)];
         if !self.driver.is_empty() {
-            println!("       {} · {} {}", self.backend, self.driver, self.driver_version);
+            lines.push(format!("{} · {} {}", self.backend, self.driver, self.driver_version));
         }
         if let (Some(binding), Some(buffer)) = (self.max_binding_bytes, self.max_buffer_bytes) {
             let mib = |bytes: u64| bytes >> 20;
-            println!("       one tensor up to {} MiB, one buffer up to {} MiB", mib(binding), mib(buffer));
+            lines.push(format!(
+                "one tensor up to {} MiB, one buffer up to {} MiB",
+                mib(binding),
+                mib(buffer)
+            ));
         }
         let features =
             [(self.shader_f16, "f16"), (self.subgroups, "subgroups"), (self.timestamps, "timestamps")];
         let features: Vec<_> = features.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
         if !features.is_empty() {
-            println!("       {}", features.join(", "));
+            lines.push(features.join(", "));
         }
-        match &self.reason {
-            None => println!("       trusted"),
-            Some(reason) => println!("       not trusted: {reason}"),
-        }
+        lines.push(
+            self.reason.as_ref().map_or_else(|| "trusted".into(), |reason| format!("not trusted: {reason}")),
+        );
+        lines.join("\n       ")
     }
 }
 
@@ -80,9 +86,9 @@ impl Arguments {
         let auto = device::select(Choice::Auto).ok().map(|(_, info)| info.choice);
         let entries: Vec<_> = device::list().into_iter().map(|info| Entry::of(info, auto)).collect();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&entries)?);
+            print(serde_json::to_string_pretty(&entries)?)?;
         } else {
-            entries.iter().for_each(Entry::print);
+            print(entries.iter().map(Entry::lines).collect::<Vec<_>>().join("\n"))?;
         }
         Ok(())
     }

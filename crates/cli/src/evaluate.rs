@@ -7,7 +7,7 @@ use clap::Args;
 use unbraid_model::weights;
 use unbraid_train::{Evaluation, dataset, evaluate};
 
-use crate::progress::Screen;
+use crate::progress::{Screen, print};
 use crate::{DeviceArgument, separate::Cutting};
 
 #[derive(Debug, Args)]
@@ -53,34 +53,36 @@ impl Arguments {
         drop(screen);
         let Some(evaluation) = evaluation else { bail!("stopped; no scores") };
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&evaluation)?);
+            print(serde_json::to_string_pretty(&evaluation)?)?;
         } else {
-            print(&evaluation);
+            print(table(&evaluation))?;
         }
         Ok(())
     }
 }
 
-fn print(evaluation: &Evaluation) {
+fn table(evaluation: &Evaluation) -> String {
     let decibels = |value: Option<f64>| value.map_or_else(|| "–".into(), |value| format!("{value:.2}"));
-    println!("{:<12} {:>8} {:>8} {:>8} {:>12}", "dB", "uSDR", "cSDR", "SI-SDR", "mixture uSDR");
+    let mut lines =
+        vec![format!("{:<12} {:>8} {:>8} {:>8} {:>12}", "dB", "uSDR", "cSDR", "SI-SDR", "mixture uSDR")];
     for (stem, scores) in &evaluation.stems {
         let (usdr, baseline) = (scores.usdr, scores.baseline_usdr);
         let (csdr, si_sdr) = (decibels(scores.csdr), decibels(scores.si_sdr));
-        println!("{stem:<12} {usdr:>8.2} {csdr:>8} {si_sdr:>8} {baseline:>12.2}");
+        lines.push(format!("{stem:<12} {usdr:>8.2} {csdr:>8} {si_sdr:>8} {baseline:>12.2}"));
     }
-    println!(
+    lines.push(format!(
         "{:<12} {:>8.2} {:>8} {:>8} {:>12.2}",
         "mean",
         evaluation.usdr,
         decibels(evaluation.csdr),
         decibels(evaluation.si_sdr),
         evaluation.baseline_usdr
-    );
-    println!(
+    ));
+    lines.push(format!(
         "songs: {}; mixture uSDR: what the mixture scaled by its best constant would score",
         evaluation.songs.len()
-    );
+    ));
+    lines.join("\n")
 }
 
 #[cfg(test)]

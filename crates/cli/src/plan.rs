@@ -15,7 +15,7 @@ use unbraid_ops::device::DeviceInfo;
 use unbraid_train::{Preset, StepMeasurement, TrainConfig, measure, rehearse, rungs};
 
 use crate::DeviceArgument;
-use crate::progress::tell;
+use crate::progress::{print, tell};
 use crate::settings::{Settings, bytes};
 
 /// Steps of a rehearsal: the second finds the optimiser's moments as every later step does, and in which order tensors
@@ -87,9 +87,9 @@ impl Arguments {
             None => self.estimate(&config)?,
         };
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&estimate)?);
+            print(serde_json::to_string_pretty(&estimate)?)?;
         } else {
-            print(&estimate);
+            print(table(&estimate))?;
         }
         Ok(())
     }
@@ -215,33 +215,36 @@ pub(crate) fn flags(from: &TrainConfig, to: &TrainConfig) -> String {
     flags.join(" ")
 }
 
-fn print(estimate: &Estimate) {
-    let line = |what: &str, bytes: u64| println!("{what:<32}{:>12}", HumanBytes(bytes).to_string());
-    println!("{:<32}{:>12}", "parameters", estimate.parameters);
-    for (resolution, [frames, bins, channels]) in estimate.planes.iter().enumerate() {
-        println!("tokens at resolution {resolution}: {frames} frames × {bins} bins × {channels} channels");
-    }
-    line("weights", estimate.weights);
-    line("optimiser and average", estimate.optimizer);
+fn table(estimate: &Estimate) -> String {
+    let size = |what: &str, bytes: u64| format!("{what:<32}{:>12}", HumanBytes(bytes).to_string());
+    let mut lines = vec![format!("{:<32}{:>12}", "parameters", estimate.parameters)];
+    lines.extend(estimate.planes.iter().enumerate().map(|(resolution, [frames, bins, channels])| {
+        format!("tokens at resolution {resolution}: {frames} frames × {bins} bins × {channels} channels")
+    }));
+    lines.push(size("weights", estimate.weights));
+    lines.push(size("optimiser and average", estimate.optimizer));
     if let (Some(kept), Some(working)) = (estimate.kept, estimate.working) {
-        line("kept for the backward pass", kept);
-        line("working memory", working);
+        lines.push(size("kept for the backward pass", kept));
+        lines.push(size("working memory", working));
     }
-    line("peak", estimate.peak);
+    lines.push(size("peak", estimate.peak));
     if let Some(last) = estimate.measured.last() {
         if estimate.rehearsed {
             let off = 100.0 * (estimate.peak as f64 / last.memory.peak.max(1) as f64 - 1.0);
-            line("peak, measured", last.memory.peak);
-            println!("{:<32}{off:>11.1} %", "estimate off by");
+            lines.push(size("peak, measured", last.memory.peak));
+            lines.push(format!("{:<32}{off:>11.1} %", "estimate off by"));
         }
-        println!("{:<32}{:>10.2} s", "a step", last.seconds);
+        lines.push(format!("{:<32}{:>10.2} s", "a step", last.seconds));
     }
     if !estimate.rehearsed {
-        println!("Steps were taken on the CPU; the peak is the most of this process that was resident.");
+        lines.push(
+            "Steps were taken on the CPU; the peak is the most of this process that was resident.".into(),
+        );
     }
     if !estimate.flags.is_empty() {
-        println!("It takes these flags: {}", estimate.flags);
+        lines.push(format!("It takes these flags: {}", estimate.flags));
     }
+    lines.join("\n")
 }
 
 fn line(step: &StepMeasurement) -> String {

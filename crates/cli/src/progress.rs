@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unbraid_train::{Event, Flow, Listener, StepEvent};
 
@@ -13,6 +14,14 @@ use crate::interrupt;
 /// it is lost, and the work goes on.
 pub(crate) fn tell(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// A result on standard output. Whoever reads it may stop before its end, as `head` does: then it has what it wanted.
+pub(crate) fn print(text: impl Display) -> anyhow::Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 /// A bar over audio: position in seconds, and how long it still takes.

@@ -13,7 +13,7 @@ use unbraid_model::weights::{self, Loaded};
 use unbraid_model::{ModelConfig, Separator, SeparatorOptions};
 use unbraid_ops::device;
 
-use crate::progress::{song_bar, tell};
+use crate::progress::{print, song_bar, tell};
 use crate::{DeviceArgument, interrupt};
 
 /// How songs are cut for the network.
@@ -115,7 +115,7 @@ impl Arguments {
         }
         if self.json {
             let report = Report { device: info.name, model: loaded.config.name, songs };
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            print(serde_json::to_string_pretty(&report)?)?;
         }
         Ok(())
     }

@@ -54,6 +54,25 @@ fn a_run_goes_on_where_nobody_reads_what_it_says() {
     assert!(folder.path().join("run/checkpoints/step-000002.safetensors").is_file());
 }
 
+/// As with `| head -1`.
+#[test]
+fn a_result_that_nobody_reads_to_its_end_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = program(Path::new("."), "doctor").stdout(writer).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", said(&output));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = program(Path::new("."), "doctor").stdout(full).output().unwrap();
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("cannot write to standard output"), "{text}");
+}
+
 #[test]
 fn a_file_is_no_folder_for_stems() {
     let folder = tempfile::tempdir().unwrap();
