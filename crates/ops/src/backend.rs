@@ -7,6 +7,7 @@ mod launch;
 mod linear;
 mod tokens;
 
+pub use launch::limit_row;
 pub(crate) use launch::{GpuArray, MAX_WORKGROUPS, dispatch, spread};
 pub(crate) use linear::LinearOps;
 pub(crate) use tokens::TokenOps;

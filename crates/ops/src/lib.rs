@@ -19,7 +19,7 @@ mod stft;
 mod tokenwise;
 
 pub use attention::{Attention, AttentionKernel, MAX_HEAD_WIDTH, Pass, Sequences, attention};
-pub use backend::poison_outputs;
+pub use backend::{limit_row, poison_outputs};
 pub use linear::{LinearKernel, LinearPass, linear, linear_for_gradients};
 pub use recompute::{Link, Map, recompute};
 pub use stft::{Stft, StftError, StftKernel, StftPass, istft, stft};

@@ -3,7 +3,7 @@
 use burn::tensor::{ExecutionError, Tensor, module};
 use unbraid_ops::{linear, linear_for_gradients};
 
-use super::Target;
+use super::{Target, in_short_rows, short_rows};
 use crate::host::{Precision, Random, download, upload};
 use crate::reference::linear as reference;
 use crate::reference::linear::Extents;
@@ -46,12 +46,10 @@ impl LinearCase {
         let values = [&x, &gradient, &weight, &bias].map(Vec::as_slice);
         let ours = self.evaluate(&linear, values, target).await?;
         let valueless = self.evaluate(&linear_for_gradients, values, target).await?;
-        // burn's takes all of one type.
-        let plain = |x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>| {
-            let dtype = x.dtype();
-            module::linear(x, weight.cast(dtype), Some(bias.cast(dtype)))
-        };
-        let plain = self.evaluate(&plain, values, target).await?;
+        let plain = |x, weight, bias| module::linear(x, weight, Some(bias));
+        let in_f32 = Self { precision: Precision::F32, ..*self };
+        let plain = in_f32.evaluate(&plain, values, target).await?;
+        let rows = in_short_rows(self.evaluate(&linear, values, target)).await?;
 
         let names = ["output", "input gradient", "weight gradient", "bias gradient"];
         let checks = names.into_iter().zip(self.expected(values)).zip(ours.iter().zip(&plain)).enumerate();
@@ -64,7 +62,7 @@ impl LinearCase {
             &valueless[1..].concat(),
             "leaving the output out changes no bit",
         );
-        Ok(checks.chain([alone]).collect())
+        Ok(checks.chain([alone, short_rows(&ours.concat(), &rows.concat())]).collect())
     }
 
     async fn evaluate(
@@ -110,10 +108,11 @@ impl LinearCase {
         let [x, gradient, weight, bias] =
             [x, gradient, weight, bias].map(|values| values.iter().map(|v| v.abs()).collect::<Vec<_>>());
         let mut sensitivities = all(&x, &gradient, &weight, &bias).into_iter();
+        let mut precisions = [self.precision, self.precision, Precision::F32, Precision::F32].into_iter();
         values.map(|values| Expected {
             values,
             sensitivity: sensitivities.next().expect("as many"),
-            precision: self.precision,
+            precision: precisions.next().expect("as many"),
         })
     }
 }

@@ -9,6 +9,8 @@ pub mod linear;
 pub mod stft;
 pub mod tokenwise;
 
+use std::num::NonZeroUsize;
+
 use burn::tensor::{Device, ExecutionError};
 
 use crate::host::Precision;
@@ -95,6 +97,19 @@ pub fn all() -> Vec<Case> {
     let tokens = tokenwise::cases().into_iter().map(Case::Token);
     let linear = linear::cases().into_iter().map(Case::Linear);
     attention.chain(stft).chain(tokens).chain(linear).collect()
+}
+
+/// Evaluates an operation with two workgroups in a row: a dispatch of more has several rows, as those of large tensors.
+async fn in_short_rows<T>(evaluation: impl Future<Output = T>) -> T {
+    unbraid_ops::limit_row(NonZeroUsize::new(2));
+    let results = evaluation.await;
+    unbraid_ops::limit_row(None);
+    results
+}
+
+/// The results of [`in_short_rows`] beside the others.
+fn short_rows(whole: &[f64], rows: &[f64]) -> Check {
+    Check::identical("all, in short rows", whole, rows, "two workgroups in a row change no bit")
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, ExecutionError, Tensor};
 use unbraid_ops::{Stft, istft, stft};
 
-use super::{Target, dot, norm};
+use super::{Target, dot, in_short_rows, norm, short_rows};
 use crate::host::{Precision, Random, download, upload};
 use crate::plain;
 use crate::reference::stft::Transform;
@@ -29,6 +29,9 @@ pub struct StftCase {
 
 /// A direction of the transform on a device: input and gradient of the output to output and gradient of the input.
 type Operation<'a, const I: usize, const O: usize> = &'a dyn Fn(Tensor<I>) -> Tensor<O>;
+
+/// Output and gradient of the input.
+type Outcome = (Vec<f64>, Vec<f64>);
 
 impl StftCase {
     /// Unique name.
@@ -58,10 +61,14 @@ impl StftCase {
         // Each direction takes one as its input and the other as the gradient of its output.
         let (w, s) = ((&waveform[..], wave_shape), (&spectrum[..], spectrum_shape));
         let forward = self.evaluate(&|x| stft(x, &plan), w, s, device).await?;
-        let forward_plain = self.evaluate(&|x| plain::stft::stft(&x, &plan), w, s, device).await?;
         let inverse = self.evaluate(&|x| istft(x, &plan, self.samples), s, w, device).await?;
+        let forward_rows = in_short_rows(self.evaluate(&|x| stft(x, &plan), w, s, device)).await?;
+        let inverse_rows =
+            in_short_rows(self.evaluate(&|x| istft(x, &plan, self.samples), s, w, device)).await?;
+        let in_f32 = Self { precision: Precision::F32, ..*self };
+        let forward_plain = in_f32.evaluate(&|x| plain::stft::stft(&x, &plan), w, s, device).await?;
         let inverse_plain =
-            self.evaluate(&|x| plain::stft::istft(&x, &plan, self.samples), s, w, device).await?;
+            in_f32.evaluate(&|x| plain::stft::istft(&x, &plan, self.samples), s, w, device).await?;
 
         let by_item = |values: &[f64], transform: &dyn Fn(&[f64]) -> Vec<f64>| {
             values.chunks_exact(values.len() / self.batch).flat_map(transform).collect::<Vec<f64>>()
@@ -88,6 +95,10 @@ impl StftCase {
             compare("istft", istft_output, &inverse.0, &inverse_plain.0, true),
             compare("istft gradient", istft_gradient, &inverse.1, &inverse_plain.1, false),
         ];
+        let all = |forward: &Outcome, inverse: &Outcome| {
+            [&forward.0[..], &forward.1, &inverse.0, &inverse.1].concat()
+        };
+        checks.push(short_rows(&all(&forward, &inverse), &all(&forward_rows, &inverse_rows)));
         if self.precision == Precision::F32 {
             let there = stft(upload(&waveform, wave_shape, self.precision, device) * 2.0, &plan);
             let back = download(istft(there, &plan, self.samples) * 0.5).await?;
@@ -106,7 +117,7 @@ impl StftCase {
         (input, input_shape): (&[f64], [usize; I]),
         (gradient, output_shape): (&[f64], [usize; O]),
         device: &Device,
-    ) -> Result<(Vec<f64>, Vec<f64>), ExecutionError> {
+    ) -> Result<Outcome, ExecutionError> {
         // Halving and doubling are exact, and put elementwise operations around ours for fusion to fuse.
         let doubled: Vec<f64> = input.iter().map(|x| 2.0 * x).collect();
         let input = upload(&doubled, input_shape, self.precision, device).require_grad();

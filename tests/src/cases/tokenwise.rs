@@ -5,7 +5,7 @@ use std::f64::consts::FRAC_1_SQRT_2;
 use burn::tensor::{ExecutionError, Tensor, module};
 use unbraid_ops::{gelu, layer_norm};
 
-use super::Target;
+use super::{Target, in_short_rows, short_rows};
 use crate::host::{Precision, Random, download, upload};
 use crate::reference::tokenwise as reference;
 use crate::report::{Check, Expected};
@@ -56,15 +56,13 @@ impl TokenCase {
 
         let inputs = [&x, &gradient, &gamma, &beta].map(Vec::as_slice);
         let ours = self.evaluate((&gelu, &layer_norm), inputs, target).await?;
-        // burn's takes all of one type.
-        let plain_norm = |x: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>| {
-            let [gamma, beta] = [gamma, beta].map(|p| p.cast(x.dtype()));
-            module::layer_norm(x, gamma, Some(beta), 1e-5)
-        };
+        let rows = in_short_rows(self.evaluate((&gelu, &layer_norm), inputs, target)).await?;
+        let plain_norm = |x, gamma, beta| module::layer_norm(x, gamma, Some(beta), 1e-5);
         // From its definition: burn's own takes its gradient from the tanh approximation on some backends, a thousandth
         // off and not finite far out on SwiftShader.
         let plain_gelu = |x: Tensor<2>| (x.clone() * FRAC_1_SQRT_2).erf().add_scalar(1.0) * x * 0.5;
-        let plain = self.evaluate((&plain_gelu, &plain_norm), inputs, target).await?;
+        let in_f32 = Self { precision: Precision::F32, ..*self };
+        let plain = in_f32.evaluate((&plain_gelu, &plain_norm), inputs, target).await?;
 
         let names =
             ["gelu", "gelu gradient", "norm", "norm gradient x", "norm gradient γ", "norm gradient β"];
@@ -72,7 +70,7 @@ impl TokenCase {
         let checks = checks.map(|(i, ((name, expected), (ours, plain)))| {
             Check::against_plain(name, &expected, ours, plain, matches!(i, 0 | 2))
         });
-        Ok(checks.collect())
+        Ok(checks.chain([short_rows(&ours.concat(), &rows.concat())]).collect())
     }
 
     async fn evaluate(
@@ -142,8 +140,12 @@ impl TokenCase {
                 of_beta.1[i] += gradient[i].abs();
             }
         }
-        let precision = self.precision;
-        all.map(|(values, sensitivity)| Expected { values, sensitivity, precision })
+        let (own, of_parameters) = (self.precision, Precision::F32);
+        let mut precisions = [own, own, own, own, of_parameters, of_parameters].into_iter();
+        all.map(|(values, sensitivity)| {
+            let precision = precisions.next().expect("as many");
+            Expected { values, sensitivity, precision }
+        })
     }
 }
 

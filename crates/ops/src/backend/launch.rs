@@ -1,6 +1,7 @@
 //! wgpu arrays, and kernels launched over them.
 
-use std::sync::atomic::Ordering;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::backend::wgpu::{CubeTensor, KernelSource, SourceKernel, SourceTemplate, into_contiguous};
 use burn::tensor::{DType, Shape};
@@ -129,8 +130,17 @@ pub(crate) fn dispatch(
 /// WebGPU's `maxComputeWorkgroupsPerDimension`.
 pub(crate) const MAX_WORKGROUPS: usize = 65_535;
 
+static WORKGROUPS_OF_ROW: AtomicUsize = AtomicUsize::new(MAX_WORKGROUPS);
+
+/// For tests: dispatches of more workgroups than one dimension takes go on in a second, here from so many on, that small
+/// tensors meet it too. `None` is WebGPU's limit.
+pub fn limit_row(workgroups: Option<NonZeroUsize>) {
+    let row = workgroups.map_or(MAX_WORKGROUPS, NonZeroUsize::get);
+    WORKGROUPS_OF_ROW.store(row.min(MAX_WORKGROUPS), Ordering::Relaxed);
+}
+
 /// `count` workgroups, laid over x and y.
 pub(crate) fn spread(count: usize) -> [usize; 3] {
-    let x = count.min(MAX_WORKGROUPS);
+    let x = count.min(WORKGROUPS_OF_ROW.load(Ordering::Relaxed));
     [x, count.div_ceil(x), 1]
 }
