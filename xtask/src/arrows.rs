@@ -5,23 +5,28 @@ use serde_json::Value;
 
 use crate::cargo;
 
-/// `ops ← model ← {train, wasm, cli}`, `audio ← {train, wasm, cli}`, `train ← cli`, `conformance → {ops, model, browser}`;
-/// xtask starts our programs and uses none of our crates.
+/// `base ← all`, `ops ← model ← {train, wasm, cli}`, `audio ← {synth, train, wasm, cli}`, `{synth, train} ← cli`,
+/// `conformance → {ops, model, browser}`. xtask starts our programs and uses none of our crates.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("unbraid-ops", &[]),
-    ("unbraid-audio", &[]),
-    ("unbraid-model", &["unbraid-ops"]),
-    ("unbraid-train", &["unbraid-ops", "unbraid-model", "unbraid-audio"]),
-    ("unbraid-wasm", &["unbraid-ops", "unbraid-model", "unbraid-audio"]),
-    ("unbraid", &["unbraid-ops", "unbraid-model", "unbraid-audio", "unbraid-train"]),
-    ("browser", &[]),
-    ("conformance", &["unbraid-ops", "unbraid-model", "browser"]),
+    ("unbraid-base", &[]),
+    ("unbraid-ops", &["unbraid-base"]),
+    ("unbraid-audio", &["unbraid-base"]),
+    ("unbraid-model", &["unbraid-base", "unbraid-ops"]),
+    ("unbraid-synth", &["unbraid-base", "unbraid-audio"]),
+    ("unbraid-train", &["unbraid-base", "unbraid-ops", "unbraid-model", "unbraid-audio"]),
+    ("unbraid-wasm", &["unbraid-base", "unbraid-ops", "unbraid-model", "unbraid-audio"]),
+    (
+        "unbraid",
+        &["unbraid-base", "unbraid-ops", "unbraid-model", "unbraid-audio", "unbraid-synth", "unbraid-train"],
+    ),
+    ("browser", &["unbraid-base"]),
+    ("conformance", &["unbraid-base", "unbraid-ops", "unbraid-model", "browser"]),
     ("conformance-web", &["unbraid-ops", "conformance"]),
     ("xtask", &[]),
 ];
 
 /// Crates that must do without burn and its kernels, so that they build in seconds.
-const WITHOUT_BURN: &[&str] = &["unbraid-audio", "browser", "xtask"];
+const WITHOUT_BURN: &[&str] = &["unbraid-base", "unbraid-audio", "unbraid-synth", "browser", "xtask"];
 
 /// Asserts the arrows of the workspace as cargo sees it; dependencies of tests and build scripts count too.
 pub(crate) fn check() -> Result<()> {

@@ -30,8 +30,6 @@ pub use error::{AudioError, Problem};
 pub use reader::{AudioInfo, AudioReader, read_segment};
 /// What [`AudioReader::from_source`] reads from; a `std::io::Cursor` over bytes is one.
 pub use symphonia::core::io::MediaSource;
+pub use unbraid_base::Stereo;
 #[cfg(not(target_family = "wasm"))]
 pub use writer::{AudioWriter, Format};
-
-/// Left and right channel, of equal length; full scale is ±1.
-pub type Stereo = [Vec<f32>; 2];

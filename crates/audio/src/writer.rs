@@ -6,7 +6,7 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use tempfile::NamedTempFile;
+use unbraid_base::file::WholeFile;
 
 use crate::flac::{self, FlacWriter};
 use crate::{AudioError, Problem, Stereo};
@@ -86,7 +86,7 @@ enum Encoder {
 /// [`finish`](Self::finish). Dropped before that, it leaves nothing behind.
 pub struct AudioWriter {
     encoder: Encoder,
-    temporary: NamedTempFile,
+    file: WholeFile,
     path: PathBuf,
     format: Format,
     rate: u32,
@@ -110,17 +110,8 @@ impl AudioWriter {
         if rate == 0 || (format == Format::Flac && rate > MAX_FLAC_RATE) {
             return Err(Problem::SampleRate(rate));
         }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".unbraid-").suffix(".part");
-        // A temporary file is its owner's alone by default; this one is to become an ordinary file.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let temporary = builder.tempfile_in(folder).map_err(Problem::Write)?;
-        let out = BufWriter::with_capacity(1 << 16, temporary.as_file().try_clone().map_err(Problem::Write)?);
+        let file = WholeFile::create(path).map_err(Problem::Write)?;
+        let out = BufWriter::with_capacity(1 << 16, file.handle().map_err(Problem::Write)?);
         let encoder = match format {
             Format::Flac => Encoder::Flac(Box::new(FlacWriter::new(out, rate).map_err(Problem::Write)?)),
             Format::Wav16 | Format::Wav24 | Format::Wav32f => {
@@ -132,7 +123,7 @@ impl AudioWriter {
                 Encoder::Wav(hound::WavWriter::new(out, spec).map_err(wav_error)?)
             }
         };
-        Ok(Self { encoder, temporary, path: path.to_path_buf(), format, rate, frames: 0, clipped: 0 })
+        Ok(Self { encoder, file, path: path.to_path_buf(), format, rate, frames: 0, clipped: 0 })
     }
 
     /// Appends a block of any length.
@@ -184,13 +175,12 @@ impl AudioWriter {
     /// # Errors
     /// [`Problem::Write`]; then nothing is left under the name, or what was there before.
     pub fn finish(self) -> Result<u64, AudioError> {
-        let Self { encoder, temporary, path, clipped, .. } = self;
+        let Self { encoder, file, path, clipped, .. } = self;
         let done = match encoder {
             Encoder::Wav(wav) => wav.finalize().map_err(wav_error),
             Encoder::Flac(flac) => flac.finish().map(drop).map_err(Problem::Write),
         };
-        done.and_then(|()| temporary.as_file().sync_all().map_err(Problem::Write))
-            .and_then(|()| temporary.persist(&path).map(drop).map_err(|error| Problem::Write(error.error)))
+        done.and_then(|()| file.commit().map_err(Problem::Write))
             .map_err(|problem| AudioError::new(Some(&path), problem))?;
         Ok(clipped)
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use unbraid_train::synth::{self, Options};
+use unbraid_synth::Options;
 
 use crate::progress::{song_bar, tell};
 
@@ -32,7 +32,8 @@ impl Verb {
         let (train, test) = Options::divide(tracks);
         let bar = song_bar("inventing songs".into(), Some(tracks as u64));
         let options = Options { train, test, seconds, seed, rate: 44_100 };
-        let result = synth::write_dataset(&out, &options, &mut |done, _| bar.set_position(done as u64));
+        let result =
+            unbraid_synth::write_dataset(&out, &options, &mut |done, _| bar.set_position(done as u64));
         bar.finish_and_clear();
         result?;
         let out = out.display();

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use unbraid_model::weights;
-use unbraid_train::{Evaluation, dataset, evaluate};
+use unbraid_train::data::dataset;
+use unbraid_train::{Evaluation, evaluate};
 
 use crate::progress::{Screen, print};
 use crate::{DeviceArgument, separate::Cutting};

@@ -18,5 +18,6 @@ pub mod weights;
 pub use block::{Block, Precision, Recompute, Stage, SubLayer};
 pub use config::{ConfigError, MAX_PARAMETERS, ModelConfig, PRESETS, Positional};
 pub use network::Tfswa;
-pub use separator::{Network, SeparateError, Separator, SeparatorOptions, Stereo};
+pub use separator::{Network, SeparateError, Separator, SeparatorOptions};
 pub use tensors::{TensorsError, named_shapes, named_tensors, with_tensors};
+pub use unbraid_base::Stereo;

@@ -7,12 +7,10 @@
 
 use burn::tensor::{ExecutionError, Tensor, TensorData};
 use rayon::prelude::*;
+use unbraid_base::Stereo;
 use unbraid_ops::device;
 
 use crate::network::{STEREO, Tfswa};
-
-/// Planar stereo: left and right, full scale ±1.
-pub type Stereo = [Vec<f32>; STEREO];
 
 /// How a song is cut.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -8,13 +8,15 @@
 //! file's own configuration demands before the network is allocated.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, TensorData};
 use safetensors::tensor::{Dtype, Metadata, TensorView};
 use serde::{Deserialize, Serialize};
+#[cfg(not(target_family = "wasm"))]
+use unbraid_base::file;
 
 use crate::config::{ConfigError, MAX_PARAMETERS, ModelConfig};
 use crate::network::Tfswa;
@@ -131,8 +133,9 @@ pub enum Reason {
 ///
 /// # Errors
 /// [`WeightsError`] if weights are not finite or the file cannot be written.
+#[cfg(not(target_family = "wasm"))]
 pub fn save(path: &Path, model: &Tfswa, provenance: &Provenance) -> Result<(), WeightsError> {
-    let written = to_bytes(model, provenance).and_then(|bytes| Ok(write_whole(path, &bytes)?));
+    let written = to_bytes(model, provenance).and_then(|bytes| Ok(file::write_whole(path, &bytes)?));
     written.map_err(|reason| WeightsError { path: Some(path.to_owned()), reason })
 }
 
@@ -156,6 +159,7 @@ pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Loaded, WeightsError>
     read(bytes, bytes.len() as u64, device).map_err(|reason| WeightsError { path: None, reason })
 }
 
+#[cfg(not(target_family = "wasm"))]
 fn to_bytes(model: &Tfswa, provenance: &Provenance) -> Result<Vec<u8>, Reason> {
     let tensors = named_tensors(model).map_err(|error| Reason::Device(error.to_string()))?;
     let mut views = Vec::with_capacity(tensors.len());
@@ -173,23 +177,6 @@ fn to_bytes(model: &Tfswa, provenance: &Provenance) -> Result<Vec<u8>, Reason> {
         serde_json::to_string(&description).map_err(|error| Reason::Description(error.to_string()))?;
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), description)]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| Reason::Format(error.to_string()))
-}
-
-/// Writes beside `path` and renames, so that `path` is never half a file.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name =
-        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file's name"))?;
-    let temporary = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    });
-    if written.is_err() {
-        // The first error is the one to report; there may be nothing to remove.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
 }
 
 /// Reads a weights file of `length` bytes from `source`.

@@ -1,9 +1,9 @@
 //! Why a training run ends before its time.
 
-use crate::checkpoint::CheckpointError;
-use crate::config::ConfigError;
-use crate::dataset::DataError;
-use crate::evaluate::EvaluateError;
+use crate::data::dataset::DataError;
+use crate::run::checkpoint::CheckpointError;
+use crate::score::evaluate::EvaluateError;
+use crate::settings::config::ConfigError;
 use std::fmt;
 use std::path::PathBuf;
 use unbraid_ops::device::{MemoryRefused, memory_refused};

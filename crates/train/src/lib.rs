@@ -5,38 +5,23 @@
 //!
 //! Axis letters: `b` batch · `s` stems · `c` channels · `n` samples · `p` parameters.
 
-pub mod checkpoint;
-pub mod config;
-pub mod dataset;
+pub mod data;
 mod error;
-mod evaluate;
-mod events;
-mod export;
-mod learner;
 pub mod loss;
-mod loss_scale;
-mod measure;
-mod memory;
-pub mod metrics;
-mod muon;
-pub mod optimizer;
-pub mod parameters;
-mod preset;
-mod resume;
-mod run;
-pub mod segments;
-pub mod synth;
-mod trainer;
+pub mod run;
+pub mod score;
+pub mod settings;
+pub mod step;
 
-pub use config::{ConfigError, TrainConfig};
-pub use dataset::{DataError, Track};
+pub use data::dataset::{DataError, Track};
 pub use error::TrainError;
-pub use evaluate::{EvaluateError, Evaluation, SongScores, evaluate};
-pub use events::{Event, Flow, Listener, StepEvent, ValidationEvent};
-pub use loss_scale::LossScale;
-pub use measure::{StepMeasurement, measure, rehearse};
-pub use memory::{MemoryEvent, MemoryPhases};
-pub use metrics::StemScores;
-pub use preset::{CHUNK, Preset, rungs};
-pub use run::{MetricsLog, RunFolder};
-pub use trainer::{Report, train};
+pub use run::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
+pub use run::folder::{MetricsLog, RunFolder};
+pub use run::trainer::{Report, train};
+pub use score::evaluate::{EvaluateError, Evaluation, SongScores, evaluate};
+pub use score::metrics::StemScores;
+pub use settings::config::{ConfigError, TrainConfig};
+pub use settings::preset::{CHUNK, Preset, rungs};
+pub use step::loss_scale::LossScale;
+pub use step::measure::{StepMeasurement, measure, rehearse};
+pub use step::memory::{MemoryEvent, MemoryPhases};

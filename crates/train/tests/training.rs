@@ -9,8 +9,8 @@ use std::path::Path;
 use unbraid_audio::{AudioWriter, Format};
 use unbraid_model::{ModelConfig, Precision};
 use unbraid_ops::device::{self, Choice};
-use unbraid_train::checkpoint::{Checkpoint, Checkpoints};
-use unbraid_train::dataset::{scan, split};
+use unbraid_train::data::dataset::{scan, split};
+use unbraid_train::run::checkpoint::{Checkpoint, Checkpoints};
 use unbraid_train::{
     Event, Flow, Listener, RunFolder, StepEvent, TrainConfig, TrainError, ValidationEvent, train,
 };
@@ -256,7 +256,7 @@ fn a_killed_run_goes_on_from_its_last_whole_checkpoint() {
     std::fs::remove_file(checkpoints.path(6)).unwrap();
     let file = std::fs::read(checkpoints.path(4)).unwrap();
     std::fs::write(checkpoints.path(4), &file[..file.len() / 2]).unwrap();
-    std::fs::write(config.run.join("checkpoints/.part-abc"), "half").unwrap();
+    std::fs::write(config.run.join("checkpoints/.unbraid-abc.part"), "half").unwrap();
     let metrics = RunFolder::new(&config.run).metrics();
     let mut text = std::fs::read_to_string(&metrics).unwrap();
     text.push_str("{\"kind\":\"step\",\"step\":7,\"lo");

@@ -1,0 +1,10 @@
+//! What several crates share and none of them owns. No burn, no I/O formats.
+
+#[cfg(not(target_family = "wasm"))]
+pub mod file;
+mod snr;
+
+pub use snr::snr_db;
+
+/// Planar stereo audio: the left and the right channel, of equal length. Full scale is ±1.
+pub type Stereo = [Vec<f32>; 2];

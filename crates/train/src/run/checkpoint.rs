@@ -1,0 +1,333 @@
+//! A run's whole state in one file: written whole or not at all, and known to be damaged when it is.
+//!
+//! The file is safetensors: four vectors over all parameters (weights, their moving average, the optimiser's
+//! two moments), and in its metadata the rest of the state and a checksum over everything. Nothing random
+//! needs to be kept: a segment is a function of (seed, index).
+
+use crate::step::loss_scale::LossScale;
+use crate::step::parameters::Layout;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use unbraid_base::file;
+use unbraid_model::ModelConfig;
+
+/// Why a checkpoint cannot be written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The disk refuses; what was there before is untouched.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not what was written.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+/// The best validation so far.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Steps at that validation.
+    pub step: u64,
+    /// uSDR averaged over stems and songs, dB.
+    pub usdr: f64,
+}
+
+/// What a run knows besides its vectors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Steps done; the next batch has this index.
+    pub step: u64,
+    /// Updates made: steps less the skipped ones.
+    pub updates: u64,
+    /// Seconds of the run, interruptions not counted.
+    pub elapsed: f64,
+    /// Steps at the last validation.
+    pub validated: Option<u64>,
+    /// Scores of the last validation: mean uSDR per stem.
+    pub scores: BTreeMap<String, f64>,
+    /// The best validation.
+    pub best: Option<Best>,
+    /// The loss's factor, of a run in f16.
+    #[serde(default)]
+    pub loss_scale: Option<LossScale>,
+    /// Checksum of the data set's names and lengths; none in files of older versions.
+    #[serde(default)]
+    pub data: Option<u32>,
+    /// The network trained.
+    pub model: ModelConfig,
+    /// Its parameters, in the order of the vectors.
+    pub layout: Layout,
+}
+
+impl State {
+    /// Before the first step.
+    pub(crate) fn new(model: ModelConfig, layout: Layout) -> Self {
+        let (scores, validated, best, loss_scale, data) = (BTreeMap::new(), None, None, None, None);
+        Self { step: 0, updates: 0, elapsed: 0.0, validated, scores, best, loss_scale, data, model, layout }
+    }
+}
+
+/// A run's whole state.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Everything but the vectors.
+    pub state: State,
+    /// Weights `[p]`.
+    pub weights: Vec<f32>,
+    /// Moving average of the weights `[p]`.
+    pub average: Vec<f32>,
+    /// Moving averages of gradient and squared gradient `[p]`.
+    pub moments: [Vec<f32>; 2],
+}
+
+const NAMES: [&str; 4] = ["average", "moment_1", "moment_2", "weights"];
+
+impl Checkpoint {
+    fn vectors(&self) -> [&Vec<f32>; 4] {
+        [&self.average, &self.moments[0], &self.moments[1], &self.weights]
+    }
+
+    /// Writes the file under `path`, whole or not at all.
+    pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
+        let state = serde_json::to_string(&self.state).expect("numbers and names serialise");
+        let bytes = self.vectors().map(|v| v.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
+        let views = NAMES.iter().zip(&bytes).map(|(name, bytes)| {
+            let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes);
+            (*name, view.expect("four bytes an element"))
+        });
+        let metadata = HashMap::from([
+            ("checksum".to_string(), checksum(&state, bytes.iter().map(Vec::as_slice))),
+            ("state".to_string(), state.clone()),
+        ]);
+        let file =
+            safetensors::serialize(views, Some(metadata)).expect("names are unique and the header is small");
+        file::write_whole(path, &file)
+            .map_err(|source| CheckpointError::Write { path: path.to_path_buf(), source })
+    }
+
+    /// Reads and checks the file.
+    pub fn read(path: &Path) -> Result<Self, CheckpointError> {
+        let file = std::fs::read(path)
+            .map_err(|source| CheckpointError::Read { path: path.to_path_buf(), source })?;
+        Self::parse(&file).map_err(|reason| CheckpointError::Damaged { path: path.to_path_buf(), reason })
+    }
+
+    fn parse(file: &[u8]) -> Result<Self, String> {
+        let (_, header) = SafeTensors::read_metadata(file).map_err(|e| e.to_string())?;
+        let tensors = SafeTensors::deserialize(file).map_err(|e| e.to_string())?;
+        let metadata = header.metadata().as_ref().ok_or("it has no metadata")?;
+        let field = |name: &str| metadata.get(name).ok_or(format!("its metadata lacks \"{name}\""));
+        let views = NAMES.iter().map(|name| tensors.tensor(name).map_err(|e| e.to_string()));
+        let views = views.collect::<Result<Vec<_>, _>>()?;
+        let state = field("state")?;
+        if *field("checksum")? != checksum(state, views.iter().map(TensorView::data)) {
+            return Err("its checksum does not fit its content".into());
+        }
+        let state: State = serde_json::from_str(state).map_err(|e| e.to_string())?;
+        let parameters = state.layout.len();
+        let mut vectors = Vec::with_capacity(NAMES.len());
+        for (name, view) in NAMES.iter().zip(&views) {
+            if view.dtype() != Dtype::F32 || view.shape() != [parameters] {
+                return Err(format!("{name} is not {parameters} numbers"));
+            }
+            let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            vectors.push(values.collect::<Vec<f32>>());
+        }
+        let [average, first, second, weights] =
+            <[Vec<f32>; 4]>::try_from(vectors).expect("as many vectors as names");
+        Ok(Self { state, weights, average, moments: [first, second] })
+    }
+}
+
+/// CRC-32 finds every single flipped byte, which is what disks and copies do to a file.
+fn checksum<'a>(state: &str, vectors: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(state.as_bytes());
+    for vector in vectors {
+        hasher.update(vector);
+    }
+    format!("{:08x}", hasher.finalize())
+}
+
+/// The folder `checkpoints/` of a run.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// In `folder`, made if missing; half-written files of a killed process are removed.
+    pub fn open(folder: PathBuf) -> Result<Self, CheckpointError> {
+        let failed = |source| CheckpointError::Write { path: folder.clone(), source };
+        std::fs::create_dir_all(&folder).map_err(failed)?;
+        file::remove_unfinished(&folder).map_err(failed)?;
+        Ok(Self { folder })
+    }
+
+    /// The file of a step.
+    pub fn path(&self, step: u64) -> PathBuf {
+        self.folder.join(format!("step-{step:06}.safetensors"))
+    }
+
+    /// Steps that have a file, ascending.
+    pub fn steps(&self) -> Vec<u64> {
+        let step = |name: &str| name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok();
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut steps: Vec<u64> = entries.filter_map(|e| step(&e.file_name().to_string_lossy())).collect();
+        steps.sort_unstable();
+        steps
+    }
+
+    /// Writes a checkpoint, then removes all but the newest `keep` and the best.
+    pub fn save(&self, checkpoint: &Checkpoint, keep: usize) -> Result<PathBuf, CheckpointError> {
+        let path = self.path(checkpoint.state.step);
+        checkpoint.write(&path)?;
+        let best = checkpoint.state.best.map(|best| best.step);
+        for step in self.steps().iter().rev().skip(keep) {
+            if Some(*step) != best {
+                let _ = std::fs::remove_file(self.path(*step));
+            }
+        }
+        Ok(path)
+    }
+
+    /// The newest whole checkpoint. Damaged ones are set aside under another name, and said so.
+    pub fn newest(&self, mut say: impl FnMut(&str)) -> Option<Checkpoint> {
+        for step in self.steps().into_iter().rev() {
+            let path = self.path(step);
+            match Checkpoint::read(&path) {
+                Ok(checkpoint) => return Some(checkpoint),
+                Err(error) => {
+                    let aside = path.with_extension("damaged");
+                    let renamed = std::fs::rename(&path, &aside).is_ok();
+                    let fate =
+                        if renamed { format!("set aside as {}", aside.display()) } else { "left".into() };
+                    say(&format!("{error}; {fate}, the checkpoint before it is used"));
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use burn::nn::LinearConfig;
+    use burn::tensor::Device;
+
+    fn checkpoint(step: u64) -> Checkpoint {
+        let net = LinearConfig::new(2, 3).init(&Device::flex());
+        let vector = |scale: f32| (0..9).map(|i| scale * (i as f32 - 3.7)).collect::<Vec<f32>>();
+        Checkpoint {
+            state: State {
+                step,
+                updates: step,
+                elapsed: 1.25,
+                validated: None,
+                scores: Default::default(),
+                best: None,
+                loss_scale: None,
+                data: Some(7),
+                model: ModelConfig::preset("tfswa_unet_tiny").unwrap(),
+                layout: Layout::of(&net),
+            },
+            weights: vector(0.1),
+            average: vector(-1.0),
+            moments: [vector(1e-30), vector(3e7)],
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.safetensors");
+        checkpoint(7).write(&path).unwrap();
+        assert_eq!(Checkpoint::read(&path).unwrap(), checkpoint(7));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no part file is left");
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_byte_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.safetensors");
+        let original = checkpoint(7);
+        original.write(&path).unwrap();
+        let file = std::fs::read(&path).unwrap();
+        for length in 0..file.len() {
+            assert!(Checkpoint::parse(&file[..length]).is_err(), "cut at {length}");
+        }
+        let mut harmless = 0;
+        for at in 0..file.len() {
+            for flip in [0x01, 0x20, 0x80] {
+                let mut damaged = file.clone();
+                damaged[at] ^= flip;
+                // A flip may only pass where it changes nothing, as in padding.
+                match Checkpoint::parse(&damaged) {
+                    Ok(read) if read == original => harmless += 1,
+                    Ok(_) => panic!("flip {flip:#x} at {at} went unnoticed"),
+                    Err(_) => {}
+                }
+            }
+        }
+        assert!(harmless < 64, "{harmless}");
+    }
+
+    #[test]
+    fn the_newest_and_the_best_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::open(dir.path().join("checkpoints")).unwrap();
+        for step in [100, 200, 300, 400, 1_000_000] {
+            let mut checkpoint = checkpoint(step);
+            checkpoint.state.best = (step >= 200).then_some(Best { step: 200, usdr: 1.0 });
+            checkpoints.save(&checkpoint, 2).unwrap();
+        }
+        assert_eq!(checkpoints.steps(), [200, 400, 1_000_000]);
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_gives_way_to_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::open(dir.path().to_path_buf()).unwrap();
+        for step in [1, 2, 3] {
+            checkpoints.save(&checkpoint(step), 5).unwrap();
+        }
+        let cut = std::fs::read(checkpoints.path(3)).unwrap();
+        std::fs::write(checkpoints.path(3), &cut[..cut.len() - 5]).unwrap();
+        let mut flipped = std::fs::read(checkpoints.path(2)).unwrap();
+        let at = flipped.len() - 10;
+        flipped[at] ^= 4;
+        std::fs::write(checkpoints.path(2), flipped).unwrap();
+        std::fs::write(dir.path().join(".unbraid-xyz.part"), "half").unwrap();
+
+        let checkpoints = Checkpoints::open(dir.path().to_path_buf()).unwrap();
+        let mut said = Vec::new();
+        let found = checkpoints.newest(|message| said.push(message.to_string())).unwrap();
+        assert_eq!(found, checkpoint(1));
+        assert!(
+            said.len() == 2 && said[0].contains("step-000003") && said[1].contains("checksum"),
+            "{said:?}"
+        );
+        assert_eq!(checkpoints.steps(), [1]);
+        assert!(!dir.path().join(".unbraid-xyz.part").exists());
+    }
+}

@@ -1,0 +1,133 @@
+//! The folder of a run: `config.toml`, `metrics.jsonl`, `checkpoints/`, `model.safetensors`.
+
+use crate::run::checkpoint::{CheckpointError, Checkpoints};
+use crate::settings::config::{ConfigError, TrainConfig};
+use serde::Serialize;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use unbraid_base::file::write_whole;
+
+/// Paths of a run.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    root: PathBuf,
+}
+
+impl RunFolder {
+    /// At `root`; nothing is made yet.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_path_buf() }
+    }
+
+    /// The configuration as it was resolved.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// One JSON object a line: steps and validations.
+    pub fn metrics(&self) -> PathBuf {
+        self.root.join("metrics.jsonl")
+    }
+
+    /// The finished model.
+    pub fn model(&self) -> PathBuf {
+        self.root.join("model.safetensors")
+    }
+
+    /// Opens `checkpoints/`, made if missing.
+    pub fn checkpoints(&self) -> Result<Checkpoints, CheckpointError> {
+        Checkpoints::open(self.root.join("checkpoints"))
+    }
+
+    /// The configuration that the run was started with, if it was.
+    pub fn saved_config(&self) -> Result<Option<TrainConfig>, ConfigError> {
+        if self.config().is_file() { TrainConfig::load(&self.config()).map(Some) } else { Ok(None) }
+    }
+
+    /// Writes `config.toml`, whole or not at all.
+    pub fn save_config(&self, config: &TrainConfig) -> Result<(), CheckpointError> {
+        let path = self.config();
+        let header = "# As resolved from files, flags and defaults when the run was last started.\n";
+        write_whole(&path, format!("{header}{}", config.to_toml()).as_bytes())
+            .map_err(|source| CheckpointError::Write { path, source })
+    }
+
+    /// Opens `metrics.jsonl` for appending after `step`: later lines, which a run killed after its last
+    /// checkpoint has left, are cut off, and so is a line cut in the middle.
+    pub fn open_metrics(&self, step: u64) -> Result<MetricsLog, CheckpointError> {
+        let path = self.metrics();
+        let failed = |source| CheckpointError::Write { path: path.clone(), source };
+        let text = std::fs::read(&path).unwrap_or_default();
+        let mut kept = String::new();
+        for line in String::from_utf8_lossy(&text).lines() {
+            let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
+            if value.and_then(|v| v["step"].as_u64()).is_some_and(|s| s <= step && step > 0) {
+                kept.push_str(line);
+                kept.push('\n');
+            }
+        }
+        write_whole(&path, kept.as_bytes()).map_err(failed)?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        Ok(MetricsLog { path, file })
+    }
+}
+
+/// `metrics.jsonl`, open for appending.
+#[derive(Debug)]
+pub struct MetricsLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsLog {
+    /// Appends `{"kind": kind, …event}` in one write, so that a reader sees whole lines.
+    pub fn append(&mut self, kind: &str, event: &impl Serialize) -> Result<(), CheckpointError> {
+        #[derive(Serialize)]
+        struct Line<'a, E> {
+            kind: &'a str,
+            #[serde(flatten)]
+            event: &'a E,
+        }
+        let mut line = serde_json::to_string(&Line { kind, event }).expect("events are numbers and names");
+        line.push('\n');
+        self.file
+            .write_all(line.as_bytes())
+            .map_err(|source| CheckpointError::Write { path: self.path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_after_the_checkpoint_are_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::new(dir.path());
+        let mut log = folder.open_metrics(0).unwrap();
+        for step in 1..=5u64 {
+            log.append("step", &serde_json::json!({ "step": step })).unwrap();
+        }
+        log.file.write_all(b"{\"kind\":\"step\",\"st").unwrap();
+        let mut log = folder.open_metrics(3).unwrap();
+        log.append("step", &serde_json::json!({ "step": 4, "again": true })).unwrap();
+        let text = std::fs::read_to_string(folder.metrics()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        assert_eq!(lines[2], r#"{"kind":"step","step":3}"#);
+        assert!(lines[3].contains("again"));
+        folder.open_metrics(0).unwrap();
+        assert_eq!(std::fs::read_to_string(folder.metrics()).unwrap(), "");
+    }
+
+    #[test]
+    fn the_configuration_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::new(dir.path());
+        assert_eq!(folder.saved_config().unwrap(), None);
+        let config = TrainConfig { seed: 12, ..Default::default() };
+        folder.save_config(&config).unwrap();
+        assert_eq!(folder.saved_config().unwrap(), Some(config));
+    }
+}

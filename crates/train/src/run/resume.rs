@@ -1,0 +1,61 @@
+//! Whether a run may go on, and from which checkpoint.
+
+use crate::error::TrainError;
+use crate::run::checkpoint::Checkpoint;
+use crate::run::events::{Event, Listener};
+use crate::run::folder::RunFolder;
+use crate::settings::config::TrainConfig;
+use unbraid_model::ModelConfig;
+
+/// The checkpoint to go on from; `None` for a fresh run.
+pub(crate) fn find_checkpoint(
+    config: &TrainConfig,
+    model: &ModelConfig,
+    data: u32,
+    resume: bool,
+    folder: &RunFolder,
+    listener: &mut dyn Listener,
+) -> Result<Option<Checkpoint>, TrainError> {
+    let run = || config.run.clone();
+    if !resume {
+        // Looks before it makes anything.
+        let used = config.run.join("checkpoints").is_dir() && !folder.checkpoints()?.steps().is_empty();
+        return if used { Err(TrainError::RunExists(run())) } else { Ok(None) };
+    }
+    let saved = folder.saved_config()?.ok_or_else(|| TrainError::NothingToResume(run()))?;
+    if let Some(difference) = config.differs_from(&saved) {
+        return Err(TrainError::Changed { run: run(), difference });
+    }
+    let checkpoints = folder.checkpoints()?;
+    let any = !checkpoints.steps().is_empty();
+    let checkpoint = checkpoints.newest(|message| {
+        listener.event(&Event::Message(message));
+    });
+    match &checkpoint {
+        Some(checkpoint) if !same_network(&checkpoint.state.model, model) => {
+            return Err(TrainError::Changed { run: run(), difference: "model is another network".into() });
+        }
+        Some(checkpoint) if checkpoint.state.data.is_some_and(|saved| saved != data) => {
+            let songs = config.data.join("train");
+            let difference =
+                format!("the songs in {} (their names and lengths) have changed", songs.display());
+            return Err(TrainError::Changed { run: run(), difference });
+        }
+        Some(checkpoint) => {
+            let message = format!("going on after step {}", checkpoint.state.step);
+            listener.event(&Event::Message(&message));
+        }
+        None if any => return Err(TrainError::AllDamaged(run())),
+        None => {
+            listener.event(&Event::Message("the run has no checkpoint yet: it starts from the beginning"));
+        }
+    }
+    Ok(checkpoint)
+}
+
+/// Whether two configurations are of the same network: how it is taken through in chunks may change.
+fn same_network(a: &ModelConfig, b: &ModelConfig) -> bool {
+    let chunks =
+        |config: &ModelConfig| ModelConfig { tsa_chunk_size: 0, fsa_chunk_size: 0, ..config.clone() };
+    chunks(a) == chunks(b)
+}

@@ -1,0 +1,196 @@
+//! One step of training: losses and gradient of a batch, and the update they make.
+
+use crate::error::{TrainError, read};
+use crate::loss::Loss;
+use crate::settings::config::TrainConfig;
+use crate::step::loss_scale::LossScale;
+use crate::step::memory::{MemoryGauge, Phase};
+use crate::step::optimizer::{Optimizer, clip_factor, ema_decay};
+use crate::step::parameters::{Layout, pack_gradients, unpack};
+use burn::tensor::{DType, Device, Tensor};
+use rayon::prelude::*;
+use unbraid_model::{ModelConfig, Precision, Tfswa};
+use unbraid_ops::device;
+
+/// A network in training, with all that a step changes.
+pub(crate) struct Learner {
+    /// On the device with autodiff. `weights` are its parameters; its own are never drawn, and take no memory.
+    pub(crate) model: Tfswa,
+    pub(crate) loss: Loss,
+    pub(crate) weights: Tensor<1>,
+    pub(crate) average: Tensor<1>,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) loss_scale: Option<LossScale>,
+    pub(crate) memory: MemoryGauge,
+    /// Nothing is computed, only its memory taken: updates are made whatever the loss reads.
+    pub(crate) rehearsal: bool,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Outcome {
+    /// The loss that is minimised, and its parts.
+    pub(crate) total: f64,
+    pub(crate) waveform: f64,
+    pub(crate) spectral: f64,
+    /// Norm of all gradients, before clipping.
+    pub(crate) norm: f64,
+}
+
+impl Outcome {
+    /// Whether the update was made.
+    pub(crate) fn updated(&self) -> bool {
+        self.total.is_finite() && self.norm.is_finite()
+    }
+}
+
+/// Whether the device computes in the precision that `config` asks for. The CPU has f16 tensors, but gains nothing by
+/// them.
+pub(crate) fn check_precision(config: &TrainConfig, device: &Device) -> Result<(), TrainError> {
+    let has_f16 = *device != Device::flex() && device.supports_dtype(DType::F16);
+    if config.precision == Precision::F16 && !has_f16 { Err(TrainError::NoF16) } else { Ok(()) }
+}
+
+impl Learner {
+    /// Begins with `weights [p]` of `network`.
+    pub(crate) fn new(
+        config: &TrainConfig,
+        network: &ModelConfig,
+        weights: Tensor<1>,
+    ) -> Result<Self, TrainError> {
+        let device = weights.device();
+        let model = network.init(&device.clone().autodiff());
+        let model = model.with_recompute(config.recompute).with_precision(config.precision);
+        Ok(Self {
+            loss: Loss::new(config)?,
+            optimizer: Optimizer::new(config, &Layout::of(&model), &device),
+            loss_scale: LossScale::of(config.precision),
+            model,
+            average: weights.clone(),
+            weights,
+            memory: MemoryGauge::new(&device),
+            rehearsal: false,
+        })
+    }
+
+    /// A step on `targets [b, s, 2, n]`, whose sums over stems are the mixtures. Where loss or gradient are not
+    /// finite, nothing is changed.
+    ///
+    /// # Errors
+    /// The device's, if it fails, and [`TrainError::OverLimit`] where the step took more memory than the run may.
+    pub(crate) fn step(
+        &mut self,
+        config: &TrainConfig,
+        targets: &Tensor<4>,
+        rate: f64,
+    ) -> Result<Outcome, TrainError> {
+        let workers = device::workers(&targets.device());
+        let [losses, gradient] = self.batch_gradient(targets, config.examples_at_once(), workers);
+        // One read-back a step: what is shown, and whether the update may be made.
+        let squares = gradient.clone().square().sum();
+        let numbers = read(Tensor::cat(vec![losses, squares], 0).try_into_vec_as::<f32>())?;
+        let [total, waveform, spectral, squares] = [0, 1, 2, 3].map(|i| f64::from(numbers[i]));
+        let scale = self.loss_scale.map_or(1.0, LossScale::factor);
+        let outcome = Outcome { total, waveform, spectral, norm: squares.sqrt() / scale };
+        self.loss_scale = self.loss_scale.map(|scale| scale.after(outcome.norm.is_finite()));
+        if outcome.updated() || self.rehearsal {
+            let gradient = gradient.mul_scalar(clip_factor(outcome.norm, config.clip_norm) / scale);
+            self.weights = self.optimizer.update(self.weights.clone(), gradient, rate);
+            let keep = ema_decay(config, self.optimizer.updates);
+            self.average =
+                self.average.clone().mul_scalar(keep) + self.weights.clone().mul_scalar(1.0 - keep);
+        }
+        self.memory.note(Phase::Update);
+        let taken = self.memory.event().peak;
+        match config.memory_limit {
+            Some(limit) if taken > limit => Err(TrainError::OverLimit { taken, limit }),
+            _ => Ok(outcome),
+        }
+    }
+
+    /// The losses `[total, waveform, spectral]` and the gradient `[p]` at the weights, times the loss's scale.
+    ///
+    /// `at_once` items at a time, and those in up to `workers` parts at once. Losses are means
+    /// over items, so the batch's are the parts' weighted means.
+    fn batch_gradient(&self, targets: &Tensor<4>, at_once: usize, workers: usize) -> [Tensor<1>; 2] {
+        let items = targets.dims()[0];
+        let batches = targets.clone().split(at_once.min(items), 0).into_iter();
+        let sum = batches.fold(None, |sum: Option<[Tensor<1>; 2]>, batch| {
+            let parts = batch.dims()[0].div_ceil(workers);
+            let parts = batch.split(parts, 0);
+            // Leaves of its own: parts share no graph.
+            let parts: Vec<_> =
+                parts.into_iter().map(|part| (unpack(self.model.clone(), &self.weights), part)).collect();
+            let run = |(model, part): (Tfswa, Tensor<4>)| {
+                let share = part.dims()[0] as f64 / items as f64;
+                let mean = self.gradient(&model, part);
+                mean.map(|mean| if share < 1.0 { mean.mul_scalar(share) } else { mean })
+            };
+            let parts: Vec<_> = parts.into_par_iter().map(run).collect();
+            sum.into_iter().chain(parts).reduce(|[a, b], [c, d]| [a + c, b + d])
+        });
+        sum.expect("a batch has an item")
+    }
+
+    /// `targets [b, s, 2, n]`, whose sum is the mixture → the losses `[total, waveform, spectral]` and the gradient
+    /// `[p]`, times the loss's scale.
+    fn gradient(&self, model: &Tfswa, targets: Tensor<4>) -> [Tensor<1>; 2] {
+        let [b, _, channels, n] = targets.dims();
+        let targets = targets.autodiff();
+        let mixture = targets.clone().sum_dim(1).reshape([b, channels, n]);
+        let losses = self.loss.forward(model.forward(mixture), targets);
+        let values = [losses.total.clone(), losses.waveform, losses.spectral].map(Tensor::inner);
+        self.memory.note(Phase::Forward);
+        let total = match self.loss_scale {
+            Some(scale) => losses.total.mul_scalar(scale.factor()),
+            None => losses.total,
+        };
+        let gradient = pack_gradients(model, total.backward());
+        self.memory.note(Phase::Backward);
+        [Tensor::cat(values.into(), 0), gradient]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::parameters::initial_weights;
+    use burn::tensor::Device;
+    use burn::tensor::Distribution;
+    use unbraid_model::Recompute;
+
+    /// Parts of unequal size too: three items, one or two at a time.
+    #[test]
+    fn micro_batches_and_recomputation_leave_the_gradient() {
+        let device = Device::flex();
+        let config = TrainConfig { loss_resolutions: vec![256], ..Default::default() };
+        let network = ModelConfig::preset("tfswa_unet_tiny").unwrap();
+        let weights = initial_weights(&network, 1, &device);
+        let targets = Tensor::random([3, 4, 2, 2200], Distribution::Normal(0.0, 0.1), &device);
+        let run = |workers, at_once, recompute| {
+            let config = TrainConfig { recompute, ..config.clone() };
+            let learner = Learner::new(&config, &network, weights.clone()).unwrap();
+            learner
+                .batch_gradient(&targets, at_once, workers)
+                .map(|values| values.try_into_vec_as::<f32>().unwrap())
+        };
+        let whole = run(1, 3, Recompute::None);
+        let settings = [
+            (2, 3, Recompute::None),
+            (3, 3, Recompute::None),
+            (8, 3, Recompute::None),
+            (1, 1, Recompute::None),
+            (2, 2, Recompute::None),
+            (1, 7, Recompute::Sublayer),
+            (2, 2, Recompute::Block),
+        ];
+        for setting in settings {
+            let (workers, at_once, recompute) = setting;
+            for (whole, parts) in whole.iter().zip(run(workers, at_once, recompute)) {
+                let largest = whole.iter().fold(0f32, |m, x| m.max(x.abs()));
+                let error = whole.iter().zip(&parts).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+                assert!(largest > 0.0 && error < 1e-4 * largest, "{setting:?}: {error} of {largest}");
+            }
+        }
+    }
+}
