@@ -185,7 +185,7 @@ installDrop({
 
 // The device
 
-/** @param {import("./engine.js").Device|null} device */
+/** @param {import("../types/protocol.d.ts").Device|null} device */
 function showDevice(device) {
   const badge = byId("device");
   badge.dataset.kind = device ? (device.software ? "cpu" : device.kind) : "none";
@@ -193,7 +193,7 @@ function showDevice(device) {
   setText(badge, !device ? "Not working" : device.software ? `${device.name} (software)` : device.kind === "gpu" ? `Graphics card: ${device.name}` : `Processor: ${device.name}`);
 }
 
-on(engine, "device", (/** @type {import("./engine.js").Device} */ device) => {
+on(engine, "device", (/** @type {import("../types/protocol.d.ts").Device} */ device) => {
   showDevice(device);
   if (device.note) notify({ title: "The processor does the work.", message: device.note, info: true, key: "device" });
 });
