@@ -43,7 +43,7 @@ function run() {
   report = current;
   const device = devices.value;
   const only = filter.value.split(",").map((text) => text.trim());
-  if (device === "gpu" && !navigator.gpu) return end(current, "This browser offers no WebGPU here. Choose the CPU path.", true);
+  if (device === "gpu" && !navigator.gpu) return end(current, "This browser offers no WebGPU here. Choose the CPU.", true);
   start.disabled = true;
   stop.hidden = progress.hidden = false;
   progress.removeAttribute("value");

@@ -28,7 +28,7 @@ self.onmessage = async (/** @type {MessageEvent<ToConformance>} */ { data: { dev
 
 /** @param {string} device */
 async function adapter(device) {
-  if (device !== "gpu") return "CPU path, one thread";
+  if (device !== "gpu") return "CPU, one thread";
   const { description, vendor, architecture, device: model } = (await navigator.gpu.requestAdapter({ powerPreference: "high-performance" }))?.info ?? {};
   return description || [vendor, architecture, model].filter(Boolean).join(" ") || "unnamed";
 }

@@ -67,7 +67,7 @@ pub(crate) fn no_violations(browser: &Browser<'_>) -> Result<()> {
 
 const SEPARATE: &str = "
     const worker = await withModel(arguments[0]);
-    worker.send({ type: 'separate', job: 1, file: chosen(), from: 0, to: null, overlap: 0.25 });
+    worker.send({ type: 'separate', job: 1, file: chosen(), from: 0, to: null });
     const { seconds } = await worker.until(is('done'));
     const blocks = worker.messages.filter(is('block'));
     const memory = worker.messages.filter(is('memory')).at(-1);
