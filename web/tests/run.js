@@ -1,4 +1,4 @@
-/** Runs every test; the result is `window.result` and the text of #json. */
+/** Runs all tests. The result is in `window.result` and in the text of #json. */
 import "./format.js";
 import "./wav.js";
 import "./zip.js";
