@@ -197,7 +197,7 @@ export class Engine extends EventTarget {
       this.#worker.terminate();
       for (const { listener, cancelled } of this.#jobs.values()) if (!cancelled) listener.error?.(trouble);
       this.#jobs.clear();
-      this.#emit("trouble", { kind: "bug", message: "The separation program crashed three times in a row. Reload the page to try again." });
+      this.#emit("trouble", { kind: "bug", message: "It crashed three times in a row. Reload the page to try again." });
     }
   }
 

@@ -240,7 +240,7 @@ export class Studio extends EventTarget {
 
   /** @param {string} title @param {string} message */
   #trouble(title, message) {
-    this.dispatchEvent(new CustomEvent("trouble", { detail: { title, message: sentence(message) } }));
+    this.dispatchEvent(new CustomEvent("trouble", { detail: { title, message } }));
   }
 }
 

@@ -8,6 +8,7 @@ import "./picture.js";
 import "./tape.js";
 import "./engine.js";
 import "./studio.js";
+import "./models.js";
 import "./range.js";
 import "./downloads.js";
 import { runAll, tests } from "./check.js";
