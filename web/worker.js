@@ -3,7 +3,8 @@
 
 import init, { Overview, Session, heapBytes } from "./wasm/unbraid_wasm.js";
 
-/** @import { ErrorMessage, FromWorker, OverviewRequest, SeparateRequest, ToWorker, WorkerRequest } from "./types/protocol.d.ts" */
+/** @import { ErrorMessage, FromWorker, ToWorker } from "./types/protocol.d.ts" */
+/** @import { OverviewRequest, SeparateRequest, WorkerRequest } from "./types/protocol.d.ts" */
 
 /** Share of a segment that overlaps the next segment. The native program has the same default. */
 const OVERLAP = 0.25;
@@ -94,7 +95,10 @@ function cancel(job) {
   }
 }
 
-/** Receives the messages that arrived during the computation. Returns false if the job was cancelled. @param {number} job */
+/**
+ * Receives the messages that arrived during the computation. Returns false if the job was cancelled.
+ * @param {number} job
+ */
 async function continues(job) {
   await new Promise((resolve) => setTimeout(resolve));
   if (!cancelled.has(job)) return true;

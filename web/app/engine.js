@@ -1,9 +1,14 @@
 /** The page's side of the separation worker: starts the worker, gives it jobs, and replaces it after a crash. */
 
-/** @import { BlockMessage, DeviceChoice, Device, DoneMessage, FailureKind, FromWorker, ModelInfo, OverviewMessage, OverviewRequest, ProgressMessage, SeparateRequest, ToWorker } from "../types/protocol.d.ts" */
+/** @import { Device, DeviceChoice, FailureKind, ModelInfo } from "../types/protocol.d.ts" */
+/** @import { FromWorker, OverviewRequest, SeparateRequest, ToWorker } from "../types/protocol.d.ts" */
+/** @import { BlockMessage, DoneMessage, OverviewMessage, ProgressMessage } from "../types/protocol.d.ts" */
 
 /** @typedef {ModelInfo & {file: Blob}} Model `file`: the file that the model was loaded from */
-/** @typedef {{kind: FailureKind, message: string, file?: Blob|null}} Trouble `file`: the model file, if the failure is of kind "model" */
+/**
+ * `file`: the model file, if the failure is of kind "model".
+ * @typedef {{kind: FailureKind, message: string, file?: Blob|null}} Trouble
+ */
 /** @typedef {OverviewRequest|SeparateRequest} JobRequest */
 
 /**
@@ -15,7 +20,9 @@
  * @property {(trouble: Trouble) => void} [error]
  */
 
-/** Milliseconds that a cancelled job may still run before the worker is replaced. A segment takes seconds on a slow CPU. */
+/**
+ * Milliseconds that a cancelled job may still run before the worker is replaced. A segment takes seconds on a slow CPU.
+ */
 const PATIENCE = 20_000;
 
 /**
@@ -24,7 +31,10 @@ const PATIENCE = 20_000;
  */
 export class Engine extends EventTarget {
   /** @type {Worker} */ #worker;
-  /** The jobs in the order of the worker. The first job is running. @type {Map<number, {request: JobRequest, listener: Listener, cancelled: boolean}>} */
+  /**
+   * The jobs in the order of the worker. The first job is running.
+   * @type {Map<number, {request: JobRequest, listener: Listener, cancelled: boolean}>}
+   */
   #jobs = new Map();
   #nextJob = 1;
   /** The last model file that was sent to the worker. @type {Blob|null} */ #modelFile = null;

@@ -104,7 +104,10 @@ function showInTitle() {
 
 /** @typedef {{name: string, blob: Blob, keep: boolean}} OwnModel `keep`: store it once it is in use */
 
-/** The person's own models by their files. The built-in model's file is not among them. @type {WeakMap<Blob, OwnModel>} */
+/**
+ * The person's own models by their files. The built-in model's file is not among them.
+ * @type {WeakMap<Blob, OwnModel>}
+ */
 const ownModels = new WeakMap();
 
 /** @param {OwnModel|null|Promise<OwnModel|null>} wanted null is the built-in model */

@@ -7,9 +7,14 @@ import { bytes, sentence, spoken } from "./format.js";
 /** @typedef {import("./tape-deck.js").TapeDeck} TapeDeck */
 /** @import { OverviewMessage, Stereo } from "../types/protocol.d.ts" */
 
-/** Least seconds by which a continued separation starts early, so that the network sees the audio before its first block. */
+/**
+ * Least seconds by which a continued separation starts early, so that the network sees the audio before its first
+ * block.
+ */
 const RUN_IN = 6;
-/** Bytes. The wasm module has the same limit (crates/wasm/src/source.rs); this check refuses the file before it is read. */
+/**
+ * Bytes. The wasm module has the same limit (crates/wasm/src/source.rs); this check refuses the file before it is read.
+ */
 const LARGEST_FILE = 2 ** 31;
 
 /**
@@ -145,7 +150,11 @@ export class Studio extends EventTarget {
     return start.signal;
   }
 
-  /** @param {Song} song @param {{from: number, to: number|null}} range in seconds @param {number} drop frames at the start that are on the tape already */
+  /**
+   * @param {Song} song
+   * @param {{from: number, to: number|null}} range in seconds
+   * @param {number} drop frames at the start that are on the tape already
+   */
   #run(song, range, drop) {
     const tape = /** @type {import("./tape-deck.js").TapeHandle} */ (song.tape);
     const before = tape.frames;
@@ -255,7 +264,11 @@ export function runIn(done, block, sampleRate) {
   return Math.min(done, block * Math.ceil((RUN_IN * sampleRate) / block));
 }
 
-/** @param {number} frames @param {number} tracks @returns {Promise<string|null>} a sentence if they exceed the free space */
+/**
+ * @param {number} frames
+ * @param {number} tracks
+ * @returns {Promise<string|null>} a sentence if they exceed the free space
+ */
 async function lackOfSpace(frames, tracks) {
   const need = 8 * frames * tracks;
   // Pages without https have no estimate. There the first block that does not fit fails.

@@ -6,7 +6,10 @@ import { Picture } from "./picture.js";
 /** Starts the worker and sends calls to it. */
 export class TapeDeck {
   #worker = new Worker(new URL("./tape/worker.js", import.meta.url), { type: "module", name: "unbraid-tape" });
-  /** The calls without a reply. @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void}>} */
+  /**
+   * The calls without a reply.
+   * @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void}>}
+   */
   #open = new Map();
   /** @type {Map<number, TapeHandle>} */ #tapes = new Map();
   #next = 0;
@@ -78,7 +81,13 @@ export class TapeHandle extends EventTarget {
   /** A part of the present audio was downloaded. */ saved = false;
   /** Frames of the first block: a multiple of the step between segments. */ firstBlock = 0;
 
-  /** @param {TapeDeck} deck @param {number} song @param {number} tracks @param {number} sampleRate @param {number} expected */
+  /**
+   * @param {TapeDeck} deck
+   * @param {number} song
+   * @param {number} tracks
+   * @param {number} sampleRate
+   * @param {number} expected
+   */
   constructor(deck, song, tracks, sampleRate, expected) {
     super();
     this.#deck = deck;

@@ -16,7 +16,7 @@ export interface Device {
   note: string | null;
 }
 
-/** What the wasm module reports about a weights file. */
+/** The wasm module's description of a weights file. */
 export interface ModelInfo {
   name: string;
   stems: string[];
@@ -24,13 +24,13 @@ export interface ModelInfo {
   sampleRate: number;
   /** Number of parameters. */
   parameters: number;
-  /** What the training program recorded. */
+  /** The training program's record of the training. */
   provenance: Record<string, string | number>;
   /** Size of the file. */
   bytes: number;
 }
 
-/** What a failure is about; `bug` is a failure that no code expects. */
+/** The cause of a failure; `bug` is an unexpected error. */
 export type FailureKind = "file" | "model" | "device" | "bug";
 
 // The separation worker: worker.js and app/engine.js

@@ -1,4 +1,7 @@
-/** The wasm modules, which `cargo xtask web build` adds to the page. The Rust side is in crates/wasm/src and tests/web/src. */
+/**
+ * The wasm modules, which `cargo xtask web build` adds to the page. The Rust side is in crates/wasm/src and
+ * tests/web/src.
+ */
 
 declare module "*/wasm/unbraid_wasm.js" {
   type Stereo = import("./protocol.d.ts").Stereo;

@@ -115,7 +115,11 @@ export class PictureBuilder {
     return { first, peaks, spectrum };
   }
 
-  /** Sets `column` to its maximum with the spectrum of the window at `from`. @param {number} from @param {Uint8Array} column */
+  /**
+   * Sets `column` to its maximum with the spectrum of the window at `from`.
+   * @param {number} from
+   * @param {Uint8Array} column
+   */
   #column(from, column) {
     this.#fft.run(this.#mono, from, this.#window);
     const { re, im } = this.#fft;

@@ -11,7 +11,9 @@ export const SLICE = 131072;
 /** @typedef {import("./picture.js").Cells} Cells */
 /** @import { Stereo } from "../../types/protocol.d.ts" */
 
-/** Lets the worker receive messages during long work. Browsers slow down timers in hidden tabs, so this uses a message. */
+/**
+ * Lets the worker receive messages during long work. Browsers slow down timers in hidden tabs, so this uses a message.
+ */
 export function breathe() {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();

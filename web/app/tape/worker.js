@@ -34,7 +34,9 @@ function inOrder(song, work) {
   return next;
 }
 
-/** @type {{[C in keyof TapeCalls]: (request: TapeCalls[C]["request"]) => TapeCalls[C]["result"]|Promise<TapeCalls[C]["result"]>}} */
+/**
+ * @type {{[C in keyof TapeCalls]: (request: TapeCalls[C]["request"]) => TapeCalls[C]["result"]|Promise<TapeCalls[C]["result"]>}}
+ */
 const calls = {
   open: ({ song, tracks, sampleRate, expected }) => inOrder(song, async () => {
     await tapes.get(song)?.remove();

@@ -29,7 +29,11 @@ export function fromTemplate(id) {
   return /** @type {HTMLElement} */ (/** @type {Element} */ (content.firstElementChild).cloneNode(true));
 }
 
-/** Sets the text only if it differs, because screen readers announce every write. @param {HTMLElement} element @param {string} text */
+/**
+ * Sets the text only if it differs, because screen readers announce every write.
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

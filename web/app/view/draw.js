@@ -48,7 +48,10 @@ export function fit(canvas, height) {
   return true;
 }
 
-/** Height of a sample's bar, 0 to 0.5. The curve is compressed, so that quiet passages are visible. @param {number} sample at least 0 */
+/**
+ * Height of a sample's bar, 0 to 0.5. The curve is compressed, so that quiet passages are visible.
+ * @param {number} sample at least 0
+ */
 function rise(sample) {
   return 0.5 * Math.min(1, sample) ** 0.65;
 }

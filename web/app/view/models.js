@@ -5,15 +5,20 @@ import { bytes, millions } from "../format.js";
 
 /** @typedef {import("../engine.js").Model} Model */
 
-/** Labels of the provenance entries that the wasm module reports. The other entries are scores, named by their metric. */
+/**
+ * Labels of the provenance entries that the wasm module reports. The other entries are scores, named by their metric.
+ */
 const LABELS = /** @type {Record<string, string>} */ ({
   tool: "Made with", date: "Date", data: "Trained on", notes: "Notes", steps: "Training steps", seed: "Random seed",
 });
 
-/** What the built-in model was trained on. Its file contains only the name of a folder. */
+/** The training data of the built-in model. Its file states only the name of a folder. */
 const BUILT_IN_DATA = "synthetic songs";
 
-/** @param {Model} model @param {{name: string, size: number}|null} own the person's own file; null for the built-in model */
+/**
+ * @param {Model} model
+ * @param {{name: string, size: number}|null} own the person's own file; null for the built-in model
+ */
 export function showModel(model, own) {
   setText(byId("model-name"), own ? `${own.name} (${model.name})` : model.name);
   setText(byId("model-origin"), own ? `your own · ${bytes(own.size)} in this browser's storage` : `built in · ${bytes(model.bytes)}`);

@@ -106,7 +106,9 @@ export class RangeView extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Chooses ten seconds: from the start of the chosen part, or else after a third of the song, past most introductions. */
+  /**
+   * Chooses ten seconds: from the start of the chosen part, or else after a third of the song, past most introductions.
+   */
   #tryPart() {
     const song = this.#song;
     if (!song) return;
