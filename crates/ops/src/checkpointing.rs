@@ -1,10 +1,11 @@
-//! Gradient checkpointing: the forward pass keeps only the input of a module, and the backward pass recomputes the rest.
+//! Gradient checkpointing: the forward pass keeps only the input of a module, and the backward pass recomputes the
+//! rest.
 //!
 //! A module is a chain of operations on planes `[b, t, f, c]`. An operation can be applied to the chunks of a plane one
-//! after the other. The forward pass keeps the input of the chain. The backward pass first recomputes the input of every
-//! operation. It then processes the operations, last first, chunk by chunk: forward with a separate autodiff graph, then
-//! backward. So the intermediate results of an operation exist for one chunk at a time, and the planes between
-//! operations for one chain at a time.
+//! after the other. The forward pass keeps the input of the chain. The backward pass first recomputes the input of
+//! every operation. It then processes the operations, last first, chunk by chunk: forward with a separate autodiff
+//! graph, then backward. So the intermediate results of an operation exist for one chunk at a time, and the planes
+//! between operations for one chain at a time.
 
 use std::fmt;
 use std::ops::Range;
@@ -38,8 +39,8 @@ impl<M> CheckpointedOp<M> {
         Self { for_gradients: function.clone(), function, chunks: None }
     }
 
-    /// `function` applied to consecutive chunks along `axis`. Its result for a chunk must be the corresponding part of its
-    /// result for the plane, with the same extent along `axis`.
+    /// `function` applied to consecutive chunks along `axis`. Its result for a chunk must be the corresponding part of
+    /// its result for the plane, with the same extent along `axis`.
     ///
     /// # Panics
     /// If the chunks are not consecutive, starting at 0.
@@ -57,8 +58,8 @@ impl<M> CheckpointedOp<M> {
         Self { chunks: (chunks.len() > 1).then_some((axis, chunks)), ..Self::whole(function) }
     }
 
-    /// Sets the function that the backward pass differentiates where only gradients are needed. It must have the gradients
-    /// of the operation's function, and its output may be undefined, as that of `linear_for_gradients` is.
+    /// Sets the function that the backward pass differentiates where only gradients are needed. It must have the
+    /// gradients of the operation's function, and its output may be undefined, as that of `linear_for_gradients` is.
     #[must_use]
     pub fn for_gradients(
         self,
@@ -110,8 +111,8 @@ fn ranges(dims: [usize; 4], axis: usize, chunk: &Range<usize>) -> [Range<usize>;
     ranges
 }
 
-/// Applies a chain of operations to `x [b, t, f, c]` with gradient checkpointing: only `x` is kept for the backward pass.
-/// The gradients equal those of the operations applied one after the other, up to rounding.
+/// Applies a chain of operations to `x [b, t, f, c]` with gradient checkpointing: only `x` is kept for the backward
+/// pass. The gradients equal those of the operations applied one after the other, up to rounding.
 ///
 /// Without autodiff the operations are simply applied. The parameters are found by visiting `module`. A parameter with
 /// gradients must be a leaf of the graph, as the parameters of a module are. Calls can be nested.

@@ -5,7 +5,8 @@
 //!   2, 3 and 5, and compute window and FFT of a frame in one kernel.
 //! - Attention: burn's materialises the scores under autodiff. Ours recomputes them tile by tile, and reads sequences
 //!   and windows in place.
-//! - Layer normalisation and GELU: burn's are chains of elementwise operations whose intermediate results autodiff keeps.
+//! - Layer normalisation and GELU: burn's are chains of elementwise operations whose intermediate results autodiff
+//!   keeps.
 //! - Linear maps: burn's matrix product compiles a large kernel for each combination of shapes.
 //!
 //! Each operation is a public function over [`burn::tensor::Tensor`], with WGSL kernels for wgpu devices and a

@@ -2,7 +2,8 @@
 //!
 //! For each head, a sequence's queries, keys and values are gathered into planes (one channel each, positions
 //! contiguous). So only the gather and the scatter depend on the kind of sequence. One thread computes a sequence in a
-//! fixed order, and sums over sequences are grouped into fixed parts, so results do not depend on the number of threads.
+//! fixed order, and sums over sequences are grouped into fixed parts, so results do not depend on the number of
+//! threads.
 
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;

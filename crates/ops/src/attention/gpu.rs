@@ -196,8 +196,8 @@ impl<'a> Launcher<'a> {
 
     /// Dispatches a pass over all sequences, `chunk` sequences per dispatch.
     fn run(&self, pass: Pass, arrays: &[&GpuArray]) {
-        // Pairs of query and key per dispatch. At an estimated (not measured) twenty instructions per pair they fill the
-        // largest GPU, and take tens of milliseconds on the smallest. A dispatch delays the frames of a page, and
+        // Pairs of query and key per dispatch. At an estimated (not measured) twenty instructions per pair they fill
+        // the largest GPU, and take tens of milliseconds on the smallest. A dispatch delays the frames of a page, and
         // drivers abort dispatches that take seconds.
         const PAIRS: usize = 1 << 28;
         let kernel = self.kernel(pass);

@@ -1,16 +1,17 @@
 //! The inner loops of attention on the CPU, over a few rows of scores that fit in the first-level cache.
 //!
-//! A slice ("plane") holds one channel of all positions. So every loop runs over slices of equal length, and the compiler
-//! vectorises it for the instruction set that [`pulp`] detects. A loop processes several queries, so that each load of
-//! keys or values is used several times. Products and sums are separate operations and are never fused, so that results
-//! do not depend on the processor.
+//! A slice ("plane") holds one channel of all positions. So every loop runs over slices of equal length, and the
+//! compiler vectorises it for the instruction set that [`pulp`] detects. A loop processes several queries, so that each
+//! load of keys or values is used several times. Products and sums are separate operations and are never fused, so that
+//! results do not depend on the processor.
 
 use crate::runtime::exponential::exp;
 
 /// Slices over positions are padded to a multiple of this length.
 pub(super) const LANES: usize = 16;
 
-/// The score of a masked pair. It is below every real score: `exp(MASKED − maximum)` is zero for a maximum of real scores.
+/// The score of a masked pair. It is below every real score: `exp(MASKED − maximum)` is zero for a maximum of real
+/// scores.
 pub(super) const MASKED: f32 = -3.0e38;
 
 /// Head widths are padded with zeros to a multiple of this.
@@ -138,8 +139,8 @@ pub(super) fn score_gradients(dp: &mut [f32], p: &[f32], delta: f32) {
     }
 }
 
-/// Pairwise sum, in an order that is the same on every processor. It is unrolled by hand: an array that a variable indexes
-/// would be kept in memory, and so would the sums of the caller.
+/// Pairwise sum, in an order that is the same on every processor. It is unrolled by hand: an array that a variable
+/// indexes would be kept in memory, and so would the sums of the caller.
 #[inline(always)]
 fn add_lanes(x: Lanes) -> f32 {
     let x: [f32; 8] = std::array::from_fn(|i| x[i] + x[i + 8]);

@@ -1,7 +1,8 @@
 //! The devices of this machine: listing and opening.
 //!
 //! Adapters are listed and opened through wgpu, on one graphics API: the first with a real GPU, or the first with any
-//! adapter if there is no real GPU. burn receives the open device, because it would request all of the adapter's limits.
+//! adapter if there is no real GPU. burn receives the open device, because it would request all of the adapter's
+//! limits.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

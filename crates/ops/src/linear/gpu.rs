@@ -31,8 +31,8 @@ pub struct LinearKernel {
 const DEPTH: usize = 16;
 
 impl LinearKernel {
-    /// The kernel for a map from `inputs` to `outputs`. Larger tiles reuse each loaded value more often, so they are used
-    /// if the matrix fills them.
+    /// The kernel for a map from `inputs` to `outputs`. Larger tiles reuse each loaded value more often, so they are
+    /// used if the matrix fills them.
     pub fn new(pass: LinearPass, [inputs, outputs]: [usize; 2], precision: Precision) -> Self {
         let side = |extent: usize| if extent.is_multiple_of(64) { 64 } else { 32 };
         let tile = match pass {

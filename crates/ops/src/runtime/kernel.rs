@@ -1,9 +1,9 @@
 //! WGSL kernels: their specialisations and the assembly of their source.
 //!
-//! A shader file is valid WGSL with one entry point, `main`. A line such as `// import common/sequences.wgsl` names a file
-//! whose text is put before it. Specialisation replaces the values of module constants (`const HEAD_WIDTH: u32 = 4u;`)
-//! and of `alias Element = f32;`, and unrolls the loops that the comment `// unrolled` marks. It changes nothing else.
-//! WGSL's `override` would not do: the size of an array in a function cannot depend on one.
+//! A shader file is valid WGSL with one entry point, `main`. A line such as `// import common/sequences.wgsl` names a
+//! file whose text is put before it. Specialisation replaces the values of module constants (`const HEAD_WIDTH: u32 =
+//! 4u;`) and of `alias Element = f32;`, and unrolls the loops that the comment `// unrolled` marks. It changes nothing
+//! else. WGSL's `override` would not do: the size of an array in a function cannot depend on one.
 
 use std::{fmt::Debug, hash::Hash};
 

@@ -1,4 +1,5 @@
-//! What all operations are built on: WGSL kernels and their launch, arrays of the CPU backend, and helpers for autodiff.
+//! What all operations are built on: WGSL kernels and their launch, arrays of the CPU backend, and helpers for
+//! autodiff.
 
 pub(crate) mod autodiff;
 pub(crate) mod exponential;

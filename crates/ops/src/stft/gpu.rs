@@ -62,7 +62,8 @@ impl Kernel for StftKernel {
         self.precision
     }
 
-    /// At least an eighth of the FFT's points: `common/fft.wgsl` holds at most eight points per invocation in registers.
+    /// At least an eighth of the FFT's points: `common/fft.wgsl` holds at most eight points per invocation in
+    /// registers.
     fn workgroup(&self) -> u32 {
         match self.pass {
             StftPass::OverlapAdd => 256,

@@ -50,7 +50,8 @@ pub(super) struct StftTables {
     pub(super) shader: ShaderTables,
 }
 
-/// The tables that the shaders read. They are computed in f64 on the host, because the error of WGSL's sine may be 2⁻¹¹.
+/// The tables that the shaders read. They are computed in f64 on the host, because the error of WGSL's sine may be
+/// 2⁻¹¹.
 pub(super) struct ShaderTables {
     /// `(window, energy)` of every sample of a frame.
     pub(super) weights: Vec<f32>,

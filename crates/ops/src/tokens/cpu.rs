@@ -33,8 +33,8 @@ impl<F: FnOnce()> NullaryFnOnce for Vectorised<F> {
 
 /// Φ(x) and `exp(−x²/2)`.
 ///
-/// `Φ(−a) = exp(−a²/2) · t · P(t)` with `t = 1/(1 + a/4)`, because the quotient of Φ(−a) and the exponential is smooth in
-/// t. P is the polynomial of degree 9 with the least relative error (8e-9) for a from 0 to 14.
+/// `Φ(−a) = exp(−a²/2) · t · P(t)` with `t = 1/(1 + a/4)`, because the quotient of Φ(−a) and the exponential is smooth
+/// in t. P is the polynomial of degree 9 with the least relative error (8e-9) for a from 0 to 14.
 #[inline(always)]
 fn distribution(x: f32) -> (f32, f32) {
     const P: [f32; 10] = [
