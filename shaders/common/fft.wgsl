@@ -20,7 +20,7 @@ const HELD: u32 = 4u;
 
 var<workgroup> points: array<vec2<f32>, POINTS>;
 
-// The inputs or outputs of one butterfly. A radix below five does not change the rest.
+// The inputs or outputs of one butterfly. A radix below five uses only the first elements.
 alias Butterfly = array<vec2<f32>, 5>;
 
 fn multiply(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {

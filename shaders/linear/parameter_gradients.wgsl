@@ -15,7 +15,7 @@ alias Element = f32;
 // tokens, inputs, outputs, steps per part
 @group(0) @binding(4) var<storage, read> parameters: array<u32>;
 
-// The parameters: tokens, and their channels.
+// Numbers of tokens, inputs and outputs.
 var<private> count: u32;
 var<private> inputs: u32;
 var<private> outputs: u32;

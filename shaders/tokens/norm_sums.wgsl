@@ -7,7 +7,7 @@ alias Element = f32;
 @group(0) @binding(1) var<storage, read_write> gradient: array<Element>;
 // (mean, 1/σ) of every token
 @group(0) @binding(2) var<storage, read_write> moments_of_tokens: array<f32>;
-// [parts, c]; so is the next
+// Both are [parts, c].
 @group(0) @binding(3) var<storage, read_write> gamma_sums: array<f32>;
 @group(0) @binding(4) var<storage, read_write> beta_sums: array<f32>;
 // number of tokens, tokens per part

@@ -83,12 +83,12 @@ pub(super) struct Scratch {
     pub(super) queries: Vec<f32>,
     /// Output gradients of a block of queries, `[q, d]`.
     pub(super) gradients: Vec<f32>,
-    /// Planes, `[d, positions]`; so are the next three.
+    /// Planes, `[d, positions]`, as are the values and both gradients.
     pub(super) keys: Vec<f32>,
     pub(super) values: Vec<f32>,
     pub(super) key_gradients: Vec<f32>,
     pub(super) value_gradients: Vec<f32>,
-    /// Scores of a block of queries, `[q, positions]`; so are their gradients.
+    /// Scores of a block of queries, `[q, positions]`, as are their gradients.
     pub(super) scores: Vec<f32>,
     pub(super) score_gradients: Vec<f32>,
     /// Results of a block of queries, `[q, d]`.

@@ -34,7 +34,7 @@ pub enum MemoryRefused {
         limit: u64,
     },
     /// The driver has no more memory.
-    #[error("its driver has no more")]
+    #[error("the driver has no more memory")]
     Exhausted,
 }
 

@@ -110,7 +110,7 @@ pub(crate) fn dispatch(
     debug_assert_eq!(arrays.len() + 1, kernel.bindings(), "{kernel:?}");
     assert!(
         workgroups.iter().all(|&count| count <= MAX_WORKGROUPS),
-        "{kernel:?}: {workgroups:?} workgroups exceed WebGPU's limit of {MAX_WORKGROUPS} a dimension",
+        "{kernel:?}: {workgroups:?} workgroups exceed WebGPU's limit of {MAX_WORKGROUPS} per dimension",
     );
     let [x, y, z] = workgroups.map(|count| count as u32);
     #[cfg(target_family = "wasm")]

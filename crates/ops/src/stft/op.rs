@@ -27,8 +27,7 @@ pub fn stft(waveform: Tensor<2>, plan: &Stft) -> Tensor<4> {
 /// Least-squares inverse: `spectrogram [b, t, f, 2]` → `[b, samples]`. t must be `samples / hop + 1`.
 ///
 /// The result is the signal whose STFT without padding is nearest to the spectrogram (Griffin and Lim 1984):
-/// `x[m] = Σ_t window · irfft(X_t) / Σ_t window²`. The imaginary parts of the
-/// first and last bin are ignored.
+/// `x[m] = Σ_t window · irfft(X_t) / Σ_t window²`. The imaginary parts of the first and the last bin are ignored.
 ///
 /// # Panics
 /// If the spectrogram does not have the plan's shape for `samples`.
