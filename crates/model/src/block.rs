@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
-use unbraid_ops::{self as ops, Attention, Link, Sequences, attention, gelu, layer_norm};
+use unbraid_ops::{self as ops, Attention, CheckpointedOp, Sequences, attention, gelu, layer_norm};
 
 use crate::config::{ModelConfig, Positional};
 
@@ -24,25 +24,7 @@ pub enum Recompute {
     Block,
 }
 
-/// Storage of the tokens between embedding and masks. Weights, spectra, and sums everywhere are f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32-bit floats.
-    #[default]
-    F32,
-    /// 16-bit floats: half the memory; training then scales its loss, or small gradients vanish.
-    F16,
-}
-
-impl Precision {
-    pub(crate) fn dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            Self::F16 => DType::F16,
-        }
-    }
-}
+pub use unbraid_ops::Precision;
 
 /// Standard deviation of a fresh relative-position bias table, as in the Swin Transformer.
 const BIAS_TABLE_STD: f64 = 0.02;
@@ -132,7 +114,7 @@ impl SubLayer {
     /// nothing else.
     pub fn forward(&self, x: Tensor<4>, recompute: Recompute) -> Tensor<4> {
         let link = self.link(x.dims(), |layer| layer);
-        if recompute == Recompute::None { link.apply(self, x) } else { ops::recompute(self, x, &[link]) }
+        if recompute == Recompute::None { link.apply(self, x) } else { ops::checkpointed(self, x, &[link]) }
     }
 
     /// This sub-layer, where `of` finds it in a block, as a link of a chain over a plane of these extents.
@@ -140,7 +122,7 @@ impl SubLayer {
         &self,
         [_, frames, bins, _]: [usize; 4],
         of: impl Fn(&M) -> &Self + Copy + Send + Sync + 'static,
-    ) -> Link<M> {
+    ) -> CheckpointedOp<M> {
         let mut options = self.attention;
         let (axis, pieces) = match &mut options.sequences {
             Sequences::Time => (2, pieces(0, self.chunk, bins)),
@@ -160,7 +142,7 @@ impl SubLayer {
             }
         };
         // The sum at its end is for those who come after: its gradients are those of its terms.
-        Link::pieces(axis, pieces, move |block, x| of(block).forward_piece(x, &options, mapped))
+        CheckpointedOp::chunked(axis, pieces, move |block, x| of(block).forward_piece(x, &options, mapped))
             .for_gradients(move |block, x| of(block).forward_piece(x, &options, mapped_for_gradients))
     }
 
@@ -215,7 +197,7 @@ impl Block {
                 self.frequency.link(plane, |block: &Self| &block.frequency),
                 self.window.link(plane, |block: &Self| &block.window),
             ];
-            return ops::recompute(self, x, &chain);
+            return ops::checkpointed(self, x, &chain);
         }
         [&self.time, &self.frequency, &self.window]
             .into_iter()

@@ -14,7 +14,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use burn::module::{Module, Param, ParamId};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{DType, Device, Tensor, TensorData, s};
-use unbraid_ops::{self as ops, Link, Stft, istft, stft};
+use unbraid_ops::{self as ops, CheckpointedOp, Stft, istft, stft};
 
 use crate::block::{
     Precision, Recompute, Stage, block_parameters, linear, mapped, normalised, pieces, uniform,
@@ -191,7 +191,11 @@ impl Tfswa {
         for (stage, down) in self.encoder.iter().zip(&self.down) {
             x = stage.forward(x, self.recompute);
             skips.push(x.clone());
-            x = self.apply(down, x, Link::whole(|down: &Linear, x| mapped(down, space_to_channels(x))));
+            x = self.apply(
+                down,
+                x,
+                CheckpointedOp::whole(|down: &Linear, x| mapped(down, space_to_channels(x))),
+            );
         }
         x = self.bottleneck.forward(x, self.recompute);
         for (resolution, skip) in skips.into_iter().enumerate().rev() {
@@ -200,7 +204,7 @@ impl Tfswa {
         }
         let pieces = pieces(0, self.config.fsa_chunk_size, x.dims()[1]);
         let head = (self.norm.clone(), self.head.clone());
-        let link = Link::pieces(1, pieces, |(norm, head): &(LayerNorm, Linear), x| {
+        let link = CheckpointedOp::chunked(1, pieces, |(norm, head): &(LayerNorm, Linear), x| {
             mapped(head, normalised(norm, x.cast(DType::F32)))
         });
         let masks = self.apply(&head, x, link).narrow(1, 0, frames).narrow(2, 0, bins);
@@ -213,8 +217,12 @@ impl Tfswa {
     }
 
     /// `link` on a part of the network; in training, all that is kept of it is `x` where anything is recomputed.
-    fn apply<M: Module + 'static>(&self, part: &M, x: Tensor<4>, link: Link<M>) -> Tensor<4> {
-        if self.recompute == Recompute::None { link.apply(part, x) } else { ops::recompute(part, x, &[link]) }
+    fn apply<M: Module + 'static>(&self, part: &M, x: Tensor<4>, link: CheckpointedOp<M>) -> Tensor<4> {
+        if self.recompute == Recompute::None {
+            link.apply(part, x)
+        } else {
+            ops::checkpointed(part, x, &[link])
+        }
     }
 
     /// Features `[b, t, f, ·]` → tokens `[b, t', f', c]`, both axes padded to halve evenly at every resolution.
@@ -236,7 +244,7 @@ impl Tfswa {
                 });
             tokens.cast(precision)
         };
-        self.apply(&(self.stem.clone(), self.frequency.clone()), features, Link::whole(map))
+        self.apply(&(self.stem.clone(), self.frequency.clone()), features, CheckpointedOp::whole(map))
     }
 }
 
