@@ -116,7 +116,7 @@ impl Mp3 {
                 Next::End => break,
             }
         }
-        // Some encoders count the tag's own frame. Therefore one missing frame is accepted if the last frame is complete.
+        // Some encoders count the tag's own frame. Therefore one missing frame is accepted if the last is complete.
         let missing = found.stated.map_or(0, |stated| stated.saturating_sub(found.frames));
         if missing > 1 || (cut && (missing > 0 || found.stated.is_none())) {
             return Err(Problem::Truncated(match found.stated {
