@@ -19,7 +19,7 @@ pub(crate) enum Instrument {
     Organ { drawbars: [f64; 9], tremolo: f64 },
     /// Detuned sawtooths and a low-pass filter with a slow LFO.
     Pad { cutoff: f64, detune: f64, attack: f64, q: f64 },
-    /// A section of bowed strings.
+    /// A string section: detuned sawtooths with vibrato and two body resonances.
     Strings { brightness: f64, attack: f64, vibrato: f64 },
     /// A synthesiser with a fast decaying filter envelope.
     Snap { width: Option<f64>, sweep: f64, fall: f64, q: f64 },
