@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_page_must_be_marked_and_whole() {
+    fn the_last_page_must_be_complete_and_marked_as_last() {
         let check = |bytes: &[u8]| check_end(&mut Cursor::new(bytes.to_vec()), bytes.len() as u64);
         let whole = [page(2), page(0), page(4)].concat();
         assert!(check(&whole).is_ok());
