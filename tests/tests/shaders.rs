@@ -6,7 +6,8 @@ use conformance::cases::{self, Case};
 use naga::front::wgsl;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
-use unbraid_model::{ModelConfig, PRESETS, Positional};
+use unbraid_model::family::tfswa::{Positional, TfswaConfig};
+use unbraid_model::{FamilyConfig, ModelConfig, PRESETS};
 use unbraid_ops::kernel::{self, Kernel};
 use unbraid_ops::{
     Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, Pass, Precision, Sequences,
@@ -173,7 +174,7 @@ fn attention_kernels() -> Vec<AttentionKernel> {
             kernels.extend(passes(&options, case.width, case.precision));
         }
     }
-    for config in presets() {
+    for config in tfswa_presets() {
         let heads = config.num_heads;
         let [frames, bins] = config.window_size;
         let rotary = config.positional == Positional::Rotary;
@@ -219,7 +220,7 @@ fn token_kernels() -> Vec<TokenKernel> {
         Case::Attention(_) | Case::Stft(_) | Case::Linear(_) => None,
     });
     let mut passes = vec![TokenPass::Gelu, TokenPass::GeluBackward];
-    for channels in cases.chain(presets().flat_map(|config| config.dims)) {
+    for channels in cases.chain(tfswa_presets().flat_map(|config| config.dims)) {
         let channels = channels as u32;
         passes.extend([
             TokenPass::Norm(channels),
@@ -237,8 +238,9 @@ fn linear_kernels() -> Vec<LinearKernel> {
         Case::Attention(_) | Case::Stft(_) | Case::Token(_) => None,
     });
     let mut kernels = Vec::new();
-    let maps =
-        presets().flat_map(|config| config.dims).flat_map(|c| [[c, c], [c, 3 * c], [c, 4 * c], [4 * c, c]]);
+    let maps = tfswa_presets()
+        .flat_map(|config| config.dims)
+        .flat_map(|c| [[c, c], [c, 3 * c], [c, 4 * c], [4 * c, c]]);
     for [inputs, outputs] in cases.chain(maps) {
         for pass in [LinearPass::Forward, LinearPass::InputGradient, LinearPass::ParameterGradients] {
             for precision in [Precision::F32, Precision::F16] {
@@ -251,4 +253,11 @@ fn linear_kernels() -> Vec<LinearKernel> {
 
 fn presets() -> impl Iterator<Item = ModelConfig> {
     PRESETS.into_iter().map(|name| ModelConfig::preset(name).unwrap())
+}
+
+fn tfswa_presets() -> impl Iterator<Item = TfswaConfig> {
+    presets().map(|config| {
+        let FamilyConfig::TfswaUnet(own) = config.family;
+        own
+    })
 }

@@ -10,6 +10,7 @@ use unbraid_ops::device::{self, Choice};
 
 /// Small, with all there is: sub-bands, two resolutions, shifted windows.
 const MICRO: &str = r#"
+family = "tfswa_unet"
 name = "micro"
 stems = ["drums", "bass", "other", "vocals"]
 sample_rate = 44100
@@ -22,8 +23,6 @@ num_heads = 2
 window_size = [4, 4]
 mlp_ratio = 2
 positional = "rotary"
-tsa_chunk_size = 0
-fsa_chunk_size = 0
 "#;
 
 fn program(arguments: &[&str]) -> Output {

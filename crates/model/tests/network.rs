@@ -1,27 +1,38 @@
-//! The network as a whole, on the CPU backend: what its masks mean, and that all of it learns.
+//! The TFSWA network as a whole, on the CPU backend: what its masks mean, and that every parameter learns.
 
 use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
+use unbraid_base::{Stereo, snr_db};
+use unbraid_model::family::tfswa::TfswaConfig;
 use unbraid_model::{
-    ModelConfig, Network, PRESETS, Precision, Recompute, Stereo, Tfswa, named_shapes, named_tensors,
-    with_tensors,
+    Execution, FamilyConfig, ModelConfig, Network, PRESETS, ParameterPath, Precision, Recompute,
+    SegmentModel, named_shapes, named_tensors, with_tensors,
 };
 use unbraid_ops::device::{self, Choice};
 
-/// Small, with every part there is: two sub-bands, three resolutions, a shifted window, sizes that need padding.
-fn small() -> ModelConfig {
-    ModelConfig {
-        n_fft: 360,
-        hop_length: 90,
+fn own(config: &ModelConfig) -> &TfswaConfig {
+    let FamilyConfig::TfswaUnet(own) = &config.family;
+    own
+}
+
+/// Small, with every part: two sub-bands, a shifted window, sizes that need padding, and these resolutions.
+fn sized(dims: &[usize], depths: &[usize]) -> ModelConfig {
+    let preset = ModelConfig::preset("tfswa_unet_tiny").expect("a preset");
+    let family = FamilyConfig::TfswaUnet(TfswaConfig {
         subbands: 2,
-        dims: vec![8, 12, 16],
-        depths: vec![2, 1, 1],
+        dims: dims.to_vec(),
+        depths: depths.to_vec(),
         num_heads: 2,
         window_size: [3, 5],
-        stems: ["a", "b", "c"].map(String::from).to_vec(),
-        ..ModelConfig::preset("tfswa_unet_tiny").expect("a preset")
-    }
+        ..own(&preset).clone()
+    });
+    let stems = ["a", "b", "c"].map(String::from).to_vec();
+    ModelConfig { n_fft: 360, hop_length: 90, stems, family, ..preset }
+}
+
+fn small() -> ModelConfig {
+    sized(&[8, 12, 16], &[2, 1, 1])
 }
 
 fn noise(shape: [usize; 3], device: &Device) -> Tensor<3> {
@@ -29,8 +40,8 @@ fn noise(shape: [usize; 3], device: &Device) -> Tensor<3> {
     Tensor::random(shape, Distribution::Normal(0.0, 0.1), device)
 }
 
-/// A network whose masks are what `bias` gives for (part, stem, channel, sub-band), the same in every bin.
-fn constant_masks(config: &ModelConfig, bias: impl Fn(usize, usize, usize, usize) -> f32) -> Tfswa {
+/// A network whose masks are `bias(part, stem, channel, sub-band)`, the same in every bin.
+fn constant_masks(config: &ModelConfig, bias: impl Fn(usize, usize, usize, usize) -> f32) -> Network {
     let device = Device::flex();
     let model = config.init(&device);
     let mut tensors = named_tensors(&model).expect("read back");
@@ -38,14 +49,14 @@ fn constant_masks(config: &ModelConfig, bias: impl Fn(usize, usize, usize, usize
     for part in 0..2 {
         for stem in 0..config.stems.len() {
             for channel in 0..2 {
-                values.extend((0..config.subbands).map(|subband| bias(part, stem, channel, subband)));
+                values.extend((0..own(config).subbands).map(|subband| bias(part, stem, channel, subband)));
             }
         }
     }
     let outputs = values.len();
     tensors.insert("head.bias".into(), TensorData::new(values, [outputs]));
-    let zeros = vec![0f32; config.dims[0] * outputs];
-    tensors.insert("head.weight".into(), TensorData::new(zeros, [config.dims[0], outputs]));
+    let zeros = vec![0f32; own(config).dims[0] * outputs];
+    tensors.insert("head.weight".into(), TensorData::new(zeros, [own(config).dims[0], outputs]));
     with_tensors(model, tensors).expect("its own tensors")
 }
 
@@ -82,7 +93,7 @@ fn any_length_gives_stems_of_that_length() {
     assert_eq!(silence.abs().max().into_scalar::<f32>(), 0.0);
 }
 
-/// The topmost bin included: white noise comes back whole.
+/// White noise comes back whole, including the topmost bin.
 #[test]
 fn masks_of_one_give_the_mixture() {
     let model = constant_masks(&small(), |part, stem, channel, _| {
@@ -93,7 +104,7 @@ fn masks_of_one_give_the_mixture() {
     let stem = |index| stems.clone().narrow(1, index, 1).reshape([2, 2, 1000]);
     assert!(decibels(energy(mixture.clone()), energy(stem(0) - mixture.clone())) > 110.0);
     assert_eq!(energy(stem(2)), 0.0);
-    // Stem 1 has the side alone: equal and opposite, and as far apart as in the mixture.
+    // Stem 1 has only the side: its channels are opposite, and their difference is that of the mixture.
     let sides = |x: Tensor<3>| [0, 1].map(|channel| x.clone().narrow(1, channel, 1));
     let ([left, right], [mixture_left, mixture_right]) = (sides(stem(1)), sides(mixture));
     assert_eq!(energy(left.clone() + right.clone()), 0.0);
@@ -101,7 +112,7 @@ fn masks_of_one_give_the_mixture() {
     assert!(decibels(energy(side.clone()), energy(left - right - side)) > 110.0);
 }
 
-/// Multiplying every bin by i turns phases by a quarter: same power, nothing in common with the mixture.
+/// A multiplication of every bin by i shifts all phases by a quarter turn: same power, no correlation with the mixture.
 #[test]
 fn masks_are_complex() {
     let model = constant_masks(&small(), |part, stem, _, _| f32::from(part == 1 && stem == 0));
@@ -125,7 +136,7 @@ fn subbands_are_the_parts_of_the_spectrum_in_order() {
     for (frequency, subband) in [(0.05, 0), (0.2, 0), (0.3, 1), (0.45, 1)] {
         let mixture = wave(frequency);
         let stems = model.forward(mixture.clone());
-        // The ends are reflected, which breaks the tone's phase; look at the middle.
+        // The ends are reflected, which breaks the tone's phase. So the test compares the middle.
         let middle = |x: Tensor<3>| energy(x.narrow(2, 720, 2160));
         let passed = [0, 1].map(|stem| middle(stems.clone().narrow(1, stem, 1).reshape([1, 2, 3600])));
         assert!(decibels(passed[subband], passed[1 - subband]) > 40.0, "{frequency}: {passed:?}");
@@ -148,7 +159,7 @@ fn stems_scale_with_the_mixture() {
 }
 
 #[test]
-fn a_fresh_network_gives_each_stem_its_share_about() {
+fn an_initial_network_gives_each_stem_about_an_equal_share() {
     let device = Device::flex();
     device.seed(6);
     let model = small().init(&device);
@@ -170,8 +181,9 @@ fn chunks_do_not_change_the_stems() {
     let mixture = noise([2, 2, 2000], &device);
     let expected = model.forward(mixture.clone()).into_data();
     for (tsa_chunk_size, fsa_chunk_size) in [(1, 1), (7, 3), (32, 0), (0, 5)] {
-        let config = ModelConfig { tsa_chunk_size, fsa_chunk_size, ..small() };
-        let chunked = with_tensors(config.init(&device), tensors.clone()).expect("the same shapes");
+        let execution = Execution { tsa_chunk_size, fsa_chunk_size, ..Execution::default() };
+        let chunked = small().init(&device).with_execution(execution);
+        let chunked = with_tensors(chunked, tensors.clone()).expect("the same shapes");
         assert_eq!(
             chunked.forward(mixture.clone()).into_data(),
             expected,
@@ -180,22 +192,22 @@ fn chunks_do_not_change_the_stems() {
     }
 }
 
-/// Gradients by the parameters' names; an empty one where there is none.
-fn by_name(model: &Tfswa, gradients: &burn::tensor::Gradients) -> BTreeMap<String, Vec<f32>> {
-    struct Named<'a>(Vec<String>, &'a burn::tensor::Gradients, BTreeMap<String, Vec<f32>>);
+/// Gradients by the parameters' names. A parameter without a gradient has an empty one.
+fn by_name(model: &Network, gradients: &burn::tensor::Gradients) -> BTreeMap<String, Vec<f32>> {
+    struct Named<'a>(ParameterPath, &'a burn::tensor::Gradients, BTreeMap<String, Vec<f32>>);
     impl burn::module::ModuleVisitor for Named<'_> {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.0.push(name.to_owned());
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.0.enter(name, container);
         }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.0.pop();
+        fn exit_module(&mut self, _name: &str, container: &str) {
+            self.0.exit(container);
         }
         fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
             let gradient = param.grad(self.1).map_or_else(Vec::new, values);
-            self.2.insert(self.0.join("."), gradient);
+            self.2.insert(self.0.name(), gradient);
         }
     }
-    let mut named = Named(Vec::new(), gradients, BTreeMap::new());
+    let mut named = Named(ParameterPath::default(), gradients, BTreeMap::new());
     burn::module::Module::visit(model, &mut named);
     named.2
 }
@@ -204,9 +216,9 @@ fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
     x.into_data_as::<f32>().try_to_vec().expect("f32")
 }
 
-/// Every parameter takes part: it has a gradient, finite and not all zero.
+/// Every parameter has a gradient that is finite and not all zero.
 #[test]
-fn all_of_it_learns() {
+fn every_parameter_learns() {
     let device = Device::flex().autodiff();
     device.seed(2);
     let model = small().init(&device);
@@ -220,19 +232,19 @@ fn all_of_it_learns() {
     assert!(still.is_empty(), "{still:?}");
 }
 
-/// The CPU, and a GPU where there is a trusted one (llvmpipe is), each with a network for it: llvmpipe compiles every
-/// kernel for seconds, and one resolution tells enough there.
+/// The CPU, and a GPU where there is a trusted one (llvmpipe is trusted), each with a network. llvmpipe takes seconds to
+/// compile every kernel, so the GPU's network has one resolution.
 fn devices() -> Vec<(Device, ModelConfig)> {
     let gpu = device::select(Choice::Gpu(None)).ok().map(|(device, _)| device);
-    let coarse = ModelConfig { dims: vec![8], depths: vec![2], ..small() };
+    let coarse = sized(&[8], &[2]);
     std::iter::once((Device::flex(), small())).chain(gpu.map(|device| (device, coarse))).collect()
 }
 
-/// Stored in 16 bits, tokens are rounded to 11: stems and gradients are those of f32 to a little more than that, and
-/// the gradients of parameters stay f32.
+/// f16 has a significand of 11 bits. Stems and gradients differ from those of f32 by a little more than this rounding.
+/// The gradients of parameters stay f32.
 #[test]
 fn tokens_of_16_bits_give_the_same_stems_and_gradients() {
-    // As training does: without it, half of the gradients would be below what f16 can hold.
+    // As in training. Without the scale, half of the gradients would underflow in f16.
     const LOSS_SCALE: f32 = 4096.0;
     for (device, network) in devices() {
         if !device.supports_dtype(DType::F16) {
@@ -243,9 +255,8 @@ fn tokens_of_16_bits_give_the_same_stems_and_gradients() {
         let mixture = noise([2, 2, 3000], &device);
         let target = noise([2, 2, 3000], &device).unsqueeze_dim::<4>(1);
         let run = |precision, recompute, chunk| {
-            let config = ModelConfig { tsa_chunk_size: chunk, fsa_chunk_size: chunk, ..network.clone() };
-            let model = config.init(&device.clone().autodiff());
-            let model = model.with_recompute(recompute).with_precision(precision);
+            let execution = Execution { tsa_chunk_size: chunk, fsa_chunk_size: chunk, recompute, precision };
+            let model = network.init(&device.clone().autodiff()).with_execution(execution);
             let model = with_tensors(model, tensors.clone()).expect("the same shapes");
             let stems = model.forward(mixture.clone().autodiff());
             assert_eq!(stems.dtype(), DType::F32);
@@ -272,26 +283,23 @@ fn tokens_of_16_bits_give_the_same_stems_and_gradients() {
     }
 }
 
-/// `error` of `got` below `expected`, in dB.
-fn snr(expected: &[f32], got: &[f32]) -> f32 {
-    assert_eq!(expected.len(), got.len());
-    let signal: f32 = expected.iter().map(|x| x * x).sum();
-    let error: f32 = expected.iter().zip(got).map(|(a, b)| (a - b).powi(2)).sum();
-    decibels(signal, error)
+fn snr(expected: &[f32], got: &[f32]) -> f64 {
+    snr_db(expected.iter().map(|&x| f64::from(x)), got.iter().map(|&x| f64::from(x)))
 }
 
-/// What is kept or recomputed, and in what pieces, changes neither stems nor gradients. On the CPU, and on a GPU
-/// where there is a trusted one (llvmpipe is).
+/// Recomputation and chunks change neither stems nor gradients, on the CPU, and on a GPU where there is a trusted one
+/// (llvmpipe is trusted).
 #[test]
-fn recomputation_leaves_the_gradients() {
+fn recomputation_does_not_change_the_gradients() {
     for (device, network) in devices() {
         let on_cpu = device == Device::flex();
         device.seed(4);
         let tensors = named_tensors(&network.init(&device)).expect("read back");
         let mixture = noise([2, 2, 3000], &device);
         let run = |recompute, tsa_chunk_size, fsa_chunk_size| {
-            let config = ModelConfig { tsa_chunk_size, fsa_chunk_size, ..network.clone() };
-            let model = config.init(&device.clone().autodiff()).with_recompute(recompute);
+            let execution =
+                Execution { tsa_chunk_size, fsa_chunk_size, recompute, precision: Precision::F32 };
+            let model = network.init(&device.clone().autodiff()).with_execution(execution);
             let model = with_tensors(model, tensors.clone()).expect("the same shapes");
             let stems = model.forward(mixture.clone().autodiff());
             let gradients = by_name(&model, &stems.clone().square().sum().backward());
@@ -326,9 +334,9 @@ fn recomputation_leaves_the_gradients() {
     }
 }
 
-/// Segments that share a batch, and on the CPU the batch's parts on several threads, do not see each other.
+/// Segments that share a batch do not affect each other. On the CPU, parts of a batch run on several threads.
 #[test]
-fn segments_of_a_batch_are_separated_as_if_alone() {
+fn segments_of_a_batch_are_separated_independently() {
     let network = ModelConfig::preset("tfswa_unet_tiny").unwrap().init(&Device::flex());
     let segment = |seed: usize| -> Stereo {
         [1, 2].map(|c| (0..3000).map(|i| ((i * (seed + 3 * c)) as f32 * 0.01).sin() * 0.3).collect())

@@ -18,6 +18,7 @@ use unbraid_train::{
 const RATE: u32 = 8000;
 
 const MICRO: &str = r#"
+family = "tfswa_unet"
 name = "micro"
 stems = ["drums", "vocals"]
 sample_rate = 8000
@@ -30,8 +31,6 @@ num_heads = 2
 window_size = [4, 4]
 mlp_ratio = 2
 positional = "rotary"
-tsa_chunk_size = 64
-fsa_chunk_size = 64
 "#;
 
 /// Songs of noise bursts and a steady tone: easily told apart.
@@ -62,6 +61,8 @@ fn micro(root: &Path) -> TrainConfig {
         run: root.join("run"),
         data: root.to_path_buf(),
         model: model.to_str().unwrap().into(),
+        tsa_chunk_size: Some(64),
+        fsa_chunk_size: Some(64),
         segment_seconds: 0.25,
         batch_size: 2,
         steps: 6,
@@ -153,8 +154,10 @@ fn training_lowers_the_loss_and_separates_an_unseen_song() {
     let loaded = unbraid_model::weights::load(&report.model, &Device::flex()).unwrap();
     assert_eq!(loaded.provenance.steps, 120);
     assert!((loaded.provenance.scores["uSDR vocals"] - validation.stems["vocals"].usdr).abs() < 1e-9);
-    let exported =
-        unbraid_train::step::parameters::pack(&loaded.model).into_data_as::<f32>().try_to_vec::<f32>().unwrap();
+    let exported = unbraid_train::step::parameters::pack(&loaded.model)
+        .into_data_as::<f32>()
+        .try_to_vec::<f32>()
+        .unwrap();
     assert_eq!(exported, checkpoint(&config, 120).average);
 
     let metrics = std::fs::read_to_string(RunFolder::new(&config.run).metrics()).unwrap();

@@ -1,4 +1,4 @@
-//! What the worker is told when something fails: whose fault it is, and a sentence for the person.
+//! Failures as the worker receives them: the kind of the cause, and a sentence for the user.
 
 use js_sys::{Error, Reflect};
 use unbraid_audio::{AudioError, Problem};
@@ -7,7 +7,7 @@ use unbraid_model::weights::WeightsError;
 use unbraid_ops::device::WebGpuError;
 use wasm_bindgen::JsValue;
 
-/// A failure, by what is to be mended.
+/// A failure, by its cause.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The song.
@@ -52,10 +52,9 @@ impl From<WebGpuError> for Failure {
 impl From<SeparateError> for Failure {
     fn from(error: SeparateError) -> Self {
         match error {
-            SeparateError::NotFinite { seconds } => Self::Model(format!(
-                "The model gave a value that is not a number at {seconds:.3} s, twice. Try another model, or the CPU \
-                 instead of the GPU."
-            )),
+            SeparateError::NotFinite { .. } => {
+                Self::Model(format!("{error}. Try another model, or the CPU instead of the GPU."))
+            }
             SeparateError::Device(error) => Self::Device(error.to_string()),
             SeparateError::Input { .. } | SeparateError::Options(_) | SeparateError::Block { .. } => {
                 Self::File(error.to_string())
@@ -73,8 +72,8 @@ impl From<Failure> for JsValue {
             Failure::Device(_) => "device",
         };
         let error = Error::new(&failure.to_string());
-        // An object of our own takes any property.
-        let _ = Reflect::set(&error, &"kind".into(), &kind.into());
+        // Setting a property of a new object cannot fail.
+        Reflect::set(&error, &"kind".into(), &kind.into()).ok();
         error.into()
     }
 }

@@ -8,10 +8,12 @@ use crate::step::loss_scale::LossScale;
 use crate::step::parameters::Layout;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use unbraid_base::file;
 use unbraid_model::ModelConfig;
+use unbraid_model::migrate::{upgrade_config, upgrade_parameter_name};
 
 /// Why a checkpoint cannot be written or used.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +144,7 @@ impl Checkpoint {
         if *field("checksum")? != checksum(state, views.iter().map(TensorView::data)) {
             return Err("its checksum does not fit its content".into());
         }
-        let state: State = serde_json::from_str(state).map_err(|e| e.to_string())?;
+        let state: State = serde_json::from_value(upgraded(state)?).map_err(|e| e.to_string())?;
         let parameters = state.layout.len();
         let mut vectors = Vec::with_capacity(NAMES.len());
         for (name, view) in NAMES.iter().zip(&views) {
@@ -156,6 +158,19 @@ impl Checkpoint {
             <[Vec<f32>; 4]>::try_from(vectors).expect("as many vectors as names");
         Ok(Self { state, weights, average, moments: [first, second] })
     }
+}
+
+/// The state in `text`, in the present format of networks.
+fn upgraded(text: &str) -> Result<Value, String> {
+    let mut state: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    if state.get_mut("model").and_then(upgrade_config).is_some()
+        && let Some(Value::Array(layout)) = state.get_mut("layout")
+    {
+        for name in layout.iter_mut().filter_map(|entry| entry.get_mut("name")) {
+            *name = name.as_str().map(upgrade_parameter_name).into();
+        }
+    }
+    Ok(state)
 }
 
 /// CRC-32 finds every single flipped byte, which is what disks and copies do to a file.
@@ -264,6 +279,22 @@ pub(crate) mod tests {
         checkpoint(7).write(&path).unwrap();
         assert_eq!(Checkpoint::read(&path).unwrap(), checkpoint(7));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no part file is left");
+    }
+
+    /// Networks had no family, their chunk sizes were part of them, and `stem` was the patch embedding.
+    #[test]
+    fn states_of_earlier_versions_are_read() {
+        let model = ModelConfig::preset("tfswa_unet_tiny").unwrap();
+        let layout = Layout::of(&model.init(&Device::flex()));
+        let state = State::new(model, layout);
+        let text = serde_json::to_string(&state).unwrap();
+        let earlier = text
+            .replace("\"family\":\"tfswa_unet\",", "\"tsa_chunk_size\":32,\"fsa_chunk_size\":0,")
+            .replace("\"patch_embed.", "\"stem.");
+        assert!(earlier.contains("tsa_chunk_size") && earlier.contains("stem.0.weight"), "{earlier}");
+        for text in [earlier, text] {
+            assert_eq!(serde_json::from_value::<State>(upgraded(&text).unwrap()).unwrap(), state);
+        }
     }
 
     #[test]

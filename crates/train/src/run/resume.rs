@@ -32,7 +32,7 @@ pub(crate) fn find_checkpoint(
         listener.event(&Event::Message(message));
     });
     match &checkpoint {
-        Some(checkpoint) if !same_network(&checkpoint.state.model, model) => {
+        Some(checkpoint) if checkpoint.state.model != *model => {
             return Err(TrainError::Changed { run: run(), difference: "model is another network".into() });
         }
         Some(checkpoint) if checkpoint.state.data.is_some_and(|saved| saved != data) => {
@@ -51,11 +51,4 @@ pub(crate) fn find_checkpoint(
         }
     }
     Ok(checkpoint)
-}
-
-/// Whether two configurations are of the same network: how it is taken through in chunks may change.
-fn same_network(a: &ModelConfig, b: &ModelConfig) -> bool {
-    let chunks =
-        |config: &ModelConfig| ModelConfig { tsa_chunk_size: 0, fsa_chunk_size: 0, ..config.clone() };
-    chunks(a) == chunks(b)
 }

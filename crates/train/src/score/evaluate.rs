@@ -6,7 +6,7 @@ use crate::score::metrics::{SongScore, StemScores, mean, median};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use unbraid_audio::{AudioReader, Stereo};
-use unbraid_model::{SeparateError, Separator, SeparatorOptions, Tfswa};
+use unbraid_model::{ModelConfig, Network, SeparateError, Separator, SeparatorOptions};
 
 /// Why an evaluation failed.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,7 @@ impl Evaluation {
 /// The mixture is the track's own `mixture.wav` where it has one, else the sum of its stems. `limit`: at most
 /// this many seconds of each song. The model is used as it is: give one without autodiff.
 pub fn evaluate(
-    model: &Tfswa,
+    model: &Network,
     tracks: &[Track],
     options: &SeparatorOptions,
     limit: Option<f64>,
@@ -104,13 +104,12 @@ pub fn evaluate(
 }
 
 fn song(
-    model: &Tfswa,
+    model: &Network,
     track: &Track,
     options: &SeparatorOptions,
     limit: Option<f64>,
 ) -> Result<SongScores, EvaluateError> {
-    let rate = model.config().sample_rate;
-    let stems = &model.config().stems;
+    let ModelConfig { stems, sample_rate: rate, .. } = model.config();
     let frames = limit.map_or(track.frames, |s| track.frames.min((s * f64::from(rate)) as u64)) as usize;
     let failed = |source| EvaluateError::Separate { song: track.name.clone(), source };
 
@@ -134,7 +133,7 @@ fn song(
     Ok(SongScores {
         name: track.name.clone(),
         seconds: score.frames() as f64 / f64::from(rate),
-        stems: stems.iter().cloned().zip(scores).collect(),
+        stems: stems.into_iter().zip(scores).collect(),
     })
 }
 

@@ -1,11 +1,16 @@
 //! The network that a run's settings name, and what follows from both.
 
-use unbraid_model::ModelConfig;
+use unbraid_model::{Execution, ModelConfig};
 
 use crate::settings::config::{ConfigError, TrainConfig};
 
 impl TrainConfig {
-    /// The network that `model` names, with checks that need both: segment against transforms.
+    /// The network that `model` names: a preset, or a file that ends in `.toml`. The checks include the length of a
+    /// segment, which the STFT and the loss's transforms bound from below.
+    ///
+    /// # Errors
+    /// [`ConfigError::Model`] if the model's configuration cannot be read or is invalid, [`ConfigError::Invalid`] if a
+    /// segment is too short.
     pub fn model_config(&self) -> Result<ModelConfig, ConfigError> {
         let refuse = |message: String| ConfigError::Model { model: self.model.clone(), message };
         let mut model = if self.model.ends_with(".toml") {
@@ -17,8 +22,6 @@ impl TrainConfig {
         };
         model.n_fft = self.n_fft.unwrap_or(model.n_fft);
         model.hop_length = self.hop_length.unwrap_or(model.hop_length);
-        model.tsa_chunk_size = self.tsa_chunk_size.unwrap_or(model.tsa_chunk_size);
-        model.fsa_chunk_size = self.fsa_chunk_size.unwrap_or(model.fsa_chunk_size);
         model.validate().map_err(|e| refuse(e.to_string()))?;
         let longest = self.loss_resolutions.iter().copied().max().unwrap_or(0).max(model.n_fft);
         let samples = self.segment_samples(&model);
@@ -32,12 +35,22 @@ impl TrainConfig {
         Ok(model)
     }
 
-    /// Examples of a batch that are on the device at once.
+    /// How the run executes its network.
+    pub fn execution(&self) -> Execution {
+        Execution {
+            tsa_chunk_size: self.tsa_chunk_size.unwrap_or(0),
+            fsa_chunk_size: self.fsa_chunk_size.unwrap_or(0),
+            recompute: self.recompute,
+            precision: self.precision,
+        }
+    }
+
+    /// Number of examples of a batch that are on the device at once.
     pub fn examples_at_once(&self) -> usize {
         if self.micro_batch_size == 0 { self.batch_size } else { self.micro_batch_size.min(self.batch_size) }
     }
 
-    /// Samples of a training segment.
+    /// Number of samples of a training segment.
     pub fn segment_samples(&self, model: &ModelConfig) -> usize {
         (self.segment_seconds * f64::from(model.sample_rate)).round() as usize
     }

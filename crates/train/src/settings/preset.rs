@@ -96,6 +96,7 @@ impl FromStr for Preset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use unbraid_model::FamilyConfig;
 
     #[test]
     fn rungs_go_down_to_the_thriftiest() {
@@ -141,9 +142,11 @@ mod tests {
                 preset.apply(&mut config);
                 config.validate().unwrap();
                 let network = config.model_config().unwrap();
-                assert_eq!((network.tsa_chunk_size, network.fsa_chunk_size), (CHUNK, CHUNK));
+                let execution = config.execution();
+                assert_eq!((execution.tsa_chunk_size, execution.fsa_chunk_size), (CHUNK, CHUNK));
                 if preset == Preset::Level3 {
-                    assert_eq!((network.dims, network.num_heads), (vec![16, 32, 64, 128], 4));
+                    let FamilyConfig::TfswaUnet(own) = network.family;
+                    assert_eq!((own.dims, own.num_heads), (vec![16, 32, 64, 128], 4));
                     assert_eq!((network.n_fft, network.hop_length), (512, 128));
                     assert_eq!(config.segment_seconds, 2.0);
                 }

@@ -9,13 +9,13 @@ use crate::step::optimizer::{Optimizer, clip_factor, ema_decay};
 use crate::step::parameters::{Layout, pack_gradients, unpack};
 use burn::tensor::{DType, Device, Tensor};
 use rayon::prelude::*;
-use unbraid_model::{ModelConfig, Precision, Tfswa};
+use unbraid_model::{ModelConfig, Network, Precision};
 use unbraid_ops::device;
 
 /// A network in training, with all that a step changes.
 pub(crate) struct Learner {
     /// On the device with autodiff. `weights` are its parameters; its own are never drawn, and take no memory.
-    pub(crate) model: Tfswa,
+    pub(crate) model: Network,
     pub(crate) loss: Loss,
     pub(crate) weights: Tensor<1>,
     pub(crate) average: Tensor<1>,
@@ -59,8 +59,7 @@ impl Learner {
         weights: Tensor<1>,
     ) -> Result<Self, TrainError> {
         let device = weights.device();
-        let model = network.init(&device.clone().autodiff());
-        let model = model.with_recompute(config.recompute).with_precision(config.precision);
+        let model = network.init(&device.clone().autodiff()).with_execution(config.execution());
         Ok(Self {
             loss: Loss::new(config)?,
             optimizer: Optimizer::new(config, &Layout::of(&model), &device),
@@ -121,7 +120,7 @@ impl Learner {
             // Leaves of its own: parts share no graph.
             let parts: Vec<_> =
                 parts.into_iter().map(|part| (unpack(self.model.clone(), &self.weights), part)).collect();
-            let run = |(model, part): (Tfswa, Tensor<4>)| {
+            let run = |(model, part): (Network, Tensor<4>)| {
                 let share = part.dims()[0] as f64 / items as f64;
                 let mean = self.gradient(&model, part);
                 mean.map(|mean| if share < 1.0 { mean.mul_scalar(share) } else { mean })
@@ -134,7 +133,7 @@ impl Learner {
 
     /// `targets [b, s, 2, n]`, whose sum is the mixture → the losses `[total, waveform, spectral]` and the gradient
     /// `[p]`, times the loss's scale.
-    fn gradient(&self, model: &Tfswa, targets: Tensor<4>) -> [Tensor<1>; 2] {
+    fn gradient(&self, model: &Network, targets: Tensor<4>) -> [Tensor<1>; 2] {
         let [b, _, channels, n] = targets.dims();
         let targets = targets.autodiff();
         let mixture = targets.clone().sum_dim(1).reshape([b, channels, n]);

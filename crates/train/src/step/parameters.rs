@@ -7,7 +7,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
-use unbraid_model::ModelConfig;
+use unbraid_model::{ModelConfig, ordered_shapes};
 
 /// A tensor's place in the vector: they follow each other in the module's order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,9 +25,7 @@ pub struct Layout(Vec<Entry>);
 impl Layout {
     /// The layout of `module`.
     pub fn of<M: Module>(module: &M) -> Self {
-        let mut visitor = Names::default();
-        module.visit(&mut visitor);
-        Self(visitor.entries)
+        Self(ordered_shapes(module).into_iter().map(|(name, shape)| Entry { name, shape }).collect())
     }
 
     /// Elements of the vector.
@@ -77,26 +75,6 @@ pub fn pack_gradients<M: Module>(module: &M, gradients: Gradients) -> Tensor<1> 
 /// that were never used stay undrawn.
 pub fn unpack<M: Module>(module: M, vector: &Tensor<1>) -> M {
     module.map(&mut Replace { vector: vector.clone(), at: 0 })
-}
-
-#[derive(Default)]
-struct Names {
-    path: Vec<String>,
-    entries: Vec<Entry>,
-}
-
-impl ModuleVisitor for Names {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.entries.push(Entry { name: self.path.join("."), shape: param.lazy_shape().to_vec() });
-    }
 }
 
 struct Values {
