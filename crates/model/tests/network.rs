@@ -232,8 +232,8 @@ fn every_parameter_learns() {
     assert!(still.is_empty(), "{still:?}");
 }
 
-/// The CPU, and a GPU where there is a trusted one (llvmpipe is trusted), each with a network. llvmpipe takes seconds to
-/// compile every kernel, so the GPU's network has one resolution.
+/// The CPU, and a GPU where there is a trusted one (llvmpipe is trusted), each with a network. llvmpipe takes seconds
+/// to compile every kernel, so the GPU's network has one resolution.
 fn devices() -> Vec<(Device, ModelConfig)> {
     let gpu = device::select(Choice::Gpu(None)).ok().map(|(device, _)| device);
     let coarse = sized(&[8], &[2]);

@@ -53,7 +53,7 @@ impl From<SeparateError> for Failure {
     fn from(error: SeparateError) -> Self {
         match error {
             SeparateError::NotFinite { .. } => {
-                Self::Model(format!("{error}. Try another model, or the CPU instead of the GPU."))
+                Self::Model(format!("The separation failed: {error}. Try another model, or the CPU instead of the GPU."))
             }
             SeparateError::Device(error) => Self::Device(error.to_string()),
             SeparateError::Input { .. } | SeparateError::Options(_) | SeparateError::Block { .. } => {

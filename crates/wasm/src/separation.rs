@@ -103,8 +103,8 @@ impl Separation {
         self.engine.recovered()
     }
 
-    /// The next finished block, `{start, mixture: [left, right], stems: [[left, right], …]}` of `Float32Array`s, each in
-    /// its own buffer. `undefined` after the last block. A call computes one segment, rarely two.
+    /// The next finished block, `{start, mixture: [left, right], stems: [[left, right], …]}` of `Float32Array`s, each
+    /// in its own buffer. `undefined` after the last block. A call computes one segment, rarely two.
     ///
     /// # Errors
     /// An `Error` of kind "file", "model" or "device". The separation cannot be used after an error.

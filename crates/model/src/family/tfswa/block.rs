@@ -119,8 +119,8 @@ impl SubLayer {
     }
 }
 
-/// Splits `0..end` into `0..first` (if not empty), followed by ranges of `chunk`. 0, or a chunk of at least `end`, gives
-/// one range.
+/// Splits `0..end` into `0..first` (if not empty), followed by ranges of `chunk`. A chunk of 0, or of at least `end`,
+/// gives one range.
 pub(crate) fn chunks(first: usize, chunk: usize, end: usize) -> Vec<Range<usize>> {
     if chunk == 0 || chunk >= end {
         return std::iter::once(0..end).collect();
