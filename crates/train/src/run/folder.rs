@@ -57,7 +57,7 @@ impl RunFolder {
     /// If the file cannot be written.
     pub fn save_config(&self, config: &TrainConfig) -> Result<(), CheckpointError> {
         let path = self.config();
-        let header = "# As resolved from files, flags and defaults when the run was last started.\n";
+        let header = "# The resolved configuration at the last start of the run.\n";
         write_whole(&path, format!("{header}{}", config.to_toml()).as_bytes())
             .map_err(|source| CheckpointError::Write { path, source })
     }

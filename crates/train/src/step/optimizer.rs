@@ -143,7 +143,7 @@ mod tests {
         also_wide: Linear,
     }
 
-    /// A tensor of `entry` at `start` of `vector [p]`, as a matrix.
+    /// The tensor at `start` of `vector [p]`, as a matrix.
     fn matrix(vector: &Tensor<1>, start: usize, shape: [usize; 2]) -> Tensor<2> {
         vector.clone().narrow(0, start, shape[0] * shape[1]).reshape(shape)
     }
