@@ -3,7 +3,7 @@
 //! ```text
 //! L = Σ weight · term(estimate, target)
 //! ```
-//! Each term is a file of this folder and a row of [`TERMS`]; `term.rs` defines what a term is. The settings give each
+//! Each term is a file of this folder and a row of `TERMS`; `term.rs` defines what a term is. The settings give each
 //! term's weight under its name. The name reaches the progress line, the step's event and `metrics.jsonl` (as
 //! `loss_NAME`) without any other change.
 //!
