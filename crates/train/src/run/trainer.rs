@@ -62,7 +62,7 @@ pub struct TrainReport {
 ///
 /// # Errors
 /// If the configuration, the data set or the run folder cannot be used, the device fails or lacks memory, or the loss
-/// stays not finite.
+/// or gradient is not finite in several consecutive steps.
 pub fn train(
     config: &TrainConfig,
     resume: bool,
