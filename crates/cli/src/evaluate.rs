@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use unbraid_model::weights;
-use unbraid_train::data::dataset;
-use unbraid_train::{Evaluation, evaluate};
+use unbraid_train::{Evaluation, evaluate, open_dataset};
 
 use crate::progress::{Screen, print};
 use crate::{DeviceArgument, separate::Cutting};
@@ -47,10 +46,11 @@ impl Arguments {
         let (device, _) = self.device.open()?;
         let loaded = weights::load(&self.model, &device)?;
         let rate = loaded.config.sample_rate;
-        let tracks = dataset::scan(&self.data.join(&self.split), &loaded.config.stems, rate)?;
+        let dataset = open_dataset(&self.data, &self.split, &loaded.config.stems, rate)?;
+        let tracks: Vec<usize> = (0..dataset.tracks().len()).collect();
         let options = self.cutting.options(&loaded);
         let mut screen = Screen::new();
-        let evaluation = evaluate(&loaded.model, &tracks, &options, self.limit, &mut screen)?;
+        let evaluation = evaluate(&loaded.model, &*dataset, &tracks, &options, self.limit, &mut screen)?;
         drop(screen);
         let Some(evaluation) = evaluation else { bail!("stopped; no scores") };
         if self.json {

@@ -12,7 +12,7 @@ use clap::Args;
 use indicatif::HumanBytes;
 use serde::{Deserialize, Serialize};
 use unbraid_ops::device::DeviceInfo;
-use unbraid_train::{Preset, StepMeasurement, TrainConfig, measure, rehearse, rungs};
+use unbraid_train::{Preset, StepMeasurement, TrainConfig, dry_run, measure, rungs};
 
 use crate::DeviceArgument;
 use crate::progress::{print, tell};
@@ -109,7 +109,7 @@ impl Arguments {
             return Ok(Estimate { measured: measured(self.measure)?, ..estimate });
         }
         let steps = if on_gpu {
-            rehearse(config, REHEARSED, &device, |_| {})?
+            dry_run(config, REHEARSED, &device, |_| {})?
         } else {
             measured(self.measure.max(TAKEN))?
         };

@@ -55,10 +55,12 @@ impl Screen {
 
     fn step(&mut self, step: &StepEvent) {
         let skipped = if step.skipped > 0 { format!(" ({} skipped)", step.skipped) } else { String::new() };
+        let terms = step.losses.iter().map(|(name, value)| format!("{name} {value:.4}"));
         let text = format!(
-            "step {} loss {:.4}{skipped} {:.1}× real time {} (peak {}) {} left",
+            "step {} loss {:.4} ({}){skipped} {:.1}× real time {} (peak {}) {} left",
             step.step,
             step.loss,
+            terms.collect::<Vec<_>>().join(", "),
             step.speed,
             HumanBytes(step.memory.taken),
             HumanBytes(step.memory.peak),

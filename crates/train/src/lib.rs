@@ -1,27 +1,35 @@
-//! Training and judging a separation network: data sets, segments, losses, the loop, checkpoints, metrics.
+//! Training and evaluation of a separation network.
 //!
-//! [`train`] runs a [`TrainConfig`] and tells a [`Listener`] how it goes; [`evaluate`] scores a network on whole
-//! songs; [`metrics`] are the scores themselves. Nothing here knows a screen or parses arguments.
+//! [`train`] runs a [`TrainConfig`] and reports its progress to a [`Listener`]. [`evaluate`] scores a network on whole
+//! songs. [`measure`] and [`dry_run`] estimate the time and memory of a step. This crate prints nothing and parses no
+//! arguments.
+//!
+//! The folders follow the data: `data` (tracks and segments) → `loss` → `step` (gradient and update) → `run` (the loop,
+//! checkpoints, events) → `score` (separation of whole songs). `settings` configures them.
 //!
 //! Axis letters: `b` batch · `s` stems · `c` channels · `n` samples · `p` parameters.
 
-pub mod data;
+mod data;
 mod error;
 pub mod loss;
-pub mod run;
-pub mod score;
+mod run;
+mod score;
 pub mod settings;
-pub mod step;
+mod step;
 
-pub use data::dataset::{DataError, Track};
+pub use data::dataset::{DataError, Dataset, TrackBlock, TrackInfo, TrackReader};
+pub use data::formats::open_dataset;
+pub use data::split::{Split, split};
 pub use error::TrainError;
+pub use run::checkpoint::{Best, Checkpoint, CheckpointError, Checkpoints, RunState};
 pub use run::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
 pub use run::folder::{MetricsLog, RunFolder};
-pub use run::trainer::{Report, train};
+pub use run::trainer::{TrainReport, train};
 pub use score::evaluate::{EvaluateError, Evaluation, SongScores, evaluate};
 pub use score::metrics::StemScores;
 pub use settings::config::{ConfigError, TrainConfig};
 pub use settings::preset::{CHUNK, Preset, rungs};
 pub use step::loss_scale::LossScale;
-pub use step::measure::{StepMeasurement, measure, rehearse};
+pub use step::measure::{StepMeasurement, dry_run, measure};
 pub use step::memory::{MemoryEvent, MemoryPhases};
+pub use step::parameters::{ParameterLayout, pack};

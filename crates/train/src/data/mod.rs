@@ -1,4 +1,11 @@
-//! Songs on disk, and the segments drawn from them.
+//! Data sets on disk, and the training segments drawn from them.
+//!
+//! A format is a file of `formats` behind the trait in `dataset.rs`. `split.rs` divides the tracks into training and
+//! validation, `segments.rs` cuts, mixes and augments segments on worker threads.
 
-pub mod dataset;
-pub mod segments;
+pub(crate) mod dataset;
+pub(crate) mod formats;
+pub(crate) mod segments;
+pub(crate) mod split;
+#[cfg(test)]
+pub(crate) mod testing;

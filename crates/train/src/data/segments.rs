@@ -1,47 +1,53 @@
-//! Training segments: a pure function from (seed, index) to audio, and the threads that run ahead of it.
+//! Training segments: a pure function from (seed, index) to audio, and the threads that prepare batches ahead.
 //!
-//! Everything random about segment `k` comes from stream `k` of one ChaCha generator. Hence the data do not
-//! depend on the number of workers, and a resumed run needs no saved random state: it starts at its index.
+//! All random choices of segment `k` come from stream `k` of one ChaCha generator. The data therefore do not depend on
+//! the number of workers, and a resumed run needs no saved random state: it starts at its index.
 
-use crate::data::dataset::{DataError, Track};
+use crate::data::dataset::{DataError, Dataset};
 use crate::settings::config::TrainConfig;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
-use unbraid_audio::{Stereo, read_segment};
+use unbraid_base::Stereo;
 
-/// Places drawn for one segment before the loudest of them is taken as it is.
+/// Quiet places that are drawn for one segment before the loudest of them is taken.
 const DRAWS: usize = 8;
 
 /// Where and how segments are cut.
-#[derive(Debug, Clone)]
-pub struct Segments {
-    tracks: Vec<Track>,
-    /// `ends[i]`: sum of the tracks' lengths up to and with `i`, so that every second is equally likely.
+#[derive(Clone)]
+pub(crate) struct Segments {
+    dataset: Arc<dyn Dataset>,
+    /// Indices of the tracks that segments come from.
+    tracks: Vec<usize>,
+    /// `ends[i]`: sum of the lengths of the first `i + 1` of `tracks`, which makes every second equally likely.
     ends: Vec<u64>,
-    rate: u32,
     samples: usize,
     config: TrainConfig,
 }
 
 impl Segments {
-    /// Segments of `samples` at `rate`, drawn from `tracks` (at least one) as `config` says.
-    pub fn new(tracks: Vec<Track>, rate: u32, samples: usize, config: &TrainConfig) -> Self {
-        let sum = |total: &mut u64, track: &Track| {
-            *total += track.frames.max(1);
+    /// Segments of `samples`, drawn from `tracks` (at least one) of `dataset` as `config` says.
+    pub(crate) fn new(
+        dataset: Arc<dyn Dataset>,
+        tracks: Vec<usize>,
+        samples: usize,
+        config: &TrainConfig,
+    ) -> Self {
+        let sum = |total: &mut u64, &track: &usize| {
+            *total += dataset.tracks()[track].frames.max(1);
             Some(*total)
         };
         let ends = tracks.iter().scan(0, sum).collect();
-        Self { tracks, ends, rate, samples, config: config.clone() }
+        Self { dataset, tracks, ends, samples, config: config.clone() }
     }
 
     /// Segment `k`: one stereo signal per stem. Their sum is the mixture.
-    pub fn segment(&self, k: u64) -> Result<Vec<Stereo>, DataError> {
+    pub(crate) fn segment(&self, k: u64) -> Result<Vec<Stereo>, DataError> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
         rng.set_stream(k);
-        let stems = self.tracks[0].stems.len();
+        let stems = self.dataset.stems();
         let mut segment = if rng.random_bool(self.config.remix_probability) {
             let mut segment = Vec::with_capacity(stems);
             for stem in 0..stems {
@@ -57,17 +63,18 @@ impl Segments {
         Ok(segment)
     }
 
-    /// The given stems of one random place that is not silent: their sum is as loud as `min_mean_abs`.
+    /// The given stems at one random place whose sum is at least as loud as `min_mean_abs`.
     ///
-    /// Within a place single stems may well be silent; that a stem is not there has to be learnt too.
+    /// A single stem may be silent there: the model also has to learn that a stem is absent.
     fn audible(&self, rng: &mut ChaCha8Rng, stems: std::ops::Range<usize>) -> Result<Vec<Stereo>, DataError> {
         let mut best: Option<(f32, Vec<Stereo>)> = None;
         for _ in 0..DRAWS {
             let at = rng.random_range(0..*self.ends.last().expect("at least one track"));
-            let track = &self.tracks[self.ends.partition_point(|&end| end <= at)];
-            let start = rng.random_range(0..=track.frames.saturating_sub(self.samples as u64));
-            let audio =
-                stems.clone().map(|stem| self.read(track, stem, start)).collect::<Result<Vec<_>, _>>()?;
+            let track = self.tracks[self.ends.partition_point(|&end| end <= at)];
+            let frames = self.dataset.tracks()[track].frames;
+            let start = rng.random_range(0..=frames.saturating_sub(self.samples as u64));
+            let read = |stem| self.dataset.read(track, stem, start, self.samples);
+            let audio = stems.clone().map(read).collect::<Result<Vec<_>, _>>()?;
             let loudness = mean_abs(&audio);
             let loud_enough = loudness >= self.config.min_mean_abs;
             if best.as_ref().is_none_or(|(loudest, _)| loudness > *loudest) {
@@ -78,15 +85,6 @@ impl Segments {
             }
         }
         Ok(best.expect("at least one place is drawn").1)
-    }
-
-    /// The segment's samples of one file; a track shorter than the segment ends in silence.
-    fn read(&self, track: &Track, stem: usize, start: u64) -> Result<Stereo, DataError> {
-        let mut audio = read_segment(&track.stems[stem], start, self.samples, self.rate)?;
-        for channel in &mut audio {
-            channel.resize(self.samples, 0.0);
-        }
-        Ok(audio)
     }
 
     fn augment(&self, rng: &mut ChaCha8Rng, stem: &mut Stereo) {
@@ -128,9 +126,9 @@ fn mean_abs(stems: &[Stereo]) -> f32 {
 
 /// Batches in order, prepared ahead by threads.
 ///
-/// Worker `w` of `W` makes the batches `w, w + W, …` and hands them over in a channel of its own, of
-/// `prefetch` places: the order is fixed without a queue that sorts, and memory is bounded.
-pub struct Loader {
+/// Worker `w` of `W` makes the batches `w, w + W, …` and sends them through its own channel with room for `prefetch`
+/// batches. This fixes the order without sorting and bounds the memory.
+pub(crate) struct Loader {
     channels: Vec<Receiver<Result<Vec<f32>, DataError>>>,
     threads: Vec<JoinHandle<()>>,
     next: u64,
@@ -138,14 +136,14 @@ pub struct Loader {
 
 impl Loader {
     /// Starts the workers at batch `first`.
-    pub fn start(segments: &Arc<Segments>, first: u64) -> Self {
+    pub(crate) fn start(segments: &Arc<Segments>, first: u64) -> Self {
         let workers = segments.config.workers as u64;
         let mut channels = Vec::new();
         let mut threads = Vec::new();
         for worker in 0..workers {
             let (sender, receiver) = sync_channel(segments.config.prefetch);
             let segments = Arc::clone(segments);
-            // The first batch from `first` on that is this worker's.
+            // The first batch from `first` on that belongs to this worker.
             let begin = first + (worker + workers - first % workers) % workers;
             threads.push(std::thread::spawn(move || {
                 for k in (begin..).step_by(workers as usize) {
@@ -163,20 +161,18 @@ impl Loader {
     }
 
     /// The next batch, `[b, s, 2, n]` in row-major order.
-    pub fn batch(&mut self) -> Result<Vec<f32>, DataError> {
+    pub(crate) fn batch(&mut self) -> Result<Vec<f32>, DataError> {
         let worker = (self.next % self.channels.len() as u64) as usize;
         self.next += 1;
-        self.channels[worker]
-            .recv()
-            .expect("a worker ends only after it has handed over an error, or by a bug")
+        self.channels[worker].recv().expect("a worker ends only after it has sent an error")
     }
 }
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        self.channels.clear(); // wakes workers that wait for a place
+        self.channels.clear(); // wakes workers that wait for room in their channel
         for thread in self.threads.drain(..) {
-            let _ = thread.join();
+            thread.join().ok();
         }
     }
 }
@@ -184,13 +180,15 @@ impl Drop for Loader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::dataset::{scan, tests as data};
+    use crate::data::formats::open_dataset;
+    use crate::data::testing as data;
 
     fn segments(root: &std::path::Path, edit: impl FnOnce(&mut TrainConfig)) -> Segments {
         let mut config = TrainConfig { batch_size: 2, ..Default::default() };
         edit(&mut config);
-        let tracks = scan(&root.join("train"), &data::stems(), 8000).unwrap();
-        Segments::new(tracks, 8000, 500, &config)
+        let dataset = open_dataset(root, "train", &data::stems(), 8000).unwrap();
+        let tracks = (0..dataset.tracks().len()).collect();
+        Segments::new(dataset, tracks, 500, &config)
     }
 
     fn first_batches(segments: &Segments, workers: usize, first: u64, count: usize) -> Vec<Vec<f32>> {
@@ -207,11 +205,7 @@ mod tests {
         let source = segments(dir.path(), |_| {});
         let one = first_batches(&source, 1, 0, 7);
         assert_eq!(one, first_batches(&source, 3, 0, 7), "the number of workers changes nothing");
-        assert_eq!(
-            one[3..],
-            first_batches(&source, 2, 3, 4)[..],
-            "a resumed run sees what it would have seen"
-        );
+        assert_eq!(one[3..], first_batches(&source, 2, 3, 4)[..], "a resumed run gets the same batches");
         assert_ne!(one[0], one[1]);
         let other = segments(dir.path(), |c| c.seed = 1);
         assert_ne!(one[0], first_batches(&other, 1, 0, 1)[0]);
@@ -268,10 +262,10 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_drawn_again_but_not_for_ever() {
+    fn quiet_places_are_drawn_again_a_bounded_number_of_times() {
         let dir = tempfile::tempdir().unwrap();
         for stem in data::STEMS {
-            // One tenth of the track sounds.
+            // One tenth of the track is not silent.
             let file = dir.path().join(format!("train/a/{stem}.wav"));
             data::write(&file, 8000, 20_000, |n| if n < 2000 { 0.5 } else { 0.0 });
         }
@@ -286,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_track_is_padded_and_a_lost_file_is_an_error() {
+    fn a_short_track_is_padded_and_a_missing_file_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         data::data_set(dir.path(), 1, 8000, 300);
         let source = segments(dir.path(), |_| {});

@@ -1,11 +1,11 @@
-//! A run's whole state in one file: written whole or not at all, and known to be damaged when it is.
+//! The state of a run in one file, which is written completely or not at all. Reading detects a damaged file.
 //!
-//! The file is safetensors: four vectors over all parameters (weights, their moving average, the optimiser's
-//! two moments), and in its metadata the rest of the state and a checksum over everything. Nothing random
-//! needs to be kept: a segment is a function of (seed, index).
+//! The file is safetensors with four vectors over all parameters: the weights, their moving average, and the two moments
+//! of the optimiser. Its metadata holds the rest of the state and a checksum over everything. No random state is saved,
+//! because a segment is a function of (seed, index).
 
 use crate::step::loss_scale::LossScale;
-use crate::step::parameters::Layout;
+use crate::step::parameters::ParameterLayout;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,12 +18,12 @@ use unbraid_model::migrate::{upgrade_config, upgrade_parameter_name};
 /// Why a checkpoint cannot be written or used.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The disk refuses; what was there before is untouched.
+    /// The file cannot be written. An earlier version of it is unchanged.
     #[error("cannot write {}: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file cannot be read.
@@ -31,15 +31,15 @@ pub enum CheckpointError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The file is not what was written.
+    /// The file is incomplete or was changed.
     #[error("{} is damaged: {reason}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// The inconsistency.
         reason: String,
     },
 }
@@ -53,51 +53,51 @@ pub struct Best {
     pub usdr: f64,
 }
 
-/// What a run knows besides its vectors.
+/// The state of a run without its vectors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct State {
-    /// Steps done; the next batch has this index.
+pub struct RunState {
+    /// Completed steps, which is also the index of the next batch.
     pub step: u64,
-    /// Updates made: steps less the skipped ones.
+    /// Updates made: steps minus skipped steps.
     pub updates: u64,
-    /// Seconds of the run, interruptions not counted.
+    /// Seconds of the run, without interruptions.
     pub elapsed: f64,
     /// Steps at the last validation.
     pub validated: Option<u64>,
-    /// Scores of the last validation: mean uSDR per stem.
+    /// Mean uSDR per stem at the last validation, dB.
     pub scores: BTreeMap<String, f64>,
     /// The best validation.
     pub best: Option<Best>,
-    /// The loss's factor, of a run in f16.
+    /// The loss scale of a run in f16.
     #[serde(default)]
     pub loss_scale: Option<LossScale>,
-    /// Checksum of the data set's names and lengths; none in files of older versions.
+    /// Checksum of the names and lengths of the tracks. Absent in files of older versions.
     #[serde(default)]
     pub data: Option<u32>,
-    /// The network trained.
+    /// The network.
     pub model: ModelConfig,
-    /// Its parameters, in the order of the vectors.
-    pub layout: Layout,
+    /// The network's parameters, in the order of the vectors.
+    pub layout: ParameterLayout,
 }
 
-impl State {
-    /// Before the first step.
-    pub(crate) fn new(model: ModelConfig, layout: Layout) -> Self {
+impl RunState {
+    /// The state before the first step.
+    pub(crate) fn new(model: ModelConfig, layout: ParameterLayout) -> Self {
         let (scores, validated, best, loss_scale, data) = (BTreeMap::new(), None, None, None, None);
         Self { step: 0, updates: 0, elapsed: 0.0, validated, scores, best, loss_scale, data, model, layout }
     }
 }
 
-/// A run's whole state.
+/// The complete state of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// Everything but the vectors.
-    pub state: State,
+    pub state: RunState,
     /// Weights `[p]`.
     pub weights: Vec<f32>,
     /// Moving average of the weights `[p]`.
     pub average: Vec<f32>,
-    /// Moving averages of gradient and squared gradient `[p]`.
+    /// Moving averages of the gradient and of its square, `[p]` each.
     pub moments: [Vec<f32>; 2],
 }
 
@@ -108,7 +108,10 @@ impl Checkpoint {
         [&self.average, &self.moments[0], &self.moments[1], &self.weights]
     }
 
-    /// Writes the file under `path`, whole or not at all.
+    /// Writes the file `path` completely or not at all.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
         let state = serde_json::to_string(&self.state).expect("numbers and names serialise");
         let bytes = self.vectors().map(|v| v.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
@@ -127,6 +130,9 @@ impl Checkpoint {
     }
 
     /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is damaged.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         let file = std::fs::read(path)
             .map_err(|source| CheckpointError::Read { path: path.to_path_buf(), source })?;
@@ -142,9 +148,9 @@ impl Checkpoint {
         let views = views.collect::<Result<Vec<_>, _>>()?;
         let state = field("state")?;
         if *field("checksum")? != checksum(state, views.iter().map(TensorView::data)) {
-            return Err("its checksum does not fit its content".into());
+            return Err("its checksum does not match its content".into());
         }
-        let state: State = serde_json::from_value(upgraded(state)?).map_err(|e| e.to_string())?;
+        let state: RunState = serde_json::from_value(upgraded(state)?).map_err(|e| e.to_string())?;
         let parameters = state.layout.len();
         let mut vectors = Vec::with_capacity(NAMES.len());
         for (name, view) in NAMES.iter().zip(&views) {
@@ -173,7 +179,7 @@ fn upgraded(text: &str) -> Result<Value, String> {
     Ok(state)
 }
 
-/// CRC-32 finds every single flipped byte, which is what disks and copies do to a file.
+/// CRC-32, which detects every change of a single byte.
 fn checksum<'a>(state: &str, vectors: impl Iterator<Item = &'a [u8]>) -> String {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(state.as_bytes());
@@ -190,7 +196,10 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// In `folder`, made if missing; half-written files of a killed process are removed.
+    /// Opens `folder` and creates it if it is missing. Removes unfinished files of a killed process.
+    ///
+    /// # Errors
+    /// If the folder cannot be created, or an unfinished file cannot be removed.
     pub fn open(folder: PathBuf) -> Result<Self, CheckpointError> {
         let failed = |source| CheckpointError::Write { path: folder.clone(), source };
         std::fs::create_dir_all(&folder).map_err(failed)?;
@@ -198,12 +207,12 @@ impl Checkpoints {
         Ok(Self { folder })
     }
 
-    /// The file of a step.
+    /// The file of `step`.
     pub fn path(&self, step: u64) -> PathBuf {
         self.folder.join(format!("step-{step:06}.safetensors"))
     }
 
-    /// Steps that have a file, ascending.
+    /// The steps that have a file, ascending.
     pub fn steps(&self) -> Vec<u64> {
         let step = |name: &str| name.strip_prefix("step-")?.strip_suffix(".safetensors")?.parse().ok();
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
@@ -213,20 +222,23 @@ impl Checkpoints {
     }
 
     /// Writes a checkpoint, then removes all but the newest `keep` and the best.
+    ///
+    /// # Errors
+    /// If the checkpoint cannot be written. An old file that cannot be removed is left.
     pub fn save(&self, checkpoint: &Checkpoint, keep: usize) -> Result<PathBuf, CheckpointError> {
         let path = self.path(checkpoint.state.step);
         checkpoint.write(&path)?;
         let best = checkpoint.state.best.map(|best| best.step);
         for step in self.steps().iter().rev().skip(keep) {
             if Some(*step) != best {
-                let _ = std::fs::remove_file(self.path(*step));
+                std::fs::remove_file(self.path(*step)).ok();
             }
         }
         Ok(path)
     }
 
-    /// The newest whole checkpoint. Damaged ones are set aside under another name, and said so.
-    pub fn newest(&self, mut say: impl FnMut(&str)) -> Option<Checkpoint> {
+    /// The newest undamaged checkpoint. Damaged files are renamed and passed to `report`.
+    pub fn newest(&self, mut report: impl FnMut(&str)) -> Option<Checkpoint> {
         for step in self.steps().into_iter().rev() {
             let path = self.path(step);
             match Checkpoint::read(&path) {
@@ -234,9 +246,12 @@ impl Checkpoints {
                 Err(error) => {
                     let aside = path.with_extension("damaged");
                     let renamed = std::fs::rename(&path, &aside).is_ok();
-                    let fate =
-                        if renamed { format!("set aside as {}", aside.display()) } else { "left".into() };
-                    say(&format!("{error}; {fate}, the checkpoint before it is used"));
+                    let fate = if renamed {
+                        format!("renamed to {}", aside.display())
+                    } else {
+                        "left in place".into()
+                    };
+                    report(&format!("{error}; it is {fate}, and the checkpoint before it is used"));
                 }
             }
         }
@@ -245,7 +260,7 @@ impl Checkpoints {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use burn::nn::LinearConfig;
     use burn::tensor::Device;
@@ -254,7 +269,7 @@ pub(crate) mod tests {
         let net = LinearConfig::new(2, 3).init(&Device::flex());
         let vector = |scale: f32| (0..9).map(|i| scale * (i as f32 - 3.7)).collect::<Vec<f32>>();
         Checkpoint {
-            state: State {
+            state: RunState {
                 step,
                 updates: step,
                 elapsed: 1.25,
@@ -264,7 +279,7 @@ pub(crate) mod tests {
                 loss_scale: None,
                 data: Some(7),
                 model: ModelConfig::preset("tfswa_unet_tiny").unwrap(),
-                layout: Layout::of(&net),
+                layout: ParameterLayout::of(&net),
             },
             weights: vector(0.1),
             average: vector(-1.0),
@@ -273,32 +288,32 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_read_is_what_was_written() {
+    fn a_checkpoint_survives_a_round_trip() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.safetensors");
         checkpoint(7).write(&path).unwrap();
         assert_eq!(Checkpoint::read(&path).unwrap(), checkpoint(7));
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no part file is left");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no unfinished file is left");
     }
 
     /// Networks had no family, their chunk sizes were part of them, and `stem` was the patch embedding.
     #[test]
     fn states_of_earlier_versions_are_read() {
         let model = ModelConfig::preset("tfswa_unet_tiny").unwrap();
-        let layout = Layout::of(&model.init(&Device::flex()));
-        let state = State::new(model, layout);
+        let layout = ParameterLayout::of(&model.init(&Device::flex()));
+        let state = RunState::new(model, layout);
         let text = serde_json::to_string(&state).unwrap();
         let earlier = text
             .replace("\"family\":\"tfswa_unet\",", "\"tsa_chunk_size\":32,\"fsa_chunk_size\":0,")
             .replace("\"patch_embed.", "\"stem.");
         assert!(earlier.contains("tsa_chunk_size") && earlier.contains("stem.0.weight"), "{earlier}");
         for text in [earlier, text] {
-            assert_eq!(serde_json::from_value::<State>(upgraded(&text).unwrap()).unwrap(), state);
+            assert_eq!(serde_json::from_value::<RunState>(upgraded(&text).unwrap()).unwrap(), state);
         }
     }
 
     #[test]
-    fn every_cut_and_every_flipped_byte_is_noticed() {
+    fn every_cut_and_every_flipped_byte_is_detected() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.safetensors");
         let original = checkpoint(7);
@@ -312,7 +327,7 @@ pub(crate) mod tests {
             for flip in [0x01, 0x20, 0x80] {
                 let mut damaged = file.clone();
                 damaged[at] ^= flip;
-                // A flip may only pass where it changes nothing, as in padding.
+                // A flip may pass only if it changes no value, for example in padding.
                 match Checkpoint::parse(&damaged) {
                     Ok(read) if read == original => harmless += 1,
                     Ok(_) => panic!("flip {flip:#x} at {at} went unnoticed"),
@@ -336,7 +351,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_damaged_checkpoint_gives_way_to_the_one_before() {
+    fn the_checkpoint_before_a_damaged_one_is_used() {
         let dir = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::open(dir.path().to_path_buf()).unwrap();
         for step in [1, 2, 3] {
@@ -351,12 +366,12 @@ pub(crate) mod tests {
         std::fs::write(dir.path().join(".unbraid-xyz.part"), "half").unwrap();
 
         let checkpoints = Checkpoints::open(dir.path().to_path_buf()).unwrap();
-        let mut said = Vec::new();
-        let found = checkpoints.newest(|message| said.push(message.to_string())).unwrap();
+        let mut reported = Vec::new();
+        let found = checkpoints.newest(|message| reported.push(message.to_string())).unwrap();
         assert_eq!(found, checkpoint(1));
         assert!(
-            said.len() == 2 && said[0].contains("step-000003") && said[1].contains("checksum"),
-            "{said:?}"
+            reported.len() == 2 && reported[0].contains("step-000003") && reported[1].contains("checksum"),
+            "{reported:?}"
         );
         assert_eq!(checkpoints.steps(), [1]);
         assert!(!dir.path().join(".unbraid-xyz.part").exists());

@@ -1,47 +1,47 @@
-//! What a run tells its listener. The core knows no screen; terminal, log and test are listeners.
+//! The events that a run reports to its listener. Terminal, log and tests are listeners; this crate prints nothing.
 
 use crate::score::metrics::StemScores;
 use crate::step::memory::MemoryEvent;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A listener's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// Go on.
+    /// Continue.
     Continue,
-    /// End at the next safe place, with a checkpoint.
+    /// Stop at the next safe point, with a checkpoint.
     Stop,
 }
 
-/// Hears of a run's progress, and may end it.
+/// Receives the progress of a run and may end it.
 pub trait Listener {
-    /// Called from the training thread; what it does takes time from the run.
+    /// Called on the training thread: the run waits until it returns.
     fn event(&mut self, event: &Event<'_>) -> Flow;
 }
 
-/// Something that happened.
+/// An event of a run.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
-    /// A line for people: what is going on, or what was noticed.
+    /// A line of text for people.
     Message(&'a str),
-    /// A training step is done.
+    /// A training step is complete.
     Step(&'a StepEvent),
-    /// A validation or evaluation has come this far.
+    /// A validation or evaluation begins a song.
     Song {
-        /// The song being separated.
+        /// The song.
         name: &'a str,
-        /// Songs done before it.
+        /// Songs scored before it.
         done: usize,
-        /// Songs in all.
+        /// Number of songs.
         total: usize,
     },
-    /// A validation is done.
+    /// A validation is complete.
     Validation(&'a ValidationEvent),
-    /// A checkpoint or the model is on the disk, whole.
+    /// A checkpoint or the model was written completely.
     Saved {
-        /// After this many steps.
+        /// Steps whose result the file holds.
         step: u64,
         /// The file.
         path: &'a Path,
@@ -55,42 +55,41 @@ pub struct StepEvent {
     pub step: u64,
     /// Steps of the whole run.
     pub steps: u64,
-    /// Share of the run that is done, in steps or in time, whichever is further.
+    /// Completed share of the run (0 to 1), in steps or in time, whichever is larger.
     pub progress: f64,
-    /// The loss that is minimised.
+    /// The loss that is minimised: the weighted sum of `losses`.
     pub loss: f64,
-    /// Mean absolute error of the waveform.
-    pub loss_waveform: f64,
-    /// Spectral L1.
-    pub loss_spectral: f64,
+    /// The terms of the loss by name, without their weights. Serialised as `loss_NAME`.
+    #[serde(flatten, serialize_with = "with_prefix")]
+    pub losses: BTreeMap<&'static str, f64>,
     /// Norm of all gradients, before clipping.
     pub gradient_norm: f64,
-    /// Whether the update was made; not, if loss or gradient were not finite.
+    /// False if the update was skipped because the loss or the gradient was not finite.
     pub updated: bool,
-    /// Steps whose update was left out, since this process took up the run.
+    /// Steps whose update was skipped since this process started or resumed the run.
     pub skipped: u64,
-    /// What the loss was multiplied by for the gradients, in f16.
+    /// The factor of the loss in the backward pass, in f16 training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<f64>,
     /// Learning rate of this step.
     pub learning_rate: f64,
-    /// Seconds of audio trained on per second of wall time.
+    /// Seconds of training audio per second of wall time.
     pub speed: f64,
     /// Memory taken by the step.
     #[serde(flatten)]
     pub memory: MemoryEvent,
-    /// Seconds since the run began, interruptions not counted.
+    /// Seconds since the run began, without interruptions.
     pub elapsed: f64,
-    /// Seconds that remain, if it goes on as in the last steps.
+    /// Estimate of the remaining seconds, from the pace of the last steps.
     pub remaining: f64,
 }
 
-/// Scores of the moving average's weights on the validation songs.
+/// Scores of the moving average of the weights on the validation songs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ValidationEvent {
     /// Steps done.
     pub step: u64,
-    /// Songs separated.
+    /// Number of songs.
     pub songs: usize,
     /// Per stem, averaged over the songs.
     pub stems: BTreeMap<String, StemScores>,
@@ -100,6 +99,14 @@ pub struct ValidationEvent {
     pub baseline_usdr: f64,
     /// Whether it is the best so far.
     pub best: bool,
-    /// Seconds since the run began.
+    /// Seconds since the run began, without interruptions.
     pub elapsed: f64,
+}
+
+/// Serialises the terms of the loss as `loss_NAME`.
+fn with_prefix<S: Serializer>(
+    losses: &BTreeMap<&'static str, f64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(losses.iter().map(|(name, value)| (format!("loss_{name}"), value)))
 }

@@ -15,46 +15,58 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// At `root`; nothing is made yet.
+    /// The run in the folder `root`. Creates nothing.
     pub fn new(root: &Path) -> Self {
         Self { root: root.to_path_buf() }
     }
 
-    /// The configuration as it was resolved.
+    /// The resolved configuration.
     pub fn config(&self) -> PathBuf {
         self.root.join("config.toml")
     }
 
-    /// One JSON object a line: steps and validations.
+    /// Steps and validations, one JSON object per line.
     pub fn metrics(&self) -> PathBuf {
         self.root.join("metrics.jsonl")
     }
 
-    /// The finished model.
+    /// The exported model.
     pub fn model(&self) -> PathBuf {
         self.root.join("model.safetensors")
     }
 
-    /// Opens `checkpoints/`, made if missing.
+    /// Opens `checkpoints/` and creates it if it is missing.
+    ///
+    /// # Errors
+    /// If the folder cannot be created or cleaned of unfinished files.
     pub fn checkpoints(&self) -> Result<Checkpoints, CheckpointError> {
         Checkpoints::open(self.root.join("checkpoints"))
     }
 
-    /// The configuration that the run was started with, if it was.
+    /// The configuration that the run was started with. `None` if there is no run.
+    ///
+    /// # Errors
+    /// If the file cannot be read or parsed.
     pub fn saved_config(&self) -> Result<Option<TrainConfig>, ConfigError> {
         if self.config().is_file() { TrainConfig::load(&self.config()).map(Some) } else { Ok(None) }
     }
 
-    /// Writes `config.toml`, whole or not at all.
+    /// Writes `config.toml` completely or not at all.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn save_config(&self, config: &TrainConfig) -> Result<(), CheckpointError> {
         let path = self.config();
-        let header = "# As resolved from files, flags and defaults when the run was last started.\n";
+        let header = "# The resolved configuration at the last start of the run.\n";
         write_whole(&path, format!("{header}{}", config.to_toml()).as_bytes())
             .map_err(|source| CheckpointError::Write { path, source })
     }
 
-    /// Opens `metrics.jsonl` for appending after `step`: later lines, which a run killed after its last
-    /// checkpoint has left, are cut off, and so is a line cut in the middle.
+    /// Opens `metrics.jsonl` for appending after `step`. Removes later lines, which a run that was killed after its last
+    /// checkpoint leaves behind, and an incomplete last line.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn open_metrics(&self, step: u64) -> Result<MetricsLog, CheckpointError> {
         let path = self.metrics();
         let failed = |source| CheckpointError::Write { path: path.clone(), source };
@@ -81,7 +93,10 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Appends `{"kind": kind, …event}` in one write, so that a reader sees whole lines.
+    /// Appends `{"kind": kind, …event}` in one write, so that readers see complete lines.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn append(&mut self, kind: &str, event: &impl Serialize) -> Result<(), CheckpointError> {
         #[derive(Serialize)]
         struct Line<'a, E> {
@@ -102,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_after_the_checkpoint_are_cut_off() {
+    fn lines_after_the_checkpoint_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let folder = RunFolder::new(dir.path());
         let mut log = folder.open_metrics(0).unwrap();
@@ -122,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_comes_back() {
+    fn the_configuration_survives_a_round_trip() {
         let dir = tempfile::tempdir().unwrap();
         let folder = RunFolder::new(dir.path());
         assert_eq!(folder.saved_config().unwrap(), None);

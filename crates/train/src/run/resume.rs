@@ -1,4 +1,4 @@
-//! Whether a run may go on, and from which checkpoint.
+//! Decides whether a run may be resumed, and from which checkpoint.
 
 use crate::error::TrainError;
 use crate::run::checkpoint::Checkpoint;
@@ -7,7 +7,7 @@ use crate::run::folder::RunFolder;
 use crate::settings::config::TrainConfig;
 use unbraid_model::ModelConfig;
 
-/// The checkpoint to go on from; `None` for a fresh run.
+/// The checkpoint from which the run continues. `None` for a new run.
 pub(crate) fn find_checkpoint(
     config: &TrainConfig,
     model: &ModelConfig,
@@ -18,7 +18,7 @@ pub(crate) fn find_checkpoint(
 ) -> Result<Option<Checkpoint>, TrainError> {
     let run = || config.run.clone();
     if !resume {
-        // Looks before it makes anything.
+        // Opening the folder would create it.
         let used = config.run.join("checkpoints").is_dir() && !folder.checkpoints()?.steps().is_empty();
         return if used { Err(TrainError::RunExists(run())) } else { Ok(None) };
     }
@@ -33,7 +33,10 @@ pub(crate) fn find_checkpoint(
     });
     match &checkpoint {
         Some(checkpoint) if checkpoint.state.model != *model => {
-            return Err(TrainError::Changed { run: run(), difference: "model is another network".into() });
+            return Err(TrainError::Changed {
+                run: run(),
+                difference: "the model is a different network".into(),
+            });
         }
         Some(checkpoint) if checkpoint.state.data.is_some_and(|saved| saved != data) => {
             let songs = config.data.join("train");
@@ -42,12 +45,12 @@ pub(crate) fn find_checkpoint(
             return Err(TrainError::Changed { run: run(), difference });
         }
         Some(checkpoint) => {
-            let message = format!("going on after step {}", checkpoint.state.step);
+            let message = format!("resuming after step {}", checkpoint.state.step);
             listener.event(&Event::Message(&message));
         }
         None if any => return Err(TrainError::AllDamaged(run())),
         None => {
-            listener.event(&Event::Message("the run has no checkpoint yet: it starts from the beginning"));
+            listener.event(&Event::Message("the run has no checkpoint yet and starts from the beginning"));
         }
     }
     Ok(checkpoint)

@@ -1,9 +1,12 @@
-//! The training loop.
+//! The training loop: steps, validations, checkpoints, export.
 
-use crate::data::dataset::{Track, digest, scan, split};
+use crate::data::dataset::Dataset;
+use crate::data::formats::open_dataset;
 use crate::data::segments::{Loader, Segments};
+use crate::data::split::{Split, digest, split};
 use crate::error::{TrainError, read};
-use crate::run::checkpoint::{Best, Checkpoint, Checkpoints, State};
+use crate::loss::Loss;
+use crate::run::checkpoint::{Best, Checkpoint, Checkpoints, RunState};
 use crate::run::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
 use crate::run::export;
 use crate::run::folder::{MetricsLog, RunFolder};
@@ -14,7 +17,7 @@ use crate::step::learner::{Learner, check_precision};
 use crate::step::loss_scale::LossScale;
 use crate::step::memory::MemoryEvent;
 use crate::step::optimizer::learning_rate;
-use crate::step::parameters::{Layout, initial_weights, unpack};
+use crate::step::parameters::{ParameterLayout, initial_weights, unpack};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::path::PathBuf;
@@ -23,47 +26,52 @@ use std::time::Instant;
 use unbraid_model::SeparatorOptions;
 use unbraid_ops::device::memory_refused;
 
-/// Steps in a row without a finite loss and gradient before the run gives up: one bad batch may pass, weights
-/// that have gone bad do not recover.
+/// Consecutive steps without a finite loss and gradient before the run ends. A run survives one bad batch, but weights
+/// that are not finite do not recover.
 const MOST_SKIPPED: u32 = 8;
 
-/// Overlap of the segments that validation cuts songs into: the common quarter, a third more work than none.
+/// Overlap of the segments of a song in validation: the common quarter, which costs a third more than no overlap.
 const VALIDATION_OVERLAP: f32 = 0.25;
 
-/// What a run has come to.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Report {
-    /// Steps done.
+pub struct TrainReport {
+    /// Completed steps.
     pub steps: u64,
-    /// Seconds of training, interruptions not counted.
+    /// Seconds of training, without interruptions.
     pub seconds: f64,
-    /// Whether the listener stopped it before its end.
+    /// Whether the listener stopped the run before its end.
     pub stopped: bool,
-    /// Steps whose update was left out because loss or gradient were not finite.
+    /// Steps whose update was skipped because the loss or the gradient was not finite.
     pub skipped: u64,
-    /// The best validation, if there was one.
+    /// The best validation. `None` without validation.
     pub best: Option<Best>,
-    /// The memory that the last step found taken, and the most of the run.
+    /// The memory at the last step and the peak of the run.
     pub memory: MemoryEvent,
     /// The exported model.
     pub model: PathBuf,
-    /// Steps after which the exported weights were taken.
+    /// The step whose weights are exported.
     pub model_step: u64,
 }
 
-/// Trains as `config` says, or with `resume` goes on where the run folder's newest whole checkpoint is.
+/// Trains as `config` says. With `resume`, continues from the newest undamaged checkpoint of the run folder.
 ///
-/// On one device, with one number of threads and no time budget, an interrupted and resumed run ends in the
-/// same bits as one that was never interrupted. Work runs on the calling thread. The exported model is the
-/// moving average of the weights: that of the best validation, or the last where none was made.
+/// On the same device, with the same number of threads and no time budget, a run that was interrupted and resumed ends
+/// in the same bits as an uninterrupted one. The work runs on the calling thread. The exported model is the moving
+/// average of the weights at the best validation, or at the end if there was no validation.
+///
+/// # Errors
+/// If the configuration, the data set or the run folder cannot be used, the device fails or lacks memory, or the loss
+/// or gradient is not finite in several consecutive steps.
 pub fn train(
     config: &TrainConfig,
     resume: bool,
     device: &Device,
     listener: &mut dyn Listener,
-) -> Result<Report, TrainError> {
+) -> Result<TrainReport, TrainError> {
     config.validate()?;
     check_precision(config, device)?;
+    Loss::new(config)?; // before anything is written
     Trainer::prepare(config, resume, device, listener)?.run()
 }
 
@@ -73,19 +81,21 @@ struct Trainer<'a> {
     listener: &'a mut dyn Listener,
     stop: bool,
 
+    dataset: Arc<dyn Dataset>,
     loader: Loader,
-    validation: Vec<Track>,
+    /// The tracks that validation scores.
+    validation: Vec<usize>,
     learner: Learner,
 
-    state: State,
-    /// The step whose state the newest checkpoint holds, if it holds all of it.
+    state: RunState,
+    /// The step of the newest checkpoint, unless the state has changed since.
     saved: Option<u64>,
     skipped: u64,
     skipped_in_a_row: u32,
-    /// Seconds of the run before this process took it up, and when that was.
+    /// Seconds of the run before this process.
     before: f64,
     started: Instant,
-    /// Seconds that a step takes, smoothed.
+    /// Seconds per step, smoothed.
     pace: Option<f64>,
 
     folder: RunFolder,
@@ -101,9 +111,9 @@ impl<'a> Trainer<'a> {
         listener: &'a mut dyn Listener,
     ) -> Result<Self, TrainError> {
         let model_config = config.model_config()?;
-        let tracks = scan(&config.data.join("train"), &model_config.stems, model_config.sample_rate)?;
-        let data = digest(&tracks);
-        let (training, validation) = split(tracks, config.validation_share, config.seed);
+        let dataset = open_dataset(&config.data, "train", &model_config.stems, model_config.sample_rate)?;
+        let data = digest(dataset.tracks());
+        let Split { training, validation } = split(dataset.tracks(), config.validation_share, config.seed);
 
         let folder = RunFolder::new(&config.run);
         let checkpoint = find_checkpoint(config, &model_config, data, resume, &folder, listener)?;
@@ -113,7 +123,7 @@ impl<'a> Trainer<'a> {
         let device = device.clone().without_autodiff();
         let weights = initial_weights(&model_config, config.seed, &device);
         let mut learner = Learner::new(config, &model_config, weights)?;
-        let layout = Layout::of(&learner.model);
+        let layout = ParameterLayout::of(&learner.model);
         let saved = checkpoint.as_ref().map(|checkpoint| checkpoint.state.step);
         let state = match checkpoint {
             Some(Checkpoint { state, weights, average, moments }) => {
@@ -125,16 +135,17 @@ impl<'a> Trainer<'a> {
                 learner.optimizer.moments = moments.map(|moment| vector(moment, &device));
                 learner.optimizer.updates = state.updates;
                 learner.loss_scale = learner.loss_scale.map(|fresh| state.loss_scale.unwrap_or(fresh));
-                State { model: model_config.clone(), ..state }
+                RunState { model: model_config.clone(), ..state }
             }
-            None => State::new(model_config.clone(), layout),
+            None => RunState::new(model_config.clone(), layout),
         };
-        let state = State { data: Some(data), ..state };
+        let state = RunState { data: Some(data), ..state };
         let samples = config.segment_samples(&model_config);
-        let segments = Segments::new(training, model_config.sample_rate, samples, config);
+        let segments = Segments::new(Arc::clone(&dataset), training, samples, config);
         let metrics = folder.open_metrics(state.step)?;
         Ok(Self {
             learner,
+            dataset,
             loader: Loader::start(&Arc::new(segments), state.step),
             before: state.elapsed,
             started: Instant::now(),
@@ -154,16 +165,16 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    fn run(mut self) -> Result<Report, TrainError> {
+    fn run(mut self) -> Result<TrainReport, TrainError> {
         let end = self.steps();
-        // What ended it was a song, which takes nothing from the weights.
-        let whole = matches!(end, Ok(()) | Err(TrainError::Data(_) | TrainError::Validation(_)));
-        if whole && self.saved != Some(self.state.step) && (end.is_ok() || self.state.step > 0) {
+        // A song that cannot be read ends the run, but the weights are valid and worth saving.
+        let valid = matches!(end, Ok(()) | Err(TrainError::Data(_) | TrainError::Validation(_)));
+        if valid && self.saved != Some(self.state.step) && (end.is_ok() || self.state.step > 0) {
             self.save()?;
         }
         end?;
         let (model, model_step) = self.export()?;
-        Ok(Report {
+        Ok(TrainReport {
             steps: self.state.step,
             seconds: self.elapsed(),
             stopped: self.stop,
@@ -175,12 +186,12 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// All steps that are left, with the validations and checkpoints that are due.
+    /// The remaining steps, with the validations and checkpoints that are due.
     fn steps(&mut self) -> Result<(), TrainError> {
         loop {
             let step = self.state.step;
             let due = |interval: u64| interval > 0 && step > 0 && step.is_multiple_of(interval);
-            // First of all the one that an interruption left out.
+            // Validation comes first, because an interruption may have prevented the validation of this step.
             let validates = due(self.config.validation_interval) && self.state.validated != Some(step);
             let better = validates && self.validate()?;
             if better || due(self.config.checkpoint_interval) && self.saved != Some(step) {
@@ -212,7 +223,7 @@ impl<'a> Trainer<'a> {
         if outcome.updated() {
             self.skipped_in_a_row = 0;
         } else {
-            self.skip(step, outcome.total.is_finite(), scale)?;
+            self.skip(step, outcome.loss.is_finite(), scale)?;
         }
         self.state.step = step;
         self.state.updates = self.learner.optimizer.updates;
@@ -225,11 +236,10 @@ impl<'a> Trainer<'a> {
             step,
             steps: self.config.steps,
             progress: self.progress(),
-            loss: outcome.total,
-            loss_waveform: outcome.waveform,
-            loss_spectral: outcome.spectral,
+            loss: outcome.loss,
             gradient_norm: outcome.norm,
             updated: outcome.updated(),
+            losses: outcome.losses,
             skipped: self.skipped,
             loss_scale: scale.map(LossScale::factor),
             learning_rate: rate,
@@ -241,16 +251,16 @@ impl<'a> Trainer<'a> {
         if step.is_multiple_of(self.config.log_interval) || !event.updated {
             self.metrics.append("step", &event)?;
         }
-        self.tell(&Event::Step(&event));
+        self.report(&Event::Step(&event));
         Ok(())
     }
 
-    /// Notes a step without an update; too many in a row end the run, but for those that a smaller loss scale cures.
+    /// Counts a step without an update. Too many in a row end the run, except while the loss scale can be halved.
     fn skip(&mut self, step: u64, finite_loss: bool, scale: Option<LossScale>) -> Result<(), TrainError> {
         self.skipped += 1;
         if let Some(scale) = scale.filter(|scale| finite_loss && scale.can_fall()) {
-            self.say(&format!(
-                "step {step}: gradients left f16's range at a loss scale of {}; it is halved, the update left out",
+            self.message(&format!(
+                "step {step}: the gradients overflowed f16 at a loss scale of {}; the scale is halved and the update skipped",
                 scale.factor()
             ));
             return Ok(());
@@ -260,11 +270,11 @@ impl<'a> Trainer<'a> {
         if self.skipped_in_a_row >= MOST_SKIPPED {
             return Err(TrainError::Diverged { step, what, times: self.skipped_in_a_row });
         }
-        self.say(&format!("step {step}: the {what} is not a finite number; its update is left out"));
+        self.message(&format!("step {step}: the {what} is not finite; the update is skipped"));
         Ok(())
     }
 
-    /// Scores the moving average on the validation songs; whether it is the best so far.
+    /// Scores the moving average of the weights on the validation songs. Returns whether the score is the best so far.
     fn validate(&mut self) -> Result<bool, TrainError> {
         if self.validation.is_empty() {
             return Ok(false);
@@ -276,7 +286,7 @@ impl<'a> Trainer<'a> {
             batch: self.config.examples_at_once().min(64),
         };
         let limit = self.config.validation_seconds;
-        let evaluation = evaluate(&model, &self.validation, &options, limit, self.listener);
+        let evaluation = evaluate(&model, &*self.dataset, &self.validation, &options, limit, self.listener);
         let evaluation = evaluation
             .map_err(|error| memory_refused().map_or_else(|| error.into(), TrainError::OutOfMemory))?;
         let Some(evaluation) = evaluation else {
@@ -301,10 +311,11 @@ impl<'a> Trainer<'a> {
             elapsed: self.elapsed(),
         };
         self.metrics.append("validation", &event)?;
-        self.tell(&Event::Validation(&event));
+        self.report(&Event::Validation(&event));
         Ok(best)
     }
 
+    /// Writes a checkpoint.
     fn save(&mut self) -> Result<(), TrainError> {
         self.state.elapsed = self.elapsed();
         let checkpoint = Checkpoint {
@@ -318,11 +329,12 @@ impl<'a> Trainer<'a> {
         };
         let path = self.checkpoints.save(&checkpoint, self.config.keep_checkpoints)?;
         self.saved = Some(self.state.step);
-        self.tell(&Event::Saved { step: self.state.step, path: &path });
+        self.report(&Event::Saved { step: self.state.step, path: &path });
         Ok(())
     }
 
-    /// Writes `model.safetensors`: the average at the best validation if there was one, else the last.
+    /// Writes `model.safetensors` with the average at the best validation, or at the end if there was none. Returns the
+    /// file and the step of its weights.
     fn export(&mut self) -> Result<(PathBuf, u64), TrainError> {
         let (mut average, mut state) = (self.learner.average.clone(), self.state.clone());
         if let Some(best) = self.state.best.filter(|best| best.step != self.state.step) {
@@ -331,7 +343,9 @@ impl<'a> Trainer<'a> {
                     average = vector(checkpoint.average, &self.device);
                     state = checkpoint.state;
                 }
-                Err(error) => self.say(&format!("the last weights are exported, not the best: {error}")),
+                Err(error) => {
+                    self.message(&format!("the last weights are exported instead of the best: {error}"));
+                }
             }
         }
         let path = self.folder.model();
@@ -341,34 +355,36 @@ impl<'a> Trainer<'a> {
             &unpack(self.learner.model.clone(), &average).valid(),
             &provenance,
         )?;
-        self.tell(&Event::Saved { step: state.step, path: &path });
+        self.report(&Event::Saved { step: state.step, path: &path });
         Ok((path, state.step))
     }
 
+    /// Seconds of training, without interruptions.
     fn elapsed(&self) -> f64 {
         self.before + self.started.elapsed().as_secs_f64()
     }
 
-    /// Share of the run that is done: of its steps, or of its time if that is further.
+    /// Completed share of the run: of the steps or of the time, whichever is larger.
     fn progress(&self) -> f64 {
         let steps = self.state.step as f64 / self.config.steps as f64;
         self.config.max_minutes.map_or(steps, |minutes| steps.max(self.elapsed() / (60.0 * minutes)))
     }
 
+    /// Seconds until the end at `pace` seconds per step.
     fn remaining(&self, pace: f64) -> f64 {
         let steps = self.config.steps.saturating_sub(self.state.step) as f64 * pace;
         let time = self.config.max_minutes.map_or(f64::INFINITY, |minutes| 60.0 * minutes - self.elapsed());
         steps.min(time).max(0.0)
     }
 
-    fn tell(&mut self, event: &Event<'_>) {
+    fn report(&mut self, event: &Event<'_>) {
         if self.listener.event(event) == Flow::Stop {
             self.stop = true;
         }
     }
 
-    fn say(&mut self, message: &str) {
-        self.tell(&Event::Message(message));
+    fn message(&mut self, message: &str) {
+        self.report(&Event::Message(message));
     }
 }
 

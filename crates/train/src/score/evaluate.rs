@@ -1,25 +1,25 @@
-//! Whole songs through the separator, scored against their stems as they come out. Memory stays flat.
+//! Separates whole songs and scores them against their stems block by block. Memory does not grow with the song.
 
-use crate::data::dataset::{DataError, Track};
+use crate::data::dataset::{DataError, Dataset, TrackBlock};
 use crate::run::events::{Event, Flow, Listener};
 use crate::score::metrics::{SongScore, StemScores, mean, median};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
-use unbraid_audio::{AudioReader, Stereo};
+use unbraid_base::Stereo;
 use unbraid_model::{ModelConfig, Network, SeparateError, Separator, SeparatorOptions};
 
 /// Why an evaluation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
-    /// A file of the data set.
+    /// The data set cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// The network or its device.
+    /// The network or its device failed.
     #[error("\"{song}\": {source}")]
     Separate {
-        /// The song being separated.
+        /// The song that was being separated.
         song: String,
-        /// What went wrong.
+        /// The failure.
         source: SeparateError,
     },
 }
@@ -29,7 +29,7 @@ pub enum EvaluateError {
 pub struct SongScores {
     /// The track's name.
     pub name: String,
-    /// Length that was scored.
+    /// Length that was scored, in seconds.
     pub seconds: f64,
     /// Scores by stem.
     pub stems: BTreeMap<String, StemScores>,
@@ -54,7 +54,7 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Summarises songs (at least one).
-    pub fn of(songs: Vec<SongScores>) -> Self {
+    fn of(songs: Vec<SongScores>) -> Self {
         let mut stems = BTreeMap::new();
         for name in songs.iter().flat_map(|song| song.stems.keys()) {
             let of = |f: &dyn Fn(&StemScores) -> Option<f64>| -> Vec<f64> {
@@ -81,45 +81,51 @@ impl Evaluation {
     }
 }
 
-/// Separates every track with `model` and scores it; `None` if the listener stopped it.
+/// Separates the `tracks` (indices) of `dataset` with `model` and scores them. `None` if the listener stopped it.
 ///
-/// The mixture is the track's own `mixture.wav` where it has one, else the sum of its stems. `limit`: at most
-/// this many seconds of each song. The model is used as it is: give one without autodiff.
+/// The mixture is the track's own where the data set has one, otherwise the sum of the stems. `limit` is the most that
+/// is scored of each song, in seconds. The model should be without autodiff.
+///
+/// # Errors
+/// If a file of a track cannot be read, or the network or its device fails.
 pub fn evaluate(
     model: &Network,
-    tracks: &[Track],
+    dataset: &dyn Dataset,
+    tracks: &[usize],
     options: &SeparatorOptions,
     limit: Option<f64>,
     listener: &mut dyn Listener,
 ) -> Result<Option<Evaluation>, EvaluateError> {
     let mut songs = Vec::with_capacity(tracks.len());
-    for (done, track) in tracks.iter().enumerate() {
-        let event = Event::Song { name: &track.name, done, total: tracks.len() };
+    for (done, &track) in tracks.iter().enumerate() {
+        let event = Event::Song { name: &dataset.tracks()[track].name, done, total: tracks.len() };
         if listener.event(&event) == Flow::Stop {
             return Ok(None);
         }
-        songs.push(song(model, track, options, limit)?);
+        songs.push(song(model, dataset, track, options, limit)?);
     }
     Ok(Some(Evaluation::of(songs)))
 }
 
 fn song(
     model: &Network,
-    track: &Track,
+    dataset: &dyn Dataset,
+    track: usize,
     options: &SeparatorOptions,
     limit: Option<f64>,
 ) -> Result<SongScores, EvaluateError> {
     let ModelConfig { stems, sample_rate: rate, .. } = model.config();
-    let frames = limit.map_or(track.frames, |s| track.frames.min((s * f64::from(rate)) as u64)) as usize;
-    let failed = |source| EvaluateError::Separate { song: track.name.clone(), source };
+    let info = &dataset.tracks()[track];
+    let frames = limit.map_or(info.frames, |s| info.frames.min((s * f64::from(rate)) as u64)) as usize;
+    let failed = |source| EvaluateError::Separate { song: info.name.clone(), source };
 
-    let mut source = Source::open(track, rate)?;
+    let mut reader = dataset.open(track)?;
     let mut separator = Separator::new(model.clone(), *options).map_err(failed)?;
     let mut waiting = Waiting::new(stems.len());
     let mut read = 0;
     while read < frames {
         let block = (frames - read).min(rate as usize);
-        let (mixture, references) = source.read(block)?;
+        let TrackBlock { mixture, stems: references } = reader.read(block)?;
         read += block;
         let estimates = pollster::block_on(separator.push(&mixture)).map_err(failed)?;
         waiting.push(&references, &mixture);
@@ -127,63 +133,19 @@ fn song(
     }
     let estimates = pollster::block_on(separator.finish()).map_err(failed)?;
     waiting.score(&estimates, rate);
-    assert!(waiting.signals[0][0].is_empty(), "a separator gives back every sample it was given");
-    let score = waiting.score.expect("scored at least once, above");
+    assert!(waiting.signals[0][0].is_empty(), "a separator returns as many samples as it received");
+    let score = waiting.score.expect("`finish` was scored above");
     let scores = score.finish();
     Ok(SongScores {
-        name: track.name.clone(),
+        name: info.name.clone(),
         seconds: score.frames() as f64 / f64::from(rate),
         stems: stems.into_iter().zip(scores).collect(),
     })
 }
 
-/// The files of a track, read in step.
-struct Source {
-    stems: Vec<AudioReader>,
-    mixture: Option<AudioReader>,
-}
-
-impl Source {
-    fn open(track: &Track, rate: u32) -> Result<Self, DataError> {
-        let open = |path: &std::path::PathBuf| AudioReader::open(path, rate);
-        let stems = track.stems.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { stems, mixture: track.mixture.as_ref().map(open).transpose()? })
-    }
-
-    /// (mixture, stems), each of exactly `frames`; a file that ends early goes on in silence.
-    fn read(&mut self, frames: usize) -> Result<(Stereo, Vec<Stereo>), DataError> {
-        let mut stems = Vec::with_capacity(self.stems.len());
-        for reader in &mut self.stems {
-            stems.push(read_padded(reader, frames)?);
-        }
-        let mixture = match &mut self.mixture {
-            Some(reader) => read_padded(reader, frames)?,
-            None => [0, 1].map(|c| (0..frames).map(|n| stems.iter().map(|stem| stem[c][n]).sum()).collect()),
-        };
-        Ok((mixture, stems))
-    }
-}
-
-fn read_padded(reader: &mut AudioReader, frames: usize) -> Result<Stereo, DataError> {
-    let mut audio: Stereo = [Vec::with_capacity(frames), Vec::with_capacity(frames)];
-    while audio[0].len() < frames {
-        let part = reader.read(frames - audio[0].len())?;
-        if part[0].is_empty() {
-            break;
-        }
-        for (all, part) in audio.iter_mut().zip(part) {
-            all.extend(part);
-        }
-    }
-    for channel in &mut audio {
-        channel.resize(frames, 0.0);
-    }
-    Ok(audio)
-}
-
-/// References and mixture that wait for their estimates: as much as the separator's latency.
+/// References and mixture whose estimates are not finished. Their length is the separator's latency.
 struct Waiting {
-    /// Stems, then the mixture; left and right.
+    /// The stems, then the mixture. Left and right each.
     signals: Vec<[VecDeque<f32>; 2]>,
     score: Option<SongScore>,
 }
@@ -201,7 +163,7 @@ impl Waiting {
         }
     }
 
-    /// Scores what is finished; estimates beyond the references (a separator's rounding up) are cut.
+    /// Scores the finished estimates. Cuts what the separator's padding adds beyond the references.
     fn score(&mut self, estimates: &[Stereo], rate: u32) {
         let stems = self.signals.len() - 1;
         let score = self.score.get_or_insert_with(|| SongScore::new(stems, rate));

@@ -1,20 +1,20 @@
-//! How good a separation is: uSDR, cSDR and SI-SDR, in double precision, from blocks of any size.
+//! The quality of a separation: uSDR, cSDR and SI-SDR in double precision, computed from blocks of any size.
 //!
 //! ```text
 //! uSDR   = 10 log₁₀ ((Σ s² + δ) / (Σ (s − ŝ)² + δ)),  δ = 1e-7, over the whole song     (MDX 2021, "new SDR")
 //! cSDR   = median over windows of 1 s of 10 log₁₀ (Σ s² / Σ (ŝ − s)²)                    (museval, BSSEval v4)
 //! SI-SDR = 10 log₁₀ (‖αs‖² / ‖αs − ŝ‖²),  α = ⟨ŝ, s⟩ / ‖s‖², mean not removed            (Le Roux et al. 2019)
 //! ```
-//! All sums run over both channels. The baseline beside them is the uSDR of a·x for the mixture x and the
-//! constant a = ⟨s, x⟩ / ‖x‖² that suits the stem best: what is reached without separating anything.
+//! All sums run over both channels. The baseline is the uSDR of a·x, where x is the mixture and a = ⟨s, x⟩ / ‖x‖² is the
+//! constant that fits the stem best. It is the score that is reached without separating anything.
 
 use serde::{Deserialize, Serialize};
-use unbraid_audio::Stereo;
+use unbraid_base::Stereo;
 
-/// The δ of uSDR: keeps a silent song finite.
+/// The δ of uSDR. It keeps the score of a silent song finite.
 const DELTA: f64 = 1e-7;
 
-/// Scores of a stem, in dB; `None` (null in JSON) where a score is not defined, as of a silent stem.
+/// Scores of a stem in dB. `None` (null in JSON) where a score is not defined, for example for a silent stem.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StemScores {
     /// Whole-song signal-to-distortion ratio.
@@ -41,9 +41,9 @@ struct Sums {
 /// Energies of one window: reference, estimate, error.
 type Window = [f64; 3];
 
-/// The scores of one song, gathered block by block. Memory grows by three numbers a stem and second.
+/// Accumulates the scores of one song block by block. Memory grows by three numbers per stem and second.
 #[derive(Debug, Clone)]
-pub struct SongScore {
+pub(crate) struct SongScore {
     window: usize,
     sums: Vec<Sums>,
     windows: Vec<Vec<Window>>,
@@ -52,8 +52,8 @@ pub struct SongScore {
 }
 
 impl SongScore {
-    /// For `stems` stems at `rate` samples a second.
-    pub fn new(stems: usize, rate: u32) -> Self {
+    /// For `stems` stems at `rate` samples per second.
+    pub(crate) fn new(stems: usize, rate: u32) -> Self {
         Self {
             window: rate as usize,
             sums: vec![Sums::default(); stems],
@@ -63,8 +63,8 @@ impl SongScore {
         }
     }
 
-    /// The next block: references and estimates (one per stem) and the mixture, all equally long.
-    pub fn push(&mut self, references: &[Stereo], estimates: &[Stereo], mixture: &Stereo) {
+    /// Adds a block: references and estimates (one per stem) and the mixture, all of the same length.
+    pub(crate) fn push(&mut self, references: &[Stereo], estimates: &[Stereo], mixture: &Stereo) {
         let frames = mixture[0].len();
         assert!(
             references.len() == self.sums.len() && estimates.len() == self.sums.len(),
@@ -99,17 +99,17 @@ impl SongScore {
         }
     }
 
-    /// Frames heard so far.
-    pub fn frames(&self) -> usize {
+    /// Samples per channel received so far.
+    pub(crate) fn frames(&self) -> usize {
         self.position
     }
 
     /// The scores, one per stem.
-    pub fn finish(&self) -> Vec<StemScores> {
+    pub(crate) fn finish(&self) -> Vec<StemScores> {
         self.sums.iter().enumerate().map(|(stem, sums)| sums.scores(self.csdr(stem))).collect()
     }
 
-    /// A window in which any stem's reference or estimate is silent counts for no stem (museval's rule).
+    /// As in museval, a window in which the reference or estimate of any stem is silent is left out for all stems.
     fn csdr(&self, stem: usize) -> Option<f64> {
         let ratios = (0..self.windows[stem].len()).filter_map(|w| {
             let sounding = self.windows.iter().all(|windows| windows[w][0] > 0.0 && windows[w][1] > 0.0);
@@ -122,7 +122,7 @@ impl SongScore {
 
 impl Sums {
     fn scores(&self, csdr: Option<f64>) -> StemScores {
-        // ‖αs‖² and ‖αs − ŝ‖² expanded into the sums at hand.
+        // ‖αs‖² and ‖αs − ŝ‖², expanded into the accumulated sums.
         let target = self.reference_estimate * self.reference_estimate / self.reference;
         let si_sdr = (self.reference > 0.0 && self.estimate > 0.0)
             .then(|| decibel(target / (self.estimate - target).max(0.0)));
@@ -137,32 +137,8 @@ impl Sums {
     }
 }
 
-/// uSDR of one stem: `10·log₁₀((Σ s² + δ) / (Σ (s − ŝ)² + δ))`.
-pub fn usdr(reference: &Stereo, estimate: &Stereo) -> f64 {
-    single(reference, estimate).usdr
-}
-
-/// SI-SDR of one stem; `None` if either is silent.
-pub fn si_sdr(reference: &Stereo, estimate: &Stereo) -> Option<f64> {
-    single(reference, estimate).si_sdr
-}
-
-/// cSDR of every stem of a song: museval's median of one-second ratios.
-pub fn csdr(references: &[Stereo], estimates: &[Stereo], rate: u32) -> Vec<Option<f64>> {
-    let Some(first) = references.first() else { return Vec::new() };
-    let mut score = SongScore::new(references.len(), rate);
-    score.push(references, estimates, first);
-    score.finish().iter().map(|scores| scores.csdr).collect()
-}
-
-fn single(reference: &Stereo, estimate: &Stereo) -> StemScores {
-    let mut score = SongScore::new(1, u32::MAX);
-    score.push(std::slice::from_ref(reference), std::slice::from_ref(estimate), reference);
-    score.finish()[0]
-}
-
-/// The middle value, or the mean of the two middle ones; `None` of nothing.
-pub fn median(mut values: Vec<f64>) -> Option<f64> {
+/// The middle value, or the mean of the two middle values. `None` if there is no value.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {
@@ -172,8 +148,8 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
-/// The mean; `None` of nothing.
-pub fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+/// The mean. `None` if there is no value.
+pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.into_iter().fold((0.0, 0u32), |(sum, count), v| (sum + v, count + 1));
     (count > 0).then(|| sum / f64::from(count))
 }
@@ -187,6 +163,30 @@ mod tests {
     use super::*;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
+
+    /// uSDR of one stem: `10·log₁₀((Σ s² + δ) / (Σ (s − ŝ)² + δ))`.
+    fn usdr(reference: &Stereo, estimate: &Stereo) -> f64 {
+        single(reference, estimate).usdr
+    }
+
+    /// SI-SDR of one stem; `None` if either is silent.
+    fn si_sdr(reference: &Stereo, estimate: &Stereo) -> Option<f64> {
+        single(reference, estimate).si_sdr
+    }
+
+    /// cSDR of every stem of a song: museval's median of one-second ratios.
+    fn csdr(references: &[Stereo], estimates: &[Stereo], rate: u32) -> Vec<Option<f64>> {
+        let Some(first) = references.first() else { return Vec::new() };
+        let mut score = SongScore::new(references.len(), rate);
+        score.push(references, estimates, first);
+        score.finish().iter().map(|scores| scores.csdr).collect()
+    }
+
+    fn single(reference: &Stereo, estimate: &Stereo) -> StemScores {
+        let mut score = SongScore::new(1, u32::MAX);
+        score.push(std::slice::from_ref(reference), std::slice::from_ref(estimate), reference);
+        score.finish()[0]
+    }
 
     fn noise(seed: u64, frames: usize, scale: f32) -> Stereo {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -210,7 +210,7 @@ mod tests {
         // Silence against silence is 0 dB, not NaN.
         let silent = noise(1, 1000, 0.0);
         close(usdr(&silent, &silent), 0.0, 1e-12);
-        // δ: energy 1e-7 of a reference that is missed altogether.
+        // δ = 1e-7 equals the energy of a reference that the estimate misses completely.
         let quiet: Stereo = [vec![(1e-7f32).sqrt()], vec![0.0]];
         close(usdr(&quiet, &[vec![0.0], vec![0.0]]), 0.0, 1e-6);
         close(usdr(&[vec![0.0], vec![0.0]], &quiet), -10.0 * 2f64.log10(), 1e-6);
@@ -223,7 +223,7 @@ mod tests {
         let plain = si_sdr(&s, &estimate).unwrap();
         let scaled: Stereo = [0, 1].map(|c| estimate[c].iter().map(|x| 0.25 * x).collect());
         close(si_sdr(&s, &scaled).unwrap(), plain, 1e-4);
-        // Directly from the definition.
+        // The definition.
         let all = |x: &Stereo| -> Vec<f64> { x.iter().flatten().map(|v| f64::from(*v)).collect() };
         let (s64, e64) = (all(&s), all(&estimate));
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
@@ -234,13 +234,13 @@ mod tests {
         assert_eq!(si_sdr(&noise(1, 10, 0.0), &noise(2, 10, 1.0)), None);
     }
 
-    /// museval: windows of a second, partial ones dropped, silent ones left out for every stem, then the median.
+    /// As museval: one-second windows, without partial ones and those in which a stem is silent, then the median.
     #[test]
-    fn csdr_is_the_median_over_the_windows_that_sound() {
+    fn csdr_is_the_median_over_the_windows_without_silence() {
         let rate = 100;
         let s = noise(3, 550, 0.5);
         let mut estimate = s.clone();
-        // Errors of 1/10, 1/100, 1/1000, silence, 1/10; the last half second is dropped whatever it holds.
+        // Errors of 1/10, 1/100, 1/1000, silence, 1/10. The last half second is dropped.
         for (second, part) in [0.1, 0.01, 0.001, 1.0, 0.1].iter().enumerate() {
             for channel in &mut estimate {
                 for n in second * 100..(second + 1) * 100 {

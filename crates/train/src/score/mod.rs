@@ -1,4 +1,4 @@
-//! Scores of a model on whole songs.
+//! The scores of a model on whole songs: `metrics.rs` computes them, `evaluate.rs` separates and scores songs.
 
-pub mod evaluate;
-pub mod metrics;
+pub(crate) mod evaluate;
+pub(crate) mod metrics;

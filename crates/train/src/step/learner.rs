@@ -1,4 +1,4 @@
-//! One step of training: losses and gradient of a batch, and the update they make.
+//! One training step: the losses and the gradient of a batch, and the update of the weights.
 
 use crate::error::{TrainError, read};
 use crate::loss::Loss;
@@ -6,53 +6,63 @@ use crate::settings::config::TrainConfig;
 use crate::step::loss_scale::LossScale;
 use crate::step::memory::{MemoryGauge, Phase};
 use crate::step::optimizer::{Optimizer, clip_factor, ema_decay};
-use crate::step::parameters::{Layout, pack_gradients, unpack};
+use crate::step::parameters::{ParameterLayout, pack_gradients, unpack};
 use burn::tensor::{DType, Device, Tensor};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use unbraid_model::{ModelConfig, Network, Precision};
 use unbraid_ops::device;
 
-/// A network in training, with all that a step changes.
+/// A network in training, with everything that a step changes.
 pub(crate) struct Learner {
-    /// On the device with autodiff. `weights` are its parameters; its own are never drawn, and take no memory.
+    /// The network on the device with autodiff. Each step gives it parameters that are views of `weights`. Its own
+    /// parameters are lazy and never allocated.
     pub(crate) model: Network,
-    pub(crate) loss: Loss,
+    loss: Loss,
+    /// The parameters, `[p]`.
     pub(crate) weights: Tensor<1>,
+    /// The moving average of the parameters, `[p]`.
     pub(crate) average: Tensor<1>,
     pub(crate) optimizer: Optimizer,
     pub(crate) loss_scale: Option<LossScale>,
     pub(crate) memory: MemoryGauge,
-    /// Nothing is computed, only its memory taken: updates are made whatever the loss reads.
-    pub(crate) rehearsal: bool,
+    /// Dry run: buffers are allocated but no kernel runs. The loss is meaningless, and every update is made.
+    pub(crate) dry_run: bool,
 }
 
-/// What a step came to.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The result of a step.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Outcome {
-    /// The loss that is minimised, and its parts.
-    pub(crate) total: f64,
-    pub(crate) waveform: f64,
-    pub(crate) spectral: f64,
+    /// The loss that is minimised.
+    pub(crate) loss: f64,
+    /// The terms of the loss by name, without their weights.
+    pub(crate) losses: BTreeMap<&'static str, f64>,
     /// Norm of all gradients, before clipping.
     pub(crate) norm: f64,
 }
 
 impl Outcome {
-    /// Whether the update was made.
+    /// Whether the update was made: loss and gradient were finite.
     pub(crate) fn updated(&self) -> bool {
-        self.total.is_finite() && self.norm.is_finite()
+        self.loss.is_finite() && self.norm.is_finite()
     }
 }
 
-/// Whether the device computes in the precision that `config` asks for. The CPU has f16 tensors, but gains nothing by
-/// them.
+/// Checks that the device supports the precision of `config`. The CPU backend has f16 tensors too, but they make
+/// training no faster and no smaller, so f16 is refused there.
+///
+/// # Errors
+/// [`TrainError::NoF16`].
 pub(crate) fn check_precision(config: &TrainConfig, device: &Device) -> Result<(), TrainError> {
     let has_f16 = *device != Device::flex() && device.supports_dtype(DType::F16);
     if config.precision == Precision::F16 && !has_f16 { Err(TrainError::NoF16) } else { Ok(()) }
 }
 
 impl Learner {
-    /// Begins with `weights [p]` of `network`.
+    /// Begins with the weights `[p]` of `network`.
+    ///
+    /// # Errors
+    /// If the loss cannot be built.
     pub(crate) fn new(
         config: &TrainConfig,
         network: &ModelConfig,
@@ -62,21 +72,21 @@ impl Learner {
         let model = network.init(&device.clone().autodiff()).with_execution(config.execution());
         Ok(Self {
             loss: Loss::new(config)?,
-            optimizer: Optimizer::new(config, &Layout::of(&model), &device),
+            optimizer: Optimizer::new(config, &ParameterLayout::of(&model), &device),
             loss_scale: LossScale::of(config.precision),
             model,
             average: weights.clone(),
             weights,
             memory: MemoryGauge::new(&device),
-            rehearsal: false,
+            dry_run: false,
         })
     }
 
-    /// A step on `targets [b, s, 2, n]`, whose sums over stems are the mixtures. Where loss or gradient are not
-    /// finite, nothing is changed.
+    /// A step on `targets [b, s, 2, n]`, whose sums over the stems are the mixtures. If the loss or the gradient is not
+    /// finite, the weights do not change.
     ///
     /// # Errors
-    /// The device's, if it fails, and [`TrainError::OverLimit`] where the step took more memory than the run may.
+    /// If the device fails, and [`TrainError::OverLimit`] if the step took more memory than the limit.
     pub(crate) fn step(
         &mut self,
         config: &TrainConfig,
@@ -85,14 +95,17 @@ impl Learner {
     ) -> Result<Outcome, TrainError> {
         let workers = device::workers(&targets.device());
         let [losses, gradient] = self.batch_gradient(targets, config.examples_at_once(), workers);
-        // One read-back a step: what is shown, and whether the update may be made.
+        // One read-back per step, because each waits for the device.
         let squares = gradient.clone().square().sum();
         let numbers = read(Tensor::cat(vec![losses, squares], 0).try_into_vec_as::<f32>())?;
-        let [total, waveform, spectral, squares] = [0, 1, 2, 3].map(|i| f64::from(numbers[i]));
+        let mut numbers = numbers.into_iter().map(f64::from);
+        let mut next = || numbers.next().expect("the total, the terms, and the sum of squares");
+        let loss = next();
+        let losses = self.loss.names().map(|name| (name, next())).collect();
         let scale = self.loss_scale.map_or(1.0, LossScale::factor);
-        let outcome = Outcome { total, waveform, spectral, norm: squares.sqrt() / scale };
+        let outcome = Outcome { loss, losses, norm: next().sqrt() / scale };
         self.loss_scale = self.loss_scale.map(|scale| scale.after(outcome.norm.is_finite()));
-        if outcome.updated() || self.rehearsal {
+        if outcome.updated() || self.dry_run {
             let gradient = gradient.mul_scalar(clip_factor(outcome.norm, config.clip_norm) / scale);
             self.weights = self.optimizer.update(self.weights.clone(), gradient, rate);
             let keep = ema_decay(config, self.optimizer.updates);
@@ -107,17 +120,18 @@ impl Learner {
         }
     }
 
-    /// The losses `[total, waveform, spectral]` and the gradient `[p]` at the weights, times the loss's scale.
+    /// The losses (the total, then the terms) and the gradient `[p]` at the weights. The gradient is multiplied by the
+    /// loss scale.
     ///
-    /// `at_once` items at a time, and those in up to `workers` parts at once. Losses are means
-    /// over items, so the batch's are the parts' weighted means.
+    /// Processes `at_once` items at a time, split into up to `workers` parts that run in parallel. Losses are means over
+    /// items, so the losses of the batch are the weighted means of those of the parts.
     fn batch_gradient(&self, targets: &Tensor<4>, at_once: usize, workers: usize) -> [Tensor<1>; 2] {
         let items = targets.dims()[0];
         let batches = targets.clone().split(at_once.min(items), 0).into_iter();
         let sum = batches.fold(None, |sum: Option<[Tensor<1>; 2]>, batch| {
             let parts = batch.dims()[0].div_ceil(workers);
             let parts = batch.split(parts, 0);
-            // Leaves of its own: parts share no graph.
+            // Each part gets its own leaves, so that the parts share no autodiff graph.
             let parts: Vec<_> =
                 parts.into_iter().map(|part| (unpack(self.model.clone(), &self.weights), part)).collect();
             let run = |(model, part): (Network, Tensor<4>)| {
@@ -131,14 +145,14 @@ impl Learner {
         sum.expect("a batch has an item")
     }
 
-    /// `targets [b, s, 2, n]`, whose sum is the mixture → the losses `[total, waveform, spectral]` and the gradient
-    /// `[p]`, times the loss's scale.
+    /// The losses (the total, then the terms) of `targets [b, s, 2, n]`, whose sum is the mixture, and the gradient
+    /// `[p]`. The gradient is multiplied by the loss scale.
     fn gradient(&self, model: &Network, targets: Tensor<4>) -> [Tensor<1>; 2] {
         let [b, _, channels, n] = targets.dims();
         let targets = targets.autodiff();
         let mixture = targets.clone().sum_dim(1).reshape([b, channels, n]);
         let losses = self.loss.forward(model.forward(mixture), targets);
-        let values = [losses.total.clone(), losses.waveform, losses.spectral].map(Tensor::inner);
+        let values = [losses.total.clone()].into_iter().chain(losses.terms).map(Tensor::inner).collect();
         self.memory.note(Phase::Forward);
         let total = match self.loss_scale {
             Some(scale) => losses.total.mul_scalar(scale.factor()),
@@ -146,7 +160,7 @@ impl Learner {
         };
         let gradient = pack_gradients(model, total.backward());
         self.memory.note(Phase::Backward);
-        [Tensor::cat(values.into(), 0), gradient]
+        [Tensor::cat(values, 0), gradient]
     }
 }
 
@@ -154,13 +168,12 @@ impl Learner {
 mod tests {
     use super::*;
     use crate::step::parameters::initial_weights;
-    use burn::tensor::Device;
     use burn::tensor::Distribution;
     use unbraid_model::Recompute;
 
-    /// Parts of unequal size too: three items, one or two at a time.
+    /// Three items, also in parts of different sizes.
     #[test]
-    fn micro_batches_and_recomputation_leave_the_gradient() {
+    fn micro_batches_and_recomputation_do_not_change_the_gradient() {
         let device = Device::flex();
         let config = TrainConfig { loss_resolutions: vec![256], ..Default::default() };
         let network = ModelConfig::preset("tfswa_unet_tiny").unwrap();

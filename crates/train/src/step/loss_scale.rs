@@ -1,42 +1,43 @@
 //! Dynamic loss scaling (Micikevicius et al., arXiv:1710.03740, section 3.2).
 //!
-//! Gradients of f16 tokens are often below the smallest number that f16 holds. The loss is multiplied by a factor, and
-//! with it every gradient; what becomes of the parameters' gradients in f32 is divided by it again. Where the largest
-//! of them leave f16's range, the step's update is left out and the factor halved; after long without, it is doubled.
+//! Gradients in f16 are often smaller than the smallest number that f16 represents. The loss, and with it every
+//! gradient, is therefore multiplied by a factor before the backward pass, and the parameters' f32 gradients are divided
+//! by the factor. If a gradient overflows f16, the update is skipped and the factor is halved. After [`PATIENCE`] steps
+//! without overflow the factor is doubled.
 
 use serde::{Deserialize, Serialize};
 use unbraid_model::Precision;
 
 const FIRST: f64 = 65_536.0;
 const LARGEST: f64 = 16_777_216.0;
-/// Steps without overflow after which a larger factor is tried.
+/// Steps without overflow before the factor is doubled.
 const PATIENCE: u32 = 500;
 
-/// The factor, and what it depends on.
+/// The factor of the loss, and the state that its changes depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LossScale {
     factor: f64,
-    /// Steps since it changed.
+    /// Steps since the last change or overflow.
     clean: u32,
 }
 
 impl LossScale {
-    /// Where a run in this precision begins; `None` where nothing needs scaling.
+    /// The initial state. `None` if the precision needs no scaling.
     pub(crate) fn of(precision: Precision) -> Option<Self> {
         (precision == Precision::F16).then_some(Self { factor: FIRST, clean: 0 })
     }
 
-    /// What the loss is multiplied by: a power of two, so that nothing is rounded.
+    /// The factor. It is a power of two, so that scaling does not round.
     pub fn factor(self) -> f64 {
         self.factor
     }
 
-    /// Whether a smaller factor can be tried.
+    /// Whether the factor can be halved.
     pub(crate) fn can_fall(self) -> bool {
         self.factor > 1.0
     }
 
-    /// After a step whose gradient was finite, or was not.
+    /// The state after a step whose gradient was `finite` or not.
     pub(crate) fn after(self, finite: bool) -> Self {
         match (finite, self.clean + 1) {
             (false, _) => Self { factor: (self.factor / 2.0).max(1.0), clean: 0 },
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn falls_at_once_and_rises_with_patience() {
+    fn the_factor_falls_at_once_and_rises_after_many_good_steps() {
         assert_eq!(LossScale::of(Precision::F32), None);
         let first = LossScale::of(Precision::F16).unwrap();
         let fallen = first.after(false).after(false);

@@ -1,4 +1,4 @@
-//! How much memory a run takes: of the device's pools, or of this process where the device is the CPU.
+//! The memory of a run: of the device's pools, or of this process if the device is the CPU.
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -7,65 +7,66 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-/// Asking what is resident takes about a millisecond; once a second is often enough.
+/// Interval between queries of the resident memory, each of which takes about a millisecond.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Part of a training step.
+/// A part of a training step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Network and loss.
+    /// The network and the loss.
     Forward,
-    /// Gradients.
+    /// The gradients.
     Backward,
-    /// Optimiser and moving average.
+    /// The optimiser and the moving average.
     Update,
 }
 
 /// Memory of a training step, in bytes.
 ///
-/// On a GPU: what burn's pools have taken from the device, unused parts of pages included, for that is what the
-/// card lacks. On the CPU: what of this process is resident; its peak within a step only Linux tells, elsewhere it is
-/// the most at the end of one.
+/// On a GPU: the memory that burn's pools have reserved on the device, including unused parts of their pages, because
+/// other programs cannot use those. On the CPU: the resident set size of this process. The peak within a step is
+/// available on Linux only; elsewhere the peak is the largest value at the end of a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryEvent {
-    /// Taken at the end of the step.
+    /// At the end of the step.
     #[serde(rename = "memory")]
     pub taken: u64,
-    /// The most that the run has taken so far.
+    /// The peak of the run so far.
     #[serde(rename = "memory_peak")]
     pub peak: u64,
-    /// Where the device counts it: more of this step.
+    /// The parts of the step. `None` on the CPU, which cannot report them.
     #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub phases: Option<MemoryPhases>,
 }
 
-/// What the device's pools had taken at the end of each part of a step, and what tensors held of it, in bytes.
+/// Memory that the device's pools had reserved at the end of each part of a step, and the share of it that tensors
+/// held, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryPhases {
-    /// After network and loss.
+    /// Reserved after the network and the loss.
     #[serde(rename = "memory_forward")]
     pub forward: u64,
-    /// After the gradients.
+    /// Reserved after the gradients.
     #[serde(rename = "memory_backward")]
     pub backward: u64,
-    /// After optimiser and moving average.
+    /// Reserved after the optimiser and the moving average.
     #[serde(rename = "memory_update")]
     pub update: u64,
-    /// Held by tensors after network and loss: what was kept for the backward pass.
+    /// Held by tensors after the network and the loss: saved for the backward pass.
     #[serde(rename = "memory_kept")]
     pub kept: u64,
-    /// Held by tensors after the step: weights, their average, the optimiser's moments.
+    /// Held by tensors after the step: the weights, their average, and the moments of the optimiser.
     #[serde(rename = "memory_state")]
     pub state: u64,
 }
 
-/// Watches the memory of a run. Shared by the threads of a step.
+/// Records the memory of a run. The threads of a step share it.
 pub(crate) struct MemoryGauge {
     device: Device,
-    state: Mutex<State>,
+    state: Mutex<GaugeState>,
 }
 
-struct State {
+struct GaugeState {
     system: Option<System>,
     process: Option<Pid>,
     last: Option<Instant>,
@@ -76,15 +77,15 @@ impl MemoryGauge {
     pub(crate) fn new(device: &Device) -> Self {
         let device = device.clone().without_autodiff();
         if device.memory_pool_usage().is_none() {
-            forget_resident_peak();
+            reset_resident_peak();
         }
         let (system, process) = (System::new().ok(), sysinfo::get_current_pid().ok());
-        let state = State { system, process, last: None, event: MemoryEvent::default() };
+        let state = GaugeState { system, process, last: None, event: MemoryEvent::default() };
         Self { device, state: Mutex::new(state) }
     }
 
-    /// Looks at the end of a phase. On the CPU, whose batches are computed in parts on several threads, only at
-    /// the end of a step; what is resident then, once a second.
+    /// Records the memory at the end of a phase. On the CPU only the end of a step is recorded, because the phases of a
+    /// batch's parts overlap on several threads, and the resident memory is queried once per [`INTERVAL`].
     pub(crate) fn note(&self, phase: Phase) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let event = match self.device.memory_pool_usage() {
@@ -113,13 +114,13 @@ impl MemoryGauge {
         state.event = MemoryEvent { peak: event.peak.max(event.taken), ..event };
     }
 
-    /// The step's figures; zeros where nothing can be told.
+    /// The last record. Zeros if the system reports nothing.
     pub(crate) fn event(&self) -> MemoryEvent {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).event
     }
 }
 
-impl State {
+impl GaugeState {
     fn resident(&mut self) -> Option<u64> {
         let (process, system) = (self.process?, self.system.as_mut()?);
         let what = ProcessRefreshKind::nothing().with_memory();
@@ -128,25 +129,41 @@ impl State {
     }
 }
 
-/// The most of this process that was resident since [`forget_resident_peak`], where the system tells: Linux does, its
-/// stand-in gVisor does not.
+/// The peak of this process's resident memory since [`reset_resident_peak`]. `None` if the system does not report it:
+/// Linux does, gVisor does not.
 fn resident_peak() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB"))?;
     Some(1024 * kibibytes.trim().parse::<u64>().ok()?)
 }
 
-fn forget_resident_peak() {
-    // Where that is not allowed, or no Linux, the peak is the process's.
-    let _ = fs::write("/proc/self/clear_refs", "5");
+fn reset_resident_peak() {
+    // Without permission, or without Linux, the peak remains that of the whole process.
+    fs::write("/proc/self/clear_refs", "5").ok();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The name of the test below.
+    const TEST: &str = "step::memory::tests::records_memory_and_its_peak";
+
+    /// Set in the process that runs the test alone.
+    const ALONE: &str = "UNBRAID_MEMORY_TEST_ALONE";
+
+    /// Resident memory and its peak belong to the process, and other tests change both. The test therefore runs again
+    /// in a process of which it is the only test.
     #[test]
-    fn sees_memory_that_is_taken_and_remembers_the_peak() {
+    fn records_memory_and_its_peak() {
+        if std::env::var_os(ALONE).is_none() {
+            let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+            let output = command.args(["--exact", TEST, "--nocapture"]).env(ALONE, "1").output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && text.contains("1 passed"), "{text}{errors}");
+            return;
+        }
         let gauge = MemoryGauge::new(&Device::flex());
         let read = || {
             gauge.state.lock().unwrap().last = None;
@@ -162,15 +179,11 @@ mod tests {
         let after = read();
         assert!(after.taken + (200 << 20) < with.taken && after.peak >= with.taken, "{with:?} → {after:?}");
         assert_eq!(after.phases, None);
-        // What came and went between two looks, where the system tells.
-        if fs::read_to_string("/proc/self/status").is_ok_and(|status| status.contains("VmHWM")) {
-            // Another test's gauge may make the process forget its peak just then.
-            let seen = (0..10).any(|_| {
-                drop(std::hint::black_box(vec![1u8; 768 << 20]));
-                let later = read();
-                later.taken + (600 << 20) < later.peak
-            });
-            assert!(seen, "{:?}", gauge.event());
+        // Memory that is allocated and freed between two records counts where the system reports a peak.
+        if resident_peak().is_some() {
+            drop(std::hint::black_box(vec![1u8; 768 << 20]));
+            let later = read();
+            assert!(later.taken + (600 << 20) < later.peak, "{later:?}");
         }
     }
 }

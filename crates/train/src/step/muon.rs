@@ -1,41 +1,46 @@
-//! Muon: a matrix steps along the orthogonal factor of its momentum (Jordan, "Muon: an optimizer for hidden
-//! layers in neural networks", 2024), at the size of an AdamW step (Liu et al., arXiv:2502.16982, eq. 4).
+//! Muon: the update of a matrix is the orthogonal factor of its momentum (Jordan, "Muon: an optimizer for hidden layers
+//! in neural networks", 2024), scaled to the size of an AdamW update (Liu et al., arXiv:2502.16982, eq. 4).
 //!
 //! ```text
 //! U Σ Vᵀ = M        step = η · 0.2 · √max(rows, columns) · U Vᵀ
 //! ```
-//! U Vᵀ comes from five Newton-Schulz iterations `X ← a X + (b X Xᵀ + c (X Xᵀ)²) X`, which need products only.
+//! Five Newton-Schulz iterations `X ← a X + (b X Xᵀ + c (X Xᵀ)²) X` approximate U Vᵀ with matrix products only.
+//!
+//! burn-optim's `Muon` with `AdjustLrFn::MatchRmsAdamW` computes the same update, and a test compares the two. This
+//! implementation stays because it reads and writes the vector of parameters (see `optimizer.rs`) and takes all matrices
+//! of one shape through the products together, where burn's runs them one by one.
 
 use burn::tensor::Tensor;
 
-use crate::step::parameters::Layout;
+use crate::step::parameters::ParameterLayout;
 
-/// Chosen so that singular values from 0.003 to 1 end within 0.7 to 1.2 after [`ITERATIONS`] (Jordan).
+/// They bring singular values from 0.003 to 1 into the range 0.7 to 1.2 in [`ITERATIONS`] (Jordan).
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
 const ITERATIONS: usize = 5;
 
-/// Root mean square of an AdamW update's elements, which the step's is brought to.
+/// Root mean square of the elements of a typical AdamW update, to which the step is scaled.
 const UPDATE_RMS: f64 = 0.2;
 
-/// Keeps the direction of a gradient that is 0 finite.
+/// Keeps the factor of a zero matrix finite.
 const EPSILON: f64 = 1e-12;
 
-/// Which elements of the vector of parameters are matrices of linear maps.
+/// The matrices of linear maps in the vector of parameters.
 #[derive(Debug, Clone)]
 pub(crate) struct Muon {
     groups: Vec<Group>,
 }
 
-/// Matrices of one shape, taken through the products together.
+/// Matrices of one shape, which go through the products as one batch.
 #[derive(Debug, Clone)]
 struct Group {
     shape: [usize; 2],
+    /// Index of each matrix's first element.
     starts: Vec<usize>,
 }
 
 impl Muon {
-    /// The `weight` matrices of `layout`; embeddings and tables are no maps.
-    pub(crate) fn new(layout: &Layout) -> Self {
+    /// The `weight` matrices of `layout`. Embeddings and tables of biases are not linear maps.
+    pub(crate) fn new(layout: &ParameterLayout) -> Self {
         let mut groups: Vec<Group> = Vec::new();
         for (start, entry) in layout.places() {
             let &[rows, columns] = entry.shape.as_slice() else { continue };
@@ -51,7 +56,7 @@ impl Muon {
         Self { groups }
     }
 
-    /// `step [p]` with the matrices' elements replaced by their step along `momentum [p]`.
+    /// `step [p]` with the elements of the matrices replaced by their step along `momentum [p]`.
     pub(crate) fn replace(&self, step: Tensor<1>, momentum: &Tensor<1>, learning_rate: f64) -> Tensor<1> {
         let mut pieces = Vec::new();
         for Group { shape: [rows, columns], starts } in &self.groups {
@@ -80,7 +85,7 @@ impl Muon {
     }
 }
 
-/// `[k, m, n]` → the orthogonal factor U Vᵀ of each, roughly: singular values within 0.7 to 1.2.
+/// The orthogonal factors U Vᵀ of `[k, m, n]`, approximately: their singular values are within 0.7 to 1.2.
 fn orthogonal_factors(matrices: Tensor<3>) -> Tensor<3> {
     let [_, rows, columns] = matrices.dims();
     let tall = rows > columns;
@@ -108,10 +113,9 @@ mod tests {
         x.into_data_as::<f32>().try_to_vec().unwrap()
     }
 
-    /// A factor's rows are nearly orthonormal, and it leans the way of its matrix: their product is symmetric
-    /// and positive.
+    /// The rows of a factor are nearly orthonormal, and the product of matrix and factor is symmetric and positive.
     #[test]
-    fn factors_are_nearly_orthogonal_and_point_along_their_matrix() {
+    fn factors_approximate_those_of_the_polar_decomposition() {
         let device = Device::flex();
         for [rows, columns] in [[6, 20], [20, 6], [7, 7]] {
             let matrices = Tensor::<3>::random([3, rows, columns], Distribution::Normal(0.0, 3.0), &device);
@@ -149,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn only_matrices_are_replaced_each_by_its_own() {
+    fn each_matrix_gets_its_own_step_and_nothing_else_changes() {
         let device = Device::flex();
         let net = Net {
             wide: LinearConfig::new(2, 3).init(&device),
@@ -157,7 +161,7 @@ mod tests {
             also_wide: LinearConfig::new(2, 3).with_bias(false).init(&device),
             tall: LinearConfig::new(3, 1).init(&device),
         };
-        let layout = Layout::of(&net);
+        let layout = ParameterLayout::of(&net);
         let muon = Muon::new(&layout);
         let length = layout.len();
         let step = Tensor::<1>::full([length], 7.0, &device);

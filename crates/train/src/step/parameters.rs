@@ -1,7 +1,7 @@
 //! All parameters of a network as one vector.
 //!
-//! A TFSWA network has hundreds of small tensors. Optimiser, moving average, gradient norm and checkpoint are
-//! each one operation on a vector instead of hundreds on tensors, and need no bookkeeping by name.
+//! A TFSWA network has hundreds of small tensors. With one vector the optimiser, the moving average, the gradient norm
+//! and the checkpoint are each one operation instead of hundreds, and need no bookkeeping by name.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor};
@@ -9,37 +9,32 @@ use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 use unbraid_model::{ModelConfig, ordered_shapes};
 
-/// A tensor's place in the vector: they follow each other in the module's order.
+/// A parameter tensor. In the vector the tensors follow each other in the module's order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Path in the module, as `encoder.0.norm.gamma`.
-    pub name: String,
+pub(crate) struct ParameterEntry {
+    /// Path in the module, for example `encoder.0.norm.gamma`.
+    pub(crate) name: String,
     /// The tensor's shape.
-    pub shape: Vec<usize>,
+    pub(crate) shape: Vec<usize>,
 }
 
 /// Names and shapes of a module's parameters, in the order of the vector.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Layout(Vec<Entry>);
+pub struct ParameterLayout(Vec<ParameterEntry>);
 
-impl Layout {
+impl ParameterLayout {
     /// The layout of `module`.
-    pub fn of<M: Module>(module: &M) -> Self {
-        Self(ordered_shapes(module).into_iter().map(|(name, shape)| Entry { name, shape }).collect())
+    pub(crate) fn of<M: Module>(module: &M) -> Self {
+        Self(ordered_shapes(module).into_iter().map(|(name, shape)| ParameterEntry { name, shape }).collect())
     }
 
     /// Elements of the vector.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.iter().map(|entry| entry.shape.iter().product::<usize>()).sum()
     }
 
-    /// Whether the module has no parameters.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Where in the vector each tensor begins, with its entry.
-    pub fn places(&self) -> impl Iterator<Item = (usize, &Entry)> {
+    /// The tensors, each with the index of its first element in the vector.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (usize, &ParameterEntry)> {
         self.0.iter().scan(0, |at, entry| {
             let start = *at;
             *at += entry.shape.iter().product::<usize>();
@@ -47,8 +42,11 @@ impl Layout {
         })
     }
 
-    /// 1 where an element belongs to a matrix or kernel, 0 where to a bias or norm: `[p]`.
-    pub fn matrices(&self, device: &Device) -> Tensor<1> {
+    /// The elements that weight decay applies to: 1 where the tensor has more than one axis, 0 elsewhere, `[p]`.
+    ///
+    /// Tensors with more than one axis are matrices and kernels, and also the tables of relative-position biases and the
+    /// frequency embedding. Biases and norms have one axis.
+    pub(crate) fn decayed(&self, device: &Device) -> Tensor<1> {
         let parts = self.0.iter().map(|entry| {
             let value = if entry.shape.len() > 1 { 1.0f32 } else { 0.0 };
             Tensor::full([entry.shape.iter().product::<usize>()], value, device)
@@ -64,16 +62,16 @@ pub fn pack<M: Module>(module: &M) -> Tensor<1> {
     Tensor::cat(visitor.parts, 0)
 }
 
-/// The gradients of the module's parameters, `[p]`; zero for a parameter that the loss does not reach.
-pub fn pack_gradients<M: Module>(module: &M, gradients: Gradients) -> Tensor<1> {
+/// The gradients of the module's parameters, `[p]`. Zero for a parameter that the loss does not depend on.
+pub(crate) fn pack_gradients<M: Module>(module: &M, gradients: Gradients) -> Tensor<1> {
     let mut visitor = Values { gradients: Some(gradients), parts: Vec::new() };
     module.visit(&mut visitor);
     Tensor::cat(visitor.parts, 0)
 }
 
-/// The module with the parameters of `vector [p]`; those that take gradients take them as fresh leaves. Parameters
-/// that were never used stay undrawn.
-pub fn unpack<M: Module>(module: M, vector: &Tensor<1>) -> M {
+/// The module with the parameters of `vector [p]`. On a device with autodiff they are new leaves of the graph. The
+/// module's lazy parameters are not initialised.
+pub(crate) fn unpack<M: Module>(module: M, vector: &Tensor<1>) -> M {
     module.map(&mut Replace { vector: vector.clone(), at: 0 })
 }
 
@@ -100,7 +98,7 @@ struct Replace {
 
 impl ModuleMapper for Replace {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        // Without drawing a value that would be thrown away.
+        // `val` would initialise a lazy parameter only to replace it.
         let (id, device, shape) = (param.id, param.lazy_device(), param.lazy_shape());
         let end = self.at + shape.num_elements();
         let new = self.vector.clone().slice(self.at..end).reshape(shape);
@@ -109,10 +107,10 @@ impl ModuleMapper for Replace {
     }
 }
 
-/// The parameters `[p]` of the network as `seed` initialises it.
+/// The initial parameters `[p]` of the network for `seed`.
 ///
-/// burn draws initial values from one generator per process when a parameter is first used: the lock and the
-/// visit keep two trainers in one process apart.
+/// burn draws initial values from one generator per process when a parameter is first used. The lock, and packing all
+/// parameters under it, keep two trainers in one process independent.
 pub(crate) fn initial_weights(config: &ModelConfig, seed: u64, device: &Device) -> Tensor<1> {
     static DRAWING: Mutex<()> = Mutex::new(());
     let _guard = DRAWING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,18 +144,18 @@ mod tests {
 
     #[test]
     fn layout_names_every_tensor_in_order() {
-        let layout = Layout::of(&net(&Device::flex()));
+        let layout = ParameterLayout::of(&net(&Device::flex()));
         let names: Vec<_> = layout.0.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(names, ["first.weight", "first.bias", "norms.0.gamma", "norms.0.beta", "unused.weight"]);
         assert_eq!(layout.len(), 12 + 4 + 4 + 4 + 4);
-        let mask = values(layout.matrices(&Device::flex()));
+        let mask = values(layout.decayed(&Device::flex()));
         assert_eq!(mask[..12], [1.0; 12]);
         assert_eq!(mask[12..24], [0.0; 12]);
         assert_eq!(mask[24..], [1.0; 4]);
     }
 
     #[test]
-    fn unpacked_network_is_the_packed_one() {
+    fn an_unpacked_network_equals_the_packed_one() {
         let device = Device::flex().autodiff();
         let (a, b) = (net(&device), net(&device));
         let vector = pack(&a);
@@ -173,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn gradients_follow_the_layout_and_are_zero_where_unreached() {
+    fn gradients_follow_the_layout_and_are_zero_for_unused_parameters() {
         let device = Device::flex().autodiff();
         let start = net(&device);
         let net = unpack(start.clone(), &pack(&start));
