@@ -359,7 +359,7 @@ fn a_run_out_of_memory_goes_on_with_thriftier_settings() {
     let error = train(&limited, true, &Device::flex(), &mut Recorder::default()).unwrap_err();
     assert!(error.is_out_of_memory() && error.to_string().contains("the limit is"), "{error}");
     assert_eq!(checkpoint(&config, 4).state.step, 4);
-    let thriftiest = unbraid_train::rungs(&config, false).pop().unwrap();
+    let thriftiest = unbraid_train::fallbacks(&config, false).pop().unwrap();
     assert_eq!(thriftiest.recompute, unbraid_model::Recompute::Block);
     let recorder = run(&thriftiest, true);
     assert_eq!(recorder.steps[0].step, 5);

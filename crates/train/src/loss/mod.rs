@@ -58,9 +58,10 @@ impl Loss {
             // mean() also averages over re and im: twice it is the mean of |Re| + |Im|.
             Ok(Resolution { plan, share: 2.0 / (norm * config.loss_resolutions.len() as f64) })
         };
+        let weight = |name| config.loss.get(name).copied().unwrap_or(0.0);
         Ok(Self {
-            waveform: config.loss_waveform,
-            spectral: config.loss_spectral,
+            waveform: weight("waveform"),
+            spectral: weight("spectral"),
             resolutions: config.loss_resolutions.iter().map(resolution).collect::<Result<_, _>>()?,
             thrifty: config.recompute != Recompute::None,
         })

@@ -17,8 +17,8 @@ impl TrainConfig {
         };
         model.n_fft = self.n_fft.unwrap_or(model.n_fft);
         model.hop_length = self.hop_length.unwrap_or(model.hop_length);
-        model.tsa_chunk_size = self.tsa_chunk_size.unwrap_or(model.tsa_chunk_size);
-        model.fsa_chunk_size = self.fsa_chunk_size.unwrap_or(model.fsa_chunk_size);
+        model.tsa_chunk_size = self.tsa_chunk_size;
+        model.fsa_chunk_size = self.fsa_chunk_size;
         model.validate().map_err(|e| refuse(e.to_string()))?;
         let longest = self.loss_resolutions.iter().copied().max().unwrap_or(0).max(model.n_fft);
         let samples = self.segment_samples(&model);
