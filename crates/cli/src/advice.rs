@@ -97,6 +97,8 @@ fn for_settings(error: &ConfigError) -> Option<&'static str> {
         ConfigError::Parse { .. } | ConfigError::Invalid(_) => {
             "`unbraid settings` lists every setting with its flag, its type and its bounds."
         }
+        // The network is known, so the problem is in another setting.
+        ConfigError::Model { model, .. } if unbraid_model::PRESETS.contains(&model.as_str()) => return None,
         ConfigError::Model { .. } => {
             "`--model` takes tfswa_unet, tfswa_unet_small, tfswa_unet_tiny, or a file like those in configs/model."
         }
@@ -140,9 +142,7 @@ fn for_separation(error: &SeparateError) -> Option<&'static str> {
 
 fn for_device(error: &DeviceError) -> Option<&'static str> {
     Some(match error {
-        DeviceError::NoAdapter => {
-            "`--device cpu` works without a GPU. If this machine has one, install its Vulkan driver."
-        }
+        DeviceError::NoAdapter => "`--device cpu` computes without a GPU.",
         DeviceError::Untrusted { .. } => {
             "`unbraid doctor` lists all devices. `--device cpu` is always trusted."
         }

@@ -7,7 +7,7 @@ use crate::output::notice;
 
 #[derive(Debug, Args)]
 pub(crate) struct DeviceArgument {
-    /// Device: auto (the best trusted GPU, otherwise the CPU), cpu, gpu, or gpu:N. `unbraid doctor` lists them
+    /// cpu, gpu, gpu:N as `unbraid doctor` lists them, or auto: the best trusted GPU, else the CPU
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = choice)]
     pub(crate) device: Choice,
 }

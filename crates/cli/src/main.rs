@@ -36,13 +36,18 @@ struct Cli {
     verb: Verb,
 }
 
+const SETTINGS_HELP: &str =
+    "`unbraid settings` explains every setting, with its name in TOML and its bounds.";
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Separate songs into stems
     Separate(separate::Arguments),
     /// Train a network on a folder of stems in the MUSDB18-HQ layout
+    #[command(after_help = SETTINGS_HELP)]
     Train(Box<train::Arguments>),
     /// Estimate the memory of training before it starts, and find settings that fit
+    #[command(after_help = SETTINGS_HELP)]
     Plan(plan::Arguments),
     /// Score a model on whole songs: uSDR, cSDR and SI-SDR per stem
     Evaluate(evaluate::Arguments),
@@ -51,7 +56,7 @@ enum Verb {
     Data(data::Verb),
     /// List the devices with their drivers, memory and features, and whether they are trusted
     Doctor(doctor::Arguments),
-    /// Print the reference of all training settings as Markdown
+    /// Explain all training settings: TOML name, flag, type, default, bounds and meaning
     Settings,
 }
 

@@ -14,12 +14,12 @@ use unbraid_train::{ConfigError, MemoryPreset, SETTINGS, Setting, TrainConfig};
 /// With `ALL` every setting has a flag, otherwise those that affect the memory of a step.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Settings<const ALL: bool> {
-    /// TOML file of settings, for example one of configs/train. Presets and flags replace its values
+    /// TOML file of settings, as in configs/train. Presets and flags replace its values
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags<ALL>,
-    /// Settings for low memory: low-vram, or level1 to level3, which also change segments, transform and network
+    /// low-vram, or level1 to level3, which also change segments, transform and network
     #[arg(long, value_name = "NAME", help_heading = "Memory")]
     preset: Option<MemoryPreset>,
 }
@@ -96,7 +96,7 @@ fn argument(setting: &'static Setting, default: Option<&Value>) -> Arg {
 }
 
 fn help(setting: &Setting, default: Option<&Value>) -> String {
-    let mut help = setting.help.trim_end_matches('.').to_owned();
+    let mut help = setting.summary().to_owned();
     if let Kind::Choice(names) = setting.kind {
         help += &format!(" [values: {}]", names.join(", "));
     }
@@ -197,7 +197,7 @@ mod tests {
         for (flags, flag, accepted) in [
             ("--batch-size x", "--batch-size", "an integer from 1 to 4096"),
             ("--batch-size 0", "--batch-size", "an integer from 1 to 4096"),
-            ("--weight-decay -1", "--weight-decay", "a number at least 0"),
+            ("--weight-decay -1", "--weight-decay", "a number of at least 0"),
             ("--precision f64", "--precision", "f32 or f16"),
             ("--memory-limit much", "--memory-limit", "8GB"),
             ("--preset level4", "--preset", "level3"),

@@ -10,7 +10,7 @@ use unbraid_model::{Precision, Recompute};
 
 use crate::settings::declare::settings;
 use crate::settings::setting::{
-    Kind, PROBABILITY, SettingType, above, above_to, at_least, between, from_below,
+    Kind, PROBABILITY, SettingType, above, above_to, at_least, between, from_below, value_text,
 };
 
 /// Why settings cannot be used. Every message names the setting.
@@ -70,20 +70,20 @@ settings! {
     pub struct TrainConfig;
 
     group "Run" {
-        /// Folder of the run: settings, metrics.jsonl, checkpoints and the finished model. It is created if it is
-        /// missing.
+        /// Folder of the run: settings, metrics, checkpoints, model. It is created if it is missing.
         run: PathBuf = PathBuf::new(), flag: "out", value_name: "DIR", may_change_on_resume: true,
             required: Some("the folder of the run, for example runs/first");
-        /// Data set in the MUSDB18-HQ layout: the folder that contains train/TRACK/STEM.wav.
+        /// Data set: the folder that contains train/TRACK/STEM.wav. This is the layout of MUSDB18-HQ.
         data: PathBuf = PathBuf::new(), value_name: "DIR", may_change_on_resume: true,
             required: Some("the folder that contains train/");
-        /// Network: tfswa_unet, tfswa_unet_small, tfswa_unet_tiny, or the path of a network's TOML file. A resumed
-        /// run must have the same network.
+        /// Network: tfswa_unet, tfswa_unet_small, tfswa_unet_tiny, or a TOML file. A resumed run must have the same
+        /// network.
         model: String = String::new(), value_name: "NAME", may_change_on_resume: true, affects_memory: true,
             required: Some("the name of a network, for example tfswa_unet_tiny, or the path of its .toml file");
         /// Steps after which the run ends.
         steps: u64 = 100_000, bounds: at_least(1.0), value_name: "STEPS", may_change_on_resume: true;
-        /// Minutes after which the run ends, even if it has steps left. The learning rate then follows the time.
+        /// Minutes after which the run ends. Whichever of steps and minutes is reached first ends the run, and the
+        /// learning rate follows whichever is closer to its end.
         max_minutes: Option<f64> = None, flag: "minutes", bounds: above(0.0), value_name: "MINUTES",
             may_change_on_resume: true;
         /// Seed of the initial weights, the validation split and every segment.
@@ -99,40 +99,42 @@ settings! {
     }
 
     group "Memory" {
-        /// Segments on the device at once. Their gradients are accumulated over the batch. 0 means the whole batch.
+        /// Segments on the device at once, 0 for the whole batch. Their gradients are accumulated over the batch.
         micro_batch_size: usize = 0, may_change_on_resume: true, affects_memory: true;
         /// Number format of the network's tokens and their gradients. f16 halves their memory and needs a GPU with
         /// 16-bit floats.
         precision: Precision = Precision::F32, value_name: "FORMAT", may_change_on_resume: true,
             affects_memory: true;
-        /// Gradient checkpointing: whether the backward pass recomputes nothing, every sub-layer or every block.
-        recompute: Recompute = Recompute::None, value_name: "UNIT", may_change_on_resume: true,
+        /// Gradient checkpointing: the parts that the backward pass recomputes. It recomputes nothing, every sub-layer
+        /// or every block.
+        recompute: Recompute = Recompute::None, value_name: "PARTS", may_change_on_resume: true,
             affects_memory: true;
-        /// Frequency bins that a time sub-layer processes at once. 0 means all.
+        /// Frequency bins that a time sub-layer processes at once, 0 for all.
         tsa_chunk_size: usize = 0, bounds: between(0.0, MOST_SEQUENCES), value_name: "BINS",
             may_change_on_resume: true, affects_memory: true;
-        /// Frames that every other sub-layer processes at once. 0 means all.
+        /// Frames that any other sub-layer processes at once, 0 for all.
         fsa_chunk_size: usize = 0, bounds: between(0.0, MOST_SEQUENCES), value_name: "FRAMES",
             may_change_on_resume: true, affects_memory: true;
-        /// Memory that a step may use, in bytes. A step that uses more ends the run.
-        memory_limit: Option<u64> = None, kind: Kind::Bytes, value_name: "SIZE", may_change_on_resume: true;
+        /// Most memory of a step in bytes. A step that uses more ends the run.
+        memory_limit: Option<u64> = None, kind: Kind::Bytes, bounds: at_least(1.0), value_name: "SIZE",
+            may_change_on_resume: true;
     }
 
     group "Transform" {
         /// Samples per STFT frame, in place of the network's own. A resumed run must have the same network.
-        n_fft: Option<usize> = None, value_name: "SAMPLES", may_change_on_resume: true, affects_memory: true;
-        /// Samples from one STFT frame to the next, in place of the network's own. A resumed run must have the same
-        /// network.
-        hop_length: Option<usize> = None, value_name: "SAMPLES", may_change_on_resume: true,
-            affects_memory: true;
+        n_fft: Option<usize> = None, bounds: between(256.0, 4096.0), value_name: "SAMPLES",
+            may_change_on_resume: true, affects_memory: true;
+        /// Samples between STFT frames, in place of the network's own. A resumed run must have the same network.
+        hop_length: Option<usize> = None, bounds: between(16.0, 1024.0), value_name: "SAMPLES",
+            may_change_on_resume: true, affects_memory: true;
     }
 
     group "Optimizer" {
-        /// Update rule: AdamW for every parameter, or Muon for the matrices of linear layers and AdamW for the rest.
+        /// Update rule. Muon is for the matrices of linear layers and leaves the other parameters to AdamW.
         optimizer: OptimizerKind = OptimizerKind::AdamW, affects_memory: true;
         /// Highest learning rate. It is reached at the end of the warm-up.
         learning_rate: f64 = 5e-4, bounds: above_to(0.0, 1.0), value_name: "RATE", may_change_on_resume: true;
-        /// Learning rate at the end of the run, at most learning_rate.
+        /// Learning rate at the end of the run. It is at most `learning_rate`.
         final_learning_rate: f64 = 5e-6, bounds: at_least(0.0), value_name: "RATE", may_change_on_resume: true;
         /// Steps over which the learning rate rises linearly from 0.
         warmup_steps: u64 = 1000, value_name: "STEPS", may_change_on_resume: true;
@@ -142,41 +144,41 @@ settings! {
         weight_decay: f64 = 0.01, bounds: at_least(0.0);
         /// Highest norm of the gradient over all parameters. A larger gradient is scaled down to it.
         clip_norm: f64 = 5.0, bounds: above(0.0);
-        /// Decay of the weights' moving average, which is validated and exported.
+        /// Decay of the weights' moving average. The average is what is validated and exported.
         ema_decay: f64 = 0.999, bounds: from_below(0.0, 1.0);
     }
 
     group "Loss" {
-        /// Terms of the loss and their weights: waveform is the L1 loss of the waveform, spectral that of the complex
-        /// spectrograms. A term that is not named has no weight.
+        /// Terms of the loss and their weights. The term waveform is the L1 loss of the waveform, and spectral that of
+        /// the complex spectrograms. A term that is not named has no weight.
         loss: BTreeMap<String, f64> = BTreeMap::from([("waveform".into(), 1.0), ("spectral".into(), 1.0)]),
             bounds: at_least(0.0), affects_memory: true;
-        /// Transform sizes of the spectral loss in samples, each with a hop of a quarter of its size.
-        loss_resolutions: Vec<usize> = vec![4096, 2048, 1024, 512, 256], value_name: "SAMPLES,…",
-            affects_memory: true;
+        /// Transform sizes of the spectral loss in samples. The hop is a quarter of the size.
+        loss_resolutions: Vec<usize> = vec![4096, 2048, 1024, 512, 256], bounds: between(256.0, 4096.0),
+            value_name: "SAMPLES,…", affects_memory: true;
     }
 
     group "Augmentation" {
-        /// Probability that the stems of a segment come from different positions of different tracks.
-        remix_probability: f64 = 0.5, bounds: PROBABILITY;
+        /// Probability that stems come from different positions of different tracks.
+        remix_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
         /// Range of the factor that multiplies each stem. The factor is drawn uniformly.
         gain_range: [f32; 2] = [0.25, 1.25], bounds: above(0.0), value_name: "LOW,HIGH";
-        /// Probability that the left and right channels of a stem are swapped.
-        channel_swap_probability: f64 = 0.5, bounds: PROBABILITY;
-        /// Probability that the sign of a stem is flipped.
-        sign_flip_probability: f64 = 0.5, bounds: PROBABILITY;
-        /// An excerpt whose mean absolute sample is lower than this is drawn again, a limited number of times.
+        /// Probability that a stem's left and right channels are swapped.
+        channel_swap_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
+        /// Probability that a stem's sign is flipped.
+        sign_flip_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
+        /// Lowest mean absolute sample of an excerpt. A quieter excerpt is drawn again, a limited number of times.
         min_mean_abs: f32 = 1e-3, bounds: from_below(0.0, 1.0), value_name: "LEVEL";
     }
 
     group "Validation and checkpoints" {
-        /// Steps between validations. 0 means no validation.
+        /// Steps between validations, 0 for none.
         validation_interval: u64 = 5000, value_name: "STEPS", may_change_on_resume: true;
-        /// Share of the training tracks that is kept for validation. MUSDB18 has its own validation tracks instead.
+        /// Share of the training tracks kept for validation. MUSDB18 has its own validation tracks instead.
         validation_share: f64 = 0.1, bounds: from_below(0.0, 1.0), value_name: "SHARE";
-        /// Seconds of each validation song that are scored, from its start. Without it, songs are scored whole.
+        /// Scored seconds of each validation song, from its start. Without this setting, songs are scored whole.
         validation_seconds: Option<f64> = None, bounds: at_least(1.0), value_name: "SECONDS";
-        /// Steps between checkpoints. 0 means one at the end only.
+        /// Steps between checkpoints, 0 for one at the end only.
         checkpoint_interval: u64 = 1000, value_name: "STEPS", may_change_on_resume: true;
         /// Newest checkpoints to keep, in addition to the best one.
         keep_checkpoints: usize = 2, bounds: at_least(1.0), may_change_on_resume: true;
@@ -224,7 +226,11 @@ impl TrainConfig {
             let replaced: Vec<_> = replaced
                 .map(|(name, now)| format!("{name} is no longer a setting; it is now {now}"))
                 .collect();
-            let message = if replaced.is_empty() { error.to_string() } else { replaced.join("\n  ") };
+            let message = if replaced.is_empty() {
+                error.to_string().trim_end().to_owned()
+            } else {
+                replaced.join("\n  ")
+            };
             ConfigError::Parse { origin: origin.map(Path::to_path_buf), message }
         })
     }
@@ -283,7 +289,8 @@ impl TrainConfig {
                     problems.push(format!("{} is missing: it must be {required}", setting.name));
                 }
                 _ if !setting.allows(value) => {
-                    problems.push(format!("{} = {value}: it must be {}", setting.name, setting.accepted()));
+                    let (name, value) = (setting.name, value_text(value));
+                    problems.push(format!("{name} = {value}: it must be {}", setting.accepted()));
                 }
                 _ => {}
             }
@@ -311,8 +318,9 @@ impl TrainConfig {
                 || !self.loss_resolutions.is_empty(),
             "loss_resolutions: the spectral loss needs at least one transform size".into(),
         );
-        for &n_fft in &self.loss_resolutions {
-            if let Err(error) = unbraid_ops::Stft::new(n_fft, (n_fft / 4).max(1)) {
+        let in_bounds = |n_fft: &&usize| (256..=4096).contains(*n_fft);
+        for &n_fft in self.loss_resolutions.iter().filter(in_bounds) {
+            if let Err(error) = unbraid_ops::Stft::new(n_fft, n_fft / 4) {
                 check(false, format!("loss_resolutions: {error}"));
             }
         }
@@ -324,7 +332,7 @@ impl TrainConfig {
     /// All settings must be equal, except those that are declared with `may_change_on_resume`.
     pub(crate) fn differs_from(&self, saved: &Self) -> Option<String> {
         let text = |value: Result<Option<toml::Value>, toml::ser::Error>| match value {
-            Ok(Some(value)) => value.to_string(),
+            Ok(Some(value)) => value_text(&value),
             Ok(None) => "not set".into(),
             Err(error) => error.to_string(),
         };

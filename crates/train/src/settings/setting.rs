@@ -157,9 +157,15 @@ impl Setting {
         let kind = self.kind.words();
         match bounds_text(self.bounds) {
             Some(bounds) if self.kind.has_many() => format!("{kind}, each {bounds}"),
+            Some(bounds) if bounds.starts_with("at ") => format!("{kind} of {bounds}"),
             Some(bounds) => format!("{kind} {bounds}"),
             None => kind,
         }
+    }
+
+    /// The first sentence of the meaning, without its full stop.
+    pub fn summary(&self) -> &'static str {
+        self.help.split_once(". ").map_or(self.help.trim_end_matches('.'), |(summary, _)| summary)
     }
 
     /// The bounds in words; `None` where there are none.
@@ -251,10 +257,29 @@ pub fn flag_text(value: &Value) -> String {
     }
 }
 
-/// The shortest decimal text of a number. A number that came from an `f32` is written as that `f32`.
+/// The text of a value in messages, similar to TOML.
+pub fn value_text(value: &Value) -> String {
+    match value {
+        Value::Float(number) => number_text(*number),
+        Value::Array(values) => format!("[{}]", values.iter().map(value_text).collect::<Vec<_>>().join(", ")),
+        Value::Table(values) => {
+            let pairs = values.iter().map(|(name, value)| format!("{name} = {}", value_text(value)));
+            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The shortest text of a number. A number that came from an `f32` is written as that `f32`.
 fn number_text(number: f64) -> String {
     let single = number as f32;
-    if f64::from(single).to_bits() == number.to_bits() { single.to_string() } else { number.to_string() }
+    let small = number != 0.0 && number.abs() < 1e-3;
+    match (f64::from(single).to_bits() == number.to_bits(), small) {
+        (true, false) => single.to_string(),
+        (true, true) => format!("{single:e}"),
+        (false, false) => number.to_string(),
+        (false, true) => format!("{number:e}"),
+    }
 }
 
 /// A number of bytes, for example 8GB, 7.5GiB, 800MB or 1000000.
@@ -375,6 +400,6 @@ mod tests {
     fn numbers_of_single_precision_are_written_short() {
         assert_eq!(number_text(f64::from(0.7_f32)), "0.7");
         assert_eq!(number_text(0.7), "0.7");
-        assert_eq!(number_text(5e-6), "0.000005");
+        assert_eq!(number_text(5e-6), "5e-6");
     }
 }

@@ -69,7 +69,7 @@ fn all_problems_are_reported_at_once() {
         batch_size: 0,
         gain_range: [1.0, 0.5],
         loss: BTreeMap::new(),
-        loss_resolutions: vec![2048, 77],
+        loss_resolutions: vec![2048, 77, 2046],
         learning_rate: 1e-6,
         ema_decay: f64::NAN,
         max_minutes: Some(0.0),
@@ -79,12 +79,13 @@ fn all_problems_are_reported_at_once() {
     for problem in [
         "model is missing",
         "batch_size = 0: it must be an integer from 1 to 4096",
-        "gain_range",
+        "gain_range = [1, 0.5]",
         "loss:",
-        "loss_resolutions",
+        "loss_resolutions = [2048, 77, 2046]: it must be a list of integers, each from 256 to 4096",
+        "loss_resolutions: n_fft 2046",
         "final_learning_rate",
-        "ema_decay = nan",
-        "max_minutes = 0.0: it must be a number above 0",
+        "ema_decay = NaN: it must be a number from 0 to below 1",
+        "max_minutes = 0: it must be a number above 0",
     ] {
         assert!(error.contains(problem), "{problem} is missing in: {error}");
     }
@@ -192,7 +193,7 @@ fn every_setting_must_be_equal_on_resume_except_the_declared_ones() {
     }
     // An optional setting that is no longer set is a change too.
     let unset = TrainConfig { validation_seconds: None, ..saved.clone() };
-    assert_eq!(unset.differs_from(&saved).unwrap(), "validation_seconds is not set, was 30.0");
+    assert_eq!(unset.differs_from(&saved).unwrap(), "validation_seconds is not set, was 30");
 }
 
 /// The whole list, so that an addition to it is a decision.
