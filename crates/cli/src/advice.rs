@@ -72,9 +72,7 @@ fn for_training(error: &TrainError) -> Option<&'static str> {
             "Continue that run with `--resume`, or choose another folder with `--out DIR`."
         }
         TrainError::NothingToResume(_) => "Start a run without `--resume`.",
-        TrainError::AllDamaged(_) => {
-            "Start a new run without `--resume`. The damaged files stay, with the ending .damaged."
-        }
+        TrainError::AllDamaged(_) => "Start a new run without `--resume`.",
         TrainError::Changed { .. } => {
             "Restore what has changed, or start a new run in another folder (`--out DIR`, without `--resume`)."
         }
@@ -132,6 +130,7 @@ fn for_weights(error: &WeightsError) -> Option<&'static str> {
 fn for_separation(error: &SeparateError) -> Option<&'static str> {
     match error {
         SeparateError::Options(_) => Some("Choose another `--segment` or `--overlap`."),
+        SeparateError::Input { .. } => Some("Decode the song again, or cut that part out."),
         SeparateError::NotFinite { .. } => {
             Some("Try another device with `--device cpu`. If the error stays, use another model.")
         }
@@ -178,7 +177,7 @@ mod tests {
         assert!(of(SeparateError::NotFinite { seconds: 1.0 }).contains("--device cpu"));
         assert!(of(SynthError::NotEmpty("x".into())).contains("empty folder"));
         assert!(of(ConfigError::Invalid(Vec::new())).contains("unbraid settings"));
-        assert_eq!(of(SeparateError::Input { seconds: 1.0 }), "");
+        assert_eq!(of(SeparateError::Block { left: 1, right: 2 }), "");
     }
 
     #[test]

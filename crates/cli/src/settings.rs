@@ -187,8 +187,9 @@ mod tests {
             let setting = SETTINGS.iter().find(|setting| setting.name == name).unwrap();
             let text = flag_text(&value);
             let arguments = ["train".into(), format!("--{}", setting.flag), text.clone()];
-            let parsed = Train::try_parse_from(arguments).map(|train| train.settings.value(&name).cloned());
-            assert_eq!(parsed.unwrap(), Some(value), "--{} {text}", setting.flag);
+            let settings = Train::try_parse_from(arguments).unwrap().settings;
+            let config = settings.over(TrainConfig::default()).unwrap();
+            assert_eq!(config.to_table().unwrap()[&name], value, "--{} {text}", setting.flag);
         }
     }
 
