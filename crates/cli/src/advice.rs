@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::{self, Display};
 
+use unbraid_audio::{AudioError, Problem};
 use unbraid_model::SeparateError;
 use unbraid_model::weights::{Reason, WeightsError};
 use unbraid_ops::device::DeviceError;
@@ -52,6 +53,7 @@ fn for_cause<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a str> {
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_weights));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_separation));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_device));
+    let advice = advice.or_else(|| cause.downcast_ref().and_then(for_audio));
     advice.or_else(|| cause.downcast_ref().and_then(for_invented_songs))
 }
 
@@ -106,10 +108,29 @@ fn for_settings(error: &ConfigError) -> Option<&'static str> {
 fn for_data(error: &DataError) -> Option<&'static str> {
     match error {
         DataError::NoFolder(_) | DataError::NoTracks(_) => Some(DATA_LAYOUT),
+        DataError::Audio(error) => for_audio(error),
         DataError::UnknownLength(_) => Some("Convert the file to wav or flac."),
         DataError::Lengths { .. } => Some("Cut or pad the stems of the track to one length."),
         _ => None,
     }
+}
+
+fn for_audio(error: &AudioError) -> Option<&'static str> {
+    Some(match error.problem {
+        Problem::Write(_) => "Check the folder's permissions and the free space of the disk.",
+        Problem::NotAFile => "Give the path of an audio file on disk.",
+        Problem::Empty | Problem::Truncated(_) => "Copy or download the file again.",
+        Problem::Unsupported(_) => "Convert the file first, for example with `ffmpeg -i INPUT OUTPUT.wav`.",
+        Problem::Channels(_) => {
+            "Mix the file down to stereo first, for example with `ffmpeg -i INPUT -ac 2 OUTPUT.wav`."
+        }
+        Problem::SampleRate(_) => {
+            "Convert the file first, for example with `ffmpeg -i INPUT -ar 44100 OUTPUT.wav`."
+        }
+        Problem::Malformed { .. } | Problem::NonFinite { .. } => "Export the file again from its source.",
+        Problem::TooLong(_) => "`--format flac` has no such limit.",
+        _ => return None,
+    })
 }
 
 fn for_evaluation(error: &EvaluateError) -> Option<&'static str> {
@@ -183,6 +204,8 @@ mod tests {
     #[test]
     fn advice_is_found_within_other_errors() {
         assert_eq!(of(TrainError::Data(DataError::NoFolder("x".into()))), DATA_LAYOUT);
+        let empty = AudioError { path: None, problem: Problem::Empty };
+        assert!(of(TrainError::Data(empty.into())).contains("download"));
         let song =
             EvaluateError::Separate { song: "a".into(), source: SeparateError::NotFinite { seconds: 1.0 } };
         assert!(of(TrainError::Validation(song)).contains("--device cpu"));
