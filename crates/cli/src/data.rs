@@ -1,27 +1,27 @@
-//! `unbraid data`.
+//! `unbraid data`: creates data sets.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use unbraid_synth::Options;
 
-use crate::progress::{song_bar, tell};
+use crate::output::notice;
+use crate::progress::song_bar;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Invent songs in the MUSDB18-HQ layout: drums, bass, other and a sung-like voice. The same seed gives the
-    /// same songs.
+    /// Create invented songs in the MUSDB18-HQ layout: drums, bass, other and a synthetic singing voice
     Synth {
-        /// A new or empty folder.
+        /// A new or empty folder
         out: PathBuf,
-        /// Songs in all; a fifth of them, at least one, are for testing.
-        #[arg(long, default_value_t = 20)]
+        /// Number of songs. A fifth of them, at least one, are for testing
+        #[arg(long, value_name = "N", default_value_t = 20)]
         tracks: usize,
-        /// Length of a song.
+        /// Length of each song in seconds
         #[arg(long, default_value_t = 30.0)]
         seconds: f64,
-        /// Chooses the songs.
-        #[arg(long, default_value_t = 0)]
+        /// Seed of the songs. The same seed gives the same songs
+        #[arg(long, value_name = "N", default_value_t = 0)]
         seed: u64,
     },
 }
@@ -37,7 +37,9 @@ impl Verb {
         bar.finish_and_clear();
         result?;
         let out = out.display();
-        tell(format_args!("{train} songs to train on and {test} to test on, {seconds} s each, in {out}"));
+        notice(format_args!(
+            "wrote {train} songs for training and {test} for testing, {seconds} s each, to {out}"
+        ));
         Ok(())
     }
 }

@@ -1,14 +1,14 @@
-//! `unbraid doctor`: what there is to compute on.
+//! `unbraid doctor`: the devices of this machine.
 
 use clap::Args;
 use serde::Serialize;
 use unbraid_ops::device::{self, Choice, DeviceInfo};
 
-use crate::progress::print;
+use crate::output::print;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Print JSON.
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -29,7 +29,7 @@ struct Entry {
     timestamps: bool,
     trusted: bool,
     reason: Option<String>,
-    /// Whether `--device auto` takes it.
+    /// Whether `--device auto` chooses this device.
     auto: bool,
 }
 

@@ -259,7 +259,7 @@ fn a_run_out_of_memory_continues_with_settings_that_need_less() {
     let error = train(&limited, true, &Device::flex(), &mut Recorder::default()).unwrap_err();
     assert!(error.is_out_of_memory() && error.to_string().contains("the limit is"), "{error}");
     assert_eq!(checkpoint(&config, 4).state.step, 4);
-    let smallest = unbraid_train::rungs(&config, false).pop().unwrap();
+    let smallest = unbraid_train::fallbacks(&config, false).pop().unwrap();
     assert_eq!(smallest.recompute, unbraid_model::Recompute::Block);
     let recorder = run(&smallest, true);
     assert_eq!(recorder.steps[0].step, 5);

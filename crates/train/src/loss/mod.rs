@@ -23,11 +23,6 @@ type Build = fn(&TrainConfig) -> Result<Box<dyn LossFunction>, LossError>;
 /// Every term there is. The loss adds them in this order, whatever their order in the settings.
 const TERMS: &[(&str, Build)] = &[("waveform", waveform::build), ("spectral", spectral::build)];
 
-/// The weights that the settings give, by name.
-fn weights(config: &TrainConfig) -> Vec<(String, f64)> {
-    vec![("waveform".into(), config.loss_waveform), ("spectral".into(), config.loss_spectral)]
-}
-
 struct Term {
     name: &'static str,
     weight: f64,
@@ -54,7 +49,18 @@ impl Loss {
     /// # Errors
     /// If a name is unknown, no weight is above 0, or a term's settings cannot be used.
     pub fn new(config: &TrainConfig) -> Result<Self, LossError> {
-        build(&weights(config), config)
+        let known = || TERMS.iter().map(|(name, _)| *name);
+        if let Some(name) = config.loss.keys().find(|name| known().all(|known| known != *name)) {
+            return Err(LossError::Unknown { name: name.clone(), known: known().collect() });
+        }
+        let mut terms = Vec::new();
+        for &(name, build) in TERMS {
+            let weight = config.loss.get(name).copied().unwrap_or(0.0);
+            if weight != 0.0 {
+                terms.push(Term { name, weight, function: build(config)? });
+            }
+        }
+        if terms.is_empty() { Err(LossError::NoTerm) } else { Ok(Self { terms }) }
     }
 
     /// The names of the terms.
@@ -78,22 +84,6 @@ impl Loss {
         }
         LossValues { total: total.expect("built with at least one term"), terms }
     }
-}
-
-/// The loss of the terms in `weights`.
-fn build(weights: &[(String, f64)], config: &TrainConfig) -> Result<Loss, LossError> {
-    let known = || TERMS.iter().map(|(name, _)| *name);
-    if let Some((name, _)) = weights.iter().find(|(name, _)| known().all(|known| known != name)) {
-        return Err(LossError::Unknown { name: name.clone(), known: known().collect() });
-    }
-    let mut terms = Vec::new();
-    for &(name, build) in TERMS {
-        let weight = weights.iter().find(|(given, _)| given == name).map_or(0.0, |(_, weight)| *weight);
-        if weight != 0.0 {
-            terms.push(Term { name, weight, function: build(config)? });
-        }
-    }
-    if terms.is_empty() { Err(LossError::NoTerm) } else { Ok(Loss { terms }) }
 }
 
 #[cfg(test)]

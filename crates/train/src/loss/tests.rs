@@ -2,6 +2,7 @@
 
 use super::*;
 use burn::tensor::{Device, Distribution, TensorData};
+use std::collections::BTreeMap;
 use unbraid_model::Recompute;
 
 fn loss(resolutions: &[usize]) -> Loss {
@@ -28,6 +29,10 @@ fn row_by_row_loss_and_gradient_are_the_same() {
     for (a, b) in gradient.iter().zip(&recomputed) {
         assert!((a - b).abs() < 1e-6 * gradient[0].abs().max(1e-3), "{a} {b}");
     }
+}
+
+fn weights(weights: &[(&str, f64)]) -> BTreeMap<String, f64> {
+    weights.iter().map(|&(name, weight)| (name.to_owned(), weight)).collect()
 }
 
 fn random(device: &Device, dims: [usize; 4]) -> Tensor<4> {
@@ -107,8 +112,7 @@ fn the_weights_choose_the_terms() {
     let device = Device::flex();
     let (estimate, target) = (random(&device, [1, 2, 2, 400]), random(&device, [1, 2, 2, 400]));
     let config = |waveform, spectral| TrainConfig {
-        loss_waveform: waveform,
-        loss_spectral: spectral,
+        loss: weights(&[("waveform", waveform), ("spectral", spectral)]),
         loss_resolutions: vec![256],
         ..Default::default()
     };
@@ -129,8 +133,8 @@ fn the_weights_choose_the_terms() {
 
 #[test]
 fn an_unknown_term_is_named_with_those_that_exist() {
-    let error =
-        build(&[("waveform".into(), 1.0), ("mse".into(), 1.0)], &TrainConfig::default()).err().unwrap();
+    let config = TrainConfig { loss: weights(&[("waveform", 1.0), ("mse", 1.0)]), ..Default::default() };
+    let error = Loss::new(&config).err().unwrap();
     assert_eq!(error.to_string(), "\"mse\" is not a loss term; the terms are waveform, spectral");
 }
 

@@ -1,365 +1,349 @@
-//! What a training run is told: one flat table of plain fields, read from TOML and overridden by flags.
+//! The settings of a training run. This file is their only definition: the TOML form, the flags, the defaults, the
+//! bounds, the help texts and `docs/settings.md` follow from it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use toml::Table;
 use unbraid_model::{Precision, Recompute};
 
-/// Why a configuration cannot be used. Every message names the field.
+use crate::settings::declare::settings;
+use crate::settings::setting::{
+    Kind, PROBABILITY, SettingType, above, above_to, at_least, between, from_below, value_text,
+};
+
+/// Why settings cannot be used. Every message names the setting.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration {}: {source}", path.display())]
+    #[error("cannot read the settings {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Not TOML, an unknown field, or a value of the wrong type.
-    #[error("configuration{}: {message}", origin.as_ref().map(|p| format!(" {}", p.display())).unwrap_or_default())]
+    /// The text is not TOML, or has an unknown setting or a value of the wrong type.
+    #[error("settings{}: {message}", origin.as_ref().map(|p| format!(" {}", p.display())).unwrap_or_default())]
     Parse {
-        /// The file it came from, if it came from one.
+        /// The file, if the text came from one.
         origin: Option<PathBuf>,
-        /// The parser's message, with line and field.
+        /// The parser's message, with the line and the setting.
         message: String,
     },
-    /// Values that cannot work; all of them, not only the first.
-    #[error("the training configuration cannot be used:\n  {}", .0.join("\n  "))]
+    /// Values that do not work. The list holds all of them, not only the first.
+    #[error("these settings do not work:\n  {}", .0.join("\n  "))]
     Invalid(Vec<String>),
-    /// `model` names neither a preset nor a usable model file.
+    /// `model` is neither a known network nor a usable network file.
     #[error("model = \"{model}\": {message}")]
     Model {
-        /// The value of the field.
+        /// The value of the setting.
         model: String,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
 }
 
-/// How gradients become updates.
+/// The rule that turns gradients into updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerKind {
     /// AdamW for every parameter.
     AdamW,
-    /// Muon for the matrices of linear maps, AdamW for the rest.
+    /// Muon for the matrices of linear layers, AdamW for the rest.
     Muon,
 }
 
-/// A training run.
-///
-/// The TOML form has these fields at the top level; what it leaves out has the value of
-/// [`TrainConfig::default`]. `run`, `data` and `model` have no usable default.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TrainConfig {
-    /// Folder of the run: checkpoints, metrics, the finished model. Made if missing.
-    pub run: PathBuf,
-    /// Data set in the MUSDB18-HQ layout: the folder that holds `train/`.
-    pub data: PathBuf,
-    /// Name of a model preset, or the path of a model's TOML file.
-    pub model: String,
-
-    /// Length of a training segment.
-    pub segment_seconds: f64,
-    /// Segments of a step.
-    pub batch_size: usize,
-    /// Segments of a step that are on the device at once: their gradients add up to the batch's. 0: all.
-    pub micro_batch_size: usize,
-    /// Storage of the network's tokens and their gradients. `F16` needs a GPU that has it.
-    pub precision: Precision,
-    /// What is recomputed in the backward pass instead of kept: nothing, every sub-layer, or every block.
-    pub recompute: Recompute,
-    /// A step that takes more bytes of memory than this ends the run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_limit: Option<u64>,
-    /// In place of the network's own: samples of an STFT frame.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub n_fft: Option<usize>,
-    /// In place of the network's own: samples from frame to frame.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hop_length: Option<usize>,
-    /// In place of the network's own: bins taken through a time sub-layer at once; 0 takes all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tsa_chunk_size: Option<usize>,
-    /// In place of the network's own: frames taken through any other sub-layer at once; 0 takes all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fsa_chunk_size: Option<usize>,
-    /// The run ends after this many steps …
-    pub steps: u64,
-    /// … or after this many minutes, whichever comes first. The learning rate then follows the time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_minutes: Option<f64>,
-
-    /// How gradients become updates.
-    pub optimizer: OptimizerKind,
-    /// Highest learning rate, reached at the end of the warm-up.
-    pub learning_rate: f64,
-    /// Learning rate at the end of the run.
-    pub final_learning_rate: f64,
-    /// Steps over which the learning rate rises linearly from 0.
-    pub warmup_steps: u64,
-    /// Decay rates of AdamW's first and second moment.
-    pub betas: [f64; 2],
-    /// Decoupled weight decay; matrices and kernels only, not biases and norms.
-    pub weight_decay: f64,
-    /// Gradients are scaled down so that their norm over all parameters is at most this.
-    pub clip_norm: f64,
-    /// Decay of the weights' moving average, which is what is validated and exported.
-    pub ema_decay: f64,
-
-    /// Weight of the L1 loss of the waveform.
-    pub loss_waveform: f64,
-    /// Weight of the L1 loss of the complex spectrograms.
-    pub loss_spectral: f64,
-    /// Transform sizes of the spectral loss, each with a hop of a quarter.
-    pub loss_resolutions: Vec<usize>,
-
-    /// Probability that the stems of a segment come from different places of different tracks.
-    pub remix_probability: f64,
-    /// Each stem is multiplied by a factor drawn uniformly from this range.
-    pub gain_range: [f32; 2],
-    /// Probability that a stem's left and right change places.
-    pub channel_swap_probability: f64,
-    /// Probability that a stem's sign is flipped.
-    pub sign_flip_probability: f64,
-    /// Places whose mean absolute sample is below this are drawn again (a bounded number of times).
-    pub min_mean_abs: f32,
-
-    /// Decides initial weights, validation share and every segment.
-    pub seed: u64,
-    /// Steps between validations; 0: never.
-    pub validation_interval: u64,
-    /// Share of the training tracks kept for validation, where they are not MUSDB18's.
-    pub validation_share: f64,
-    /// At most this much of each validation song, from its start; absent: whole songs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub validation_seconds: Option<f64>,
-    /// Steps between checkpoints; 0: only at the end.
-    pub checkpoint_interval: u64,
-    /// Newest checkpoints kept, beside the best.
-    pub keep_checkpoints: usize,
-    /// Steps between lines of `metrics.jsonl`.
-    pub log_interval: u64,
-
-    /// Threads that read and mix segments. Does not change the data.
-    pub workers: usize,
-    /// Batches that each worker prepares ahead.
-    pub prefetch: usize,
+impl SettingType for OptimizerKind {
+    const KIND: Kind = Kind::Choice(&["adamw", "muon"]);
 }
 
-impl Default for TrainConfig {
-    fn default() -> Self {
-        Self {
-            run: PathBuf::new(),
-            data: PathBuf::new(),
-            model: String::new(),
-            segment_seconds: 6.0,
-            batch_size: 4,
-            micro_batch_size: 0,
-            precision: Precision::F32,
-            recompute: Recompute::None,
-            memory_limit: None,
-            n_fft: None,
-            hop_length: None,
-            tsa_chunk_size: None,
-            fsa_chunk_size: None,
-            steps: 100_000,
-            max_minutes: None,
-            optimizer: OptimizerKind::AdamW,
-            learning_rate: 5e-4,
-            final_learning_rate: 5e-6,
-            warmup_steps: 1000,
-            betas: [0.9, 0.999],
-            weight_decay: 0.01,
-            clip_norm: 5.0,
-            ema_decay: 0.999,
-            loss_waveform: 1.0,
-            loss_spectral: 1.0,
-            loss_resolutions: vec![4096, 2048, 1024, 512, 256],
-            remix_probability: 0.5,
-            gain_range: [0.25, 1.25],
-            channel_swap_probability: 0.5,
-            sign_flip_probability: 0.5,
-            min_mean_abs: 1e-3,
-            seed: 0,
-            validation_interval: 5000,
-            validation_share: 0.1,
-            validation_seconds: None,
-            checkpoint_interval: 1000,
-            keep_checkpoints: 2,
-            log_interval: 10,
-            workers: 2,
-            prefetch: 2,
-        }
+// A chunk of more sequences than this is larger than any plane of tokens.
+const MOST_SEQUENCES: f64 = (1 << 20) as f64;
+
+settings! {
+    /// The settings of a training run.
+    ///
+    /// A TOML file has these fields at its top level. A field that it leaves out has the value of
+    /// [`TrainConfig::default`]. `run`, `data` and `model` have no usable default.
+    pub struct TrainConfig;
+
+    group "Run" {
+        /// Folder of the run: settings, metrics, checkpoints, model. It is created if it is missing.
+        run: PathBuf = PathBuf::new(), flag: "out", value_name: "DIR", may_change_on_resume: true,
+            required: Some("the folder of the run, for example runs/first");
+        /// Data set: the folder that contains train/TRACK/STEM.wav. This is the layout of MUSDB18-HQ.
+        data: PathBuf = PathBuf::new(), value_name: "DIR", may_change_on_resume: true,
+            required: Some("the folder that contains train/");
+        /// Network: tfswa_unet, tfswa_unet_small, tfswa_unet_tiny, or a TOML file. A resumed run must have the same
+        /// network.
+        model: String = String::new(), value_name: "NAME", may_change_on_resume: true, affects_memory: true,
+            required: Some("the name of a network, for example tfswa_unet_tiny, or the path of its .toml file");
+        /// Steps after which the run ends.
+        steps: u64 = 100_000, bounds: at_least(1.0), value_name: "STEPS", may_change_on_resume: true;
+        /// Minutes after which the run ends. Whichever of steps and minutes is reached first ends the run, and the
+        /// learning rate follows whichever is closer to its end.
+        max_minutes: Option<f64> = None, flag: "minutes", bounds: above(0.0), value_name: "MINUTES",
+            may_change_on_resume: true;
+        /// Seed of the initial weights, the validation split and every segment.
+        seed: u64 = 0;
+    }
+
+    group "Batch" {
+        /// Length of a training segment in seconds.
+        segment_seconds: f64 = 6.0, flag: "segment", bounds: between(0.01, 120.0), value_name: "SECONDS",
+            affects_memory: true;
+        /// Segments per step.
+        batch_size: usize = 4, bounds: between(1.0, 4096.0), affects_memory: true;
+    }
+
+    group "Memory" {
+        /// Segments on the device at once, 0 for the whole batch. Their gradients are accumulated over the batch.
+        micro_batch_size: usize = 0, may_change_on_resume: true, affects_memory: true;
+        /// Number format of the network's tokens and their gradients. f16 halves their memory and needs a GPU with
+        /// 16-bit floats.
+        precision: Precision = Precision::F32, value_name: "FORMAT", may_change_on_resume: true,
+            affects_memory: true;
+        /// Gradient checkpointing: the parts that the backward pass recomputes. It recomputes nothing, every sub-layer
+        /// or every block.
+        recompute: Recompute = Recompute::None, value_name: "PARTS", may_change_on_resume: true,
+            affects_memory: true;
+        /// Frequency bins that a time sub-layer processes at once, 0 for all.
+        tsa_chunk_size: usize = 0, bounds: between(0.0, MOST_SEQUENCES), value_name: "BINS",
+            may_change_on_resume: true, affects_memory: true;
+        /// Frames that any other sub-layer processes at once, 0 for all.
+        fsa_chunk_size: usize = 0, bounds: between(0.0, MOST_SEQUENCES), value_name: "FRAMES",
+            may_change_on_resume: true, affects_memory: true;
+        /// Most memory of a step in bytes. A step that uses more ends the run.
+        memory_limit: Option<u64> = None, kind: Kind::Bytes, bounds: at_least(1.0), value_name: "SIZE",
+            may_change_on_resume: true;
+    }
+
+    group "Transform" {
+        /// Samples per STFT frame, in place of the network's own. A resumed run must have the same network.
+        n_fft: Option<usize> = None, bounds: between(256.0, 4096.0), value_name: "SAMPLES",
+            may_change_on_resume: true, affects_memory: true;
+        /// Samples between STFT frames, in place of the network's own. A resumed run must have the same network.
+        hop_length: Option<usize> = None, bounds: between(16.0, 1024.0), value_name: "SAMPLES",
+            may_change_on_resume: true, affects_memory: true;
+    }
+
+    group "Optimizer" {
+        /// Update rule. Muon is for the matrices of linear layers and leaves the other parameters to AdamW.
+        optimizer: OptimizerKind = OptimizerKind::AdamW, affects_memory: true;
+        /// Highest learning rate. It is reached at the end of the warm-up.
+        learning_rate: f64 = 5e-4, bounds: above_to(0.0, 1.0), value_name: "RATE", may_change_on_resume: true;
+        /// Learning rate at the end of the run. It is at most `learning_rate`.
+        final_learning_rate: f64 = 5e-6, bounds: at_least(0.0), value_name: "RATE", may_change_on_resume: true;
+        /// Steps over which the learning rate rises linearly from 0.
+        warmup_steps: u64 = 1000, value_name: "STEPS", may_change_on_resume: true;
+        /// Decay rates of the gradient's first and second moments.
+        betas: [f64; 2] = [0.9, 0.999], bounds: from_below(0.0, 1.0);
+        /// Decoupled weight decay. It applies to parameters with two or more axes.
+        weight_decay: f64 = 0.01, bounds: at_least(0.0);
+        /// Highest norm of the gradient over all parameters. A larger gradient is scaled down to it.
+        clip_norm: f64 = 5.0, bounds: above(0.0);
+        /// Decay of the weights' moving average. The average is what is validated and exported.
+        ema_decay: f64 = 0.999, bounds: from_below(0.0, 1.0);
+    }
+
+    group "Loss" {
+        /// Terms of the loss and their weights. The term waveform is the L1 loss of the waveform, and spectral that of
+        /// the complex spectrograms. A term that is not named has no weight.
+        loss: BTreeMap<String, f64> = BTreeMap::from([("waveform".into(), 1.0), ("spectral".into(), 1.0)]),
+            bounds: at_least(0.0), affects_memory: true;
+        /// Transform sizes of the spectral loss in samples. The hop is a quarter of the size.
+        loss_resolutions: Vec<usize> = vec![4096, 2048, 1024, 512, 256], bounds: between(256.0, 4096.0),
+            value_name: "SAMPLES,…", affects_memory: true;
+    }
+
+    group "Augmentation" {
+        /// Probability that stems come from different positions of different tracks.
+        remix_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
+        /// Range of the factor that multiplies each stem. The factor is drawn uniformly.
+        gain_range: [f32; 2] = [0.25, 1.25], bounds: above(0.0), value_name: "LOW,HIGH";
+        /// Probability that a stem's left and right channels are swapped.
+        channel_swap_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
+        /// Probability that a stem's sign is flipped.
+        sign_flip_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
+        /// Lowest mean absolute sample of an excerpt. A quieter excerpt is drawn again, a limited number of times.
+        min_mean_abs: f32 = 1e-3, bounds: from_below(0.0, 1.0), value_name: "LEVEL";
+    }
+
+    group "Validation and checkpoints" {
+        /// Steps between validations, 0 for none.
+        validation_interval: u64 = 5000, value_name: "STEPS", may_change_on_resume: true;
+        /// Share of the training tracks kept for validation. MUSDB18 has its own validation tracks instead.
+        validation_share: f64 = 0.1, bounds: from_below(0.0, 1.0), value_name: "SHARE";
+        /// Scored seconds of each validation song, from its start. Without this setting, songs are scored whole.
+        validation_seconds: Option<f64> = None, bounds: at_least(1.0), value_name: "SECONDS";
+        /// Steps between checkpoints, 0 for one at the end only.
+        checkpoint_interval: u64 = 1000, value_name: "STEPS", may_change_on_resume: true;
+        /// Newest checkpoints to keep, in addition to the best one.
+        keep_checkpoints: usize = 2, bounds: at_least(1.0), may_change_on_resume: true;
+        /// Steps between lines of metrics.jsonl.
+        log_interval: u64 = 10, bounds: at_least(1.0), value_name: "STEPS", may_change_on_resume: true;
+    }
+
+    group "Data loading" {
+        /// Threads that read and mix segments. Their number does not change the data.
+        workers: usize = 2, bounds: between(1.0, 256.0), may_change_on_resume: true;
+        /// Batches that each thread prepares ahead.
+        prefetch: usize = 2, bounds: between(1.0, 1024.0), may_change_on_resume: true;
     }
 }
+
+/// Names that settings had in earlier versions, and how to write them now.
+const REPLACED: [(&str, &str); 2] = [
+    ("loss_waveform", "`waveform` in the table `[loss]`, for example: [loss] waveform = 1.0"),
+    ("loss_spectral", "`spectral` in the table `[loss]`, for example: [loss] spectral = 1.0"),
+];
 
 impl TrainConfig {
-    /// Reads TOML; does not validate, so that flags can still be laid over it.
+    /// Reads TOML. It does not validate, so that flags can still replace values.
+    ///
+    /// # Errors
+    /// [`ConfigError::Parse`].
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|e| ConfigError::Parse { origin: None, message: e.to_string() })
+        Self::parse(text, None)
     }
 
-    /// Reads a TOML file; does not validate.
+    /// Reads a TOML file. It does not validate.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`] and [`ConfigError::Parse`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
-        toml::from_str(&text)
-            .map_err(|e| ConfigError::Parse { origin: Some(path.to_path_buf()), message: e.to_string() })
+        Self::parse(&text, Some(path))
     }
 
-    /// The TOML form, every field written out.
+    fn parse(text: &str, origin: Option<&Path>) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let table: Table = toml::from_str(text).unwrap_or_default();
+            let replaced = REPLACED.iter().filter(|(name, _)| table.contains_key(*name));
+            let replaced: Vec<_> = replaced
+                .map(|(name, now)| format!("{name} is no longer a setting; it is now {now}"))
+                .collect();
+            let message = if replaced.is_empty() {
+                error.to_string().trim_end().to_owned()
+            } else {
+                replaced.join("\n  ")
+            };
+            ConfigError::Parse { origin: origin.map(Path::to_path_buf), message }
+        })
+    }
+
+    /// The settings as a TOML table. An optional setting that is not set is absent.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] for a value that TOML cannot hold: a path that is not UTF-8, or an integer above
+    /// `i64::MAX`.
+    pub fn to_table(&self) -> Result<Table, ConfigError> {
+        let (mut table, mut problems) = (Table::new(), Vec::new());
+        for (setting, value) in SETTINGS.iter().zip(self.value_results()) {
+            match value {
+                Ok(Some(value)) => drop(table.insert(setting.name.into(), value)),
+                Ok(None) => {}
+                Err(_) if setting.kind == Kind::Path => {
+                    problems.push(format!("{}: the path is not UTF-8", setting.name));
+                }
+                Err(error) => problems.push(format!("{}: {error}", setting.name)),
+            }
+        }
+        if problems.is_empty() { Ok(table) } else { Err(ConfigError::Invalid(problems)) }
+    }
+
+    /// The settings with some values replaced.
+    ///
+    /// # Errors
+    /// [`ConfigError::Parse`] for an unknown setting or a value of the wrong type.
+    pub fn with_values(&self, values: Table) -> Result<Self, ConfigError> {
+        let mut table = self.to_table()?;
+        table.extend(values);
+        table
+            .try_into()
+            .map_err(|error: toml::de::Error| ConfigError::Parse { origin: None, message: error.to_string() })
+    }
+
+    /// The TOML form, with every setting written out.
+    ///
+    /// # Panics
+    /// If a value is one that TOML cannot hold. [`TrainConfig::validate`] refuses those.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a flat table of numbers, strings and paths serialises")
+        toml::to_string(self).expect("validated settings have a TOML form")
     }
 
-    /// Checks every field and all of them together; `Ok` means that training can start.
+    /// Checks every setting, and the settings that depend on each other. `Ok` means that training can start.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with all problems.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        let table = self.to_table()?;
         let mut problems = Vec::new();
+        for setting in SETTINGS {
+            let Some(value) = table.get(setting.name) else { continue };
+            match setting.required {
+                Some(required) if value.as_str() == Some("") => {
+                    problems.push(format!("{} is missing: it must be {required}", setting.name));
+                }
+                _ if !setting.allows(value) => {
+                    let (name, value) = (setting.name, value_text(value));
+                    problems.push(format!("{name} = {value}: it must be {}", setting.accepted()));
+                }
+                _ => {}
+            }
+        }
         let mut check = |ok: bool, message: String| {
             if !ok {
                 problems.push(message);
             }
         };
-        let probability = |p: f64| (0.0..=1.0).contains(&p);
-        check(!self.run.as_os_str().is_empty(), "run: name the folder of the run, as runs/first".into());
-        check(!self.data.as_os_str().is_empty(), "data: name the folder that holds train/".into());
-        // They are written into TOML.
-        for (name, path) in [("run", &self.run), ("data", &self.data)] {
-            check(
-                path.to_str().is_some(),
-                format!("{name} = {}: its name is not UTF-8; rename the folder", path.display()),
-            );
-        }
         check(
-            !self.model.is_empty(),
-            "model: name a preset, as tfswa_unet_tiny, or a model's .toml file".into(),
-        );
-        check(
-            self.segment_seconds.is_finite() && (0.01..=120.0).contains(&self.segment_seconds),
-            format!("segment_seconds = {}: must be from 0.01 to 120", self.segment_seconds),
-        );
-        check(
-            (1..=4096).contains(&self.batch_size),
-            format!("batch_size = {}: must be from 1 to 4096", self.batch_size),
-        );
-        check(self.steps > 0, "steps = 0: must be at least 1".into());
-        check(
-            self.max_minutes.is_none_or(|m| m.is_finite() && m > 0.0),
+            self.final_learning_rate <= self.learning_rate,
             format!(
-                "max_minutes = {}: must be above 0; leave it out for no limit",
-                self.max_minutes.unwrap_or(0.0)
+                "final_learning_rate = {}: it must be at most learning_rate = {}",
+                self.final_learning_rate, self.learning_rate
             ),
         );
+        let [low, high] = self.gain_range;
+        check(low <= high, format!("gain_range = [{low}, {high}]: the smaller factor must come first"));
         check(
-            self.learning_rate.is_finite() && self.learning_rate > 0.0 && self.learning_rate <= 1.0,
-            format!("learning_rate = {}: must be above 0, at most 1", self.learning_rate),
+            self.loss.values().any(|weight| *weight > 0.0),
+            "loss: at least one term must have a weight above 0, or nothing is learnt".into(),
         );
         check(
-            self.final_learning_rate >= 0.0 && self.final_learning_rate <= self.learning_rate,
-            format!("final_learning_rate = {}: must be from 0 to learning_rate", self.final_learning_rate),
+            self.loss.get("spectral").is_none_or(|weight| *weight == 0.0)
+                || !self.loss_resolutions.is_empty(),
+            "loss_resolutions: the spectral loss needs at least one transform size".into(),
         );
-        check(
-            self.betas.iter().all(|b| (0.0..1.0).contains(b)),
-            format!("betas = {:?}: both must be from 0 to below 1", self.betas),
-        );
-        check(
-            self.weight_decay.is_finite() && self.weight_decay >= 0.0,
-            format!("weight_decay = {}: must be 0 or more", self.weight_decay),
-        );
-        check(
-            self.clip_norm.is_finite() && self.clip_norm > 0.0,
-            format!("clip_norm = {}: must be above 0; a large value clips nothing", self.clip_norm),
-        );
-        check(
-            (0.0..1.0).contains(&self.ema_decay),
-            format!("ema_decay = {}: must be from 0 to below 1", self.ema_decay),
-        );
-        for (name, weight) in [("loss_waveform", self.loss_waveform), ("loss_spectral", self.loss_spectral)] {
-            check(weight.is_finite() && weight >= 0.0, format!("{name} = {weight}: must be 0 or more"));
-        }
-        check(
-            self.loss_waveform + self.loss_spectral > 0.0,
-            "loss_waveform and loss_spectral: one of them must be above 0, or nothing is learnt".into(),
-        );
-        check(
-            self.loss_spectral == 0.0 || !self.loss_resolutions.is_empty(),
-            "loss_resolutions: name at least one transform size, or set loss_spectral = 0".into(),
-        );
-        for &n_fft in &self.loss_resolutions {
-            if let Err(e) = unbraid_ops::Stft::new(n_fft, (n_fft / 4).max(1)) {
-                check(false, format!("loss_resolutions: {e}"));
+        let in_bounds = |n_fft: &&usize| (256..=4096).contains(*n_fft);
+        for &n_fft in self.loss_resolutions.iter().filter(in_bounds) {
+            if let Err(error) = unbraid_ops::Stft::new(n_fft, n_fft / 4) {
+                check(false, format!("loss_resolutions: {error}"));
             }
         }
-        for (name, p) in [
-            ("remix_probability", self.remix_probability),
-            ("channel_swap_probability", self.channel_swap_probability),
-            ("sign_flip_probability", self.sign_flip_probability),
-        ] {
-            check(probability(p), format!("{name} = {p}: must be from 0 to 1"));
-        }
-        let [low, high] = self.gain_range;
-        check(
-            low.is_finite() && high.is_finite() && 0.0 < low && low <= high,
-            format!("gain_range = {:?}: must be two factors above 0, the smaller first", self.gain_range),
-        );
-        check(
-            self.min_mean_abs.is_finite() && (0.0..1.0).contains(&self.min_mean_abs),
-            format!("min_mean_abs = {}: must be from 0 to below 1", self.min_mean_abs),
-        );
-        check(
-            (0.0..1.0).contains(&self.validation_share),
-            format!("validation_share = {}: must be from 0 to below 1", self.validation_share),
-        );
-        check(
-            self.validation_seconds.is_none_or(|s| s.is_finite() && s >= 1.0),
-            format!("validation_seconds = {}: must be at least 1", self.validation_seconds.unwrap_or(0.0)),
-        );
-        check(self.keep_checkpoints > 0, "keep_checkpoints = 0: must be at least 1".into());
-        check(self.log_interval > 0, "log_interval = 0: must be at least 1".into());
-        check(
-            (1..=256).contains(&self.workers),
-            format!("workers = {}: must be from 1 to 256", self.workers),
-        );
-        check(
-            (1..=1024).contains(&self.prefetch),
-            format!("prefetch = {}: must be from 1 to 1024", self.prefetch),
-        );
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }
 
-    /// The first field in which a resumed run would no longer be the run that was interrupted.
+    /// Every setting in which a resumed run would no longer be the saved run; `None` where there is no such setting.
     ///
-    /// Lengths, intervals and threads may change; what decides the data and the updates may not.
+    /// All settings must be equal, except those that are declared with `may_change_on_resume`.
     pub(crate) fn differs_from(&self, saved: &Self) -> Option<String> {
-        macro_rules! first_difference {
-            ($($field:ident),+) => {$(
-                if self.$field != saved.$field {
-                    return Some(format!("{} is {:?}, was {:?}", stringify!($field), self.$field, saved.$field));
-                }
-            )+};
-        }
-        first_difference!(
-            segment_seconds,
-            batch_size,
-            optimizer,
-            betas,
-            weight_decay,
-            clip_norm,
-            ema_decay,
-            loss_waveform,
-            loss_spectral,
-            loss_resolutions,
-            remix_probability,
-            gain_range,
-            channel_swap_probability,
-            sign_flip_probability,
-            min_mean_abs,
-            seed,
-            validation_share
-        );
-        None
+        let text = |value: Result<Option<toml::Value>, toml::ser::Error>| match value {
+            Ok(Some(value)) => value_text(&value),
+            Ok(None) => "not set".into(),
+            Err(error) => error.to_string(),
+        };
+        let values = self.value_results().into_iter().zip(saved.value_results());
+        let fixed = SETTINGS.iter().zip(values).filter(|(setting, _)| !setting.may_change_on_resume);
+        let differences: Vec<_> = fixed
+            .map(|(setting, (now, before))| (setting.name, text(now), text(before)))
+            .filter(|(_, now, before)| now != before)
+            .map(|(name, now, before)| format!("{name} is {now}, was {before}"))
+            .collect();
+        (!differences.is_empty()).then(|| differences.join("; "))
     }
 }
 

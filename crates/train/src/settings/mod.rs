@@ -1,5 +1,7 @@
-//! The settings of a run, and presets for little memory.
+//! The settings of a training run, and presets for low memory.
 
 pub mod config;
+mod declare;
 mod network;
 pub mod preset;
+pub mod setting;

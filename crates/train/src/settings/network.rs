@@ -38,8 +38,8 @@ impl TrainConfig {
     /// How the run executes its network.
     pub fn execution(&self) -> Execution {
         Execution {
-            tsa_chunk_size: self.tsa_chunk_size.unwrap_or(0),
-            fsa_chunk_size: self.fsa_chunk_size.unwrap_or(0),
+            tsa_chunk_size: self.tsa_chunk_size,
+            fsa_chunk_size: self.fsa_chunk_size,
             recompute: self.recompute,
             precision: self.precision,
         }
