@@ -55,7 +55,8 @@ impl<'a> Browser<'a> {
             Gpu::None => arguments.push("--disable-features=WebGPU,WebGPUService".into()),
         }
         let options = json!({ "args": arguments });
-        let script = u64::try_from(PATIENCE.as_millis()).context("a time-out that does not fit into 64 bits")?;
+        let script =
+            u64::try_from(PATIENCE.as_millis()).context("a time-out that does not fit into 64 bits")?;
         let wanted = json!({
             "browserName": "chrome",
             "goog:chromeOptions": options,

@@ -138,7 +138,8 @@ impl Connection {
         let mut connection = Self { stream: BufReader::new(stream), commands: 0 };
         connection.receive().context("it sent no greeting")?;
         connection.command("WebDriver:NewSession", &json!({}))?;
-        let script = u64::try_from(PATIENCE.as_millis()).context("a time-out that does not fit into 64 bits")?;
+        let script =
+            u64::try_from(PATIENCE.as_millis()).context("a time-out that does not fit into 64 bits")?;
         connection.command("WebDriver:SetTimeouts", &json!({ "script": script }))?;
         Ok(connection)
     }
@@ -146,7 +147,8 @@ impl Connection {
     fn command(&mut self, name: &str, parameters: &Value) -> Result<Value> {
         self.commands += 1;
         let message = json!([0, self.commands, name, parameters]).to_string();
-        write!(self.stream.get_mut(), "{}:{message}", message.len()).context("cannot send the command to Firefox")?;
+        write!(self.stream.get_mut(), "{}:{message}", message.len())
+            .context("cannot send the command to Firefox")?;
         let mut answer = self.receive()?;
         ensure!(answer[1] == self.commands, "Firefox answered another command");
         match answer[2]["message"].as_str() {

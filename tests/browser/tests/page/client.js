@@ -1,4 +1,4 @@
-// Speaks with the page's worker, from any document of the page's origin. Prepended to the tests' scripts.
+// Talks to the page's worker from any document of the page's origin. The tests prepend this to their scripts.
 
 function openWorker() {
   const worker = new Worker("/worker.js", { type: "module" });
@@ -16,7 +16,7 @@ function openWorker() {
   return {
     messages,
     send: (message) => worker.postMessage(message),
-    /** The first message that `wanted` accepts, from index `from` on; an error that is not wanted is thrown. */
+    /** The first message from index `from` on that `wanted` accepts. Throws an error that is not wanted. */
     until: (wanted, from = 0) =>
       new Promise((resolve, reject) => {
         const check = () => {
@@ -51,10 +51,10 @@ async function withModel(device) {
   return worker;
 }
 
-/** The file chosen in an input of this document. */
+/** The chosen file of this document's input. */
 const chosen = () => document.querySelector("input[type=file]").files[0];
 
-/** Blocks put together: planar stereo per stem, in base64. */
+/** Concatenates blocks: planar stereo of each stem, in base64. */
 function together(blocks) {
   let end = 0;
   for (const block of blocks) {

@@ -1,6 +1,6 @@
-// Runs in a window before the page's own scripts, and sees what they do.
+// Runs in a window before the page's own scripts and records what they do.
 
-const watch = { workers: [], sent: [], violations: [], frames: 0, worst: 0, tasks: [] };
+const watch = { workers: [], sent: [], violations: [], gaps: [], tasks: [] };
 
 document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) => {
   watch.violations.push(`${violatedDirective}: ${blockedURI}`);
@@ -21,20 +21,19 @@ window.Worker = class extends Worker {
 // Tasks of the main thread that took longer than 50 ms.
 new PerformanceObserver((list) => watch.tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
 
-// By the clock, not by the frame's own time: a frame that a busy main thread comes to late bears the time it was due.
+// Uses the clock, because the timestamp of a delayed frame is the time at which it was due.
 let before = null;
 requestAnimationFrame(function frame() {
   const now = performance.now();
-  if (before !== null) watch.worst = Math.max(watch.worst, now - before);
+  if (before !== null) watch.gaps.push(now - before);
   before = now;
-  watch.frames += 1;
   requestAnimationFrame(frame);
 });
 
 /** Forgets the frames and tasks so far. */
-watch.begin = () => Object.assign(watch, { frames: 0, worst: 0, tasks: [] });
+watch.begin = () => Object.assign(watch, { gaps: [], tasks: [] });
 
-/** An element by its hook, in a row of the mixer if one is named. */
+/** An element by its hook, in the row of a stem if one is named. */
 const $ = (hook, stem) => document.querySelector(`${stem ? `[data-stem="${stem}"] ` : ""}[data-test="${hook}"]`);
 
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -42,12 +41,12 @@ const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mil
 /** Seconds that a clock shows. */
 const seconds = (hook) => $(hook).textContent.split(":").reduce((whole, part) => 60 * whole + Number(part), 0);
 
-/** Rows of the mixer that are heard. */
+/** The stems of the mixer that are audible. */
 const heard = () => [...document.querySelectorAll('[data-test="track"][data-heard="true"]')].map((row) => row.dataset.stem);
 
 const notices = () => [...document.querySelectorAll('[data-test="notice"]')].map((notice) => notice.querySelector("p").textContent);
 
-/** Whether a canvas shows anything: two colours at least. */
+/** Whether a canvas shows at least two colours. */
 function painted(canvas) {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   const pixels = new Uint32Array(data.buffer);
