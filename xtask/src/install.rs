@@ -94,7 +94,7 @@ fn is_yes(answer: &str) -> bool {
 fn install(need: &Need, terminal: bool) {
     say(&format!("Installing for {}", need.tests));
     if let Err(error) = Admin::find(terminal).and_then(|admin| (need.install)(&admin)) {
-        say(&format!("Not installed: {error:#}. {} will be ignored.", need.tests));
+        say(&format!("Not installed: {error:#}. This run ignores {}.", need.tests));
     }
 }
 

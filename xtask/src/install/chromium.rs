@@ -7,7 +7,7 @@ use super::need::{Missing, Need};
 use crate::cargo::runs;
 
 const PACKAGES: [&str; 2] = ["chromium", "chromium-driver"];
-const TESTS: &str = "The page's tests";
+const TESTS: &str = "the tests of the page";
 
 /// Whether both programs can be started.
 pub(crate) fn is_installed() -> bool {
@@ -19,9 +19,8 @@ pub(super) fn missing() -> Option<Missing> {
         return None;
     }
     if !(cfg!(target_os = "linux") && runs("apt-get")) {
-        return Some(Missing::ByHand(format!(
-            "`chromium` and `chromedriver` are not installed. {TESTS} will be ignored."
-        )));
+        let how = "`chromium` and `chromedriver` are not installed. The tests of the page will be ignored.";
+        return Some(Missing::ByHand(how.into()));
     }
     Some(Missing::ByApt(Need { tests: TESTS, changes: commands(&PACKAGES), install }))
 }

@@ -19,7 +19,7 @@ use crate::cargo::{runs, say};
 const OLDEST_MESA: u32 = 25;
 const DRIVER: &str = "mesa-vulkan-drivers";
 const LOADER: &str = "libvulkan1";
-const TESTS: &str = "The GPU cases";
+const TESTS: &str = "the GPU cases";
 
 pub(super) fn missing() -> Option<Missing> {
     // Elsewhere the GPU cases use the machine's own graphics driver.
@@ -28,7 +28,7 @@ pub(super) fn missing() -> Option<Missing> {
     }
     if !(runs("dpkg-query") && runs("apt-get")) {
         return Some(Missing::ByHand(format!(
-            "{TESTS} need a GPU, or Mesa {OLDEST_MESA} or newer with its Vulkan drivers and the Vulkan loader \
+            "The GPU cases need a GPU, or Mesa {OLDEST_MESA} or newer with its Vulkan drivers and the Vulkan loader \
              (Fedora: mesa-vulkan-drivers vulkan-loader; Arch: vulkan-swrast vulkan-icd-loader). \
              They are ignored where these are missing."
         )));
