@@ -1,5 +1,5 @@
-//! Parses and validates every shader without a GPU: the file itself, and every specialisation that the cases and the
-//! presets use. Compares each with WebGPU's default limits and with the bindings of the Rust side.
+//! Every shader, at rest and in every specialisation that the cases and the presets use, parsed and validated
+//! without a GPU, and held against WebGPU's default limits and against what the Rust side binds.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use conformance::cases::{self, Case};
@@ -30,7 +30,7 @@ fn validated(name: &str, source: &str) -> (Module, ModuleInfo) {
 }
 
 #[test]
-fn every_file_is_valid_without_specialisation() {
+fn every_file_at_rest_parses_and_validates() {
     for (path, _) in kernel::FILES {
         let (module, _) = validated(path, &kernel::with_imports(path));
         let entry_points = usize::from(!path.starts_with("common/"));
@@ -54,7 +54,7 @@ fn every_file_of_the_folder_is_known() {
 }
 
 #[test]
-fn every_specialisation_fits_the_limits_of_webgpu_and_its_bindings() {
+fn every_specialisation_fits_webgpus_defaults_and_its_bindings() {
     let kernels = attention_kernels();
     let transforms = stft_kernels();
     assert!(kernels.len() > 100 && transforms.len() > 40, "{} and {}", kernels.len(), transforms.len());
@@ -73,7 +73,7 @@ fn every_specialisation_fits_the_limits_of_webgpu_and_its_bindings() {
 }
 
 #[test]
-fn tiles_of_attention_are_multiples_of_four_for_every_head_width() {
+fn tiles_of_attention_hold_fours_whatever_the_heads_width() {
     let options = Attention { sequences: Sequences::Time, heads: 1, rotary: false, chunk: None };
     for kernel in (1..=MAX_HEAD_WIDTH).flat_map(|width| passes(&options, width, Element::F32)) {
         let (_, tile) = kernel.constants().into_iter().find(|(name, _)| *name == "TILE").unwrap();
@@ -97,7 +97,7 @@ fn assert_fits(kernel: &impl Kernel) {
             AddressSpace::Storage { access } => {
                 let binding = variable.binding.unwrap();
                 assert_eq!(binding.group, 0, "{name}");
-                // burn binds every buffer except the parameters for reading and writing.
+                // burn binds every buffer for reading and writing, but for the parameters.
                 let read_only = variable.name.as_deref() == Some("parameters");
                 let expected =
                     if read_only { StorageAccess::LOAD } else { StorageAccess::LOAD | StorageAccess::STORE };
@@ -130,7 +130,7 @@ fn assert_fits(kernel: &impl Kernel) {
     }
 }
 
-/// Bytes of a scalar, or of the scalars in a vector or struct.
+/// Bytes of a scalar, or of the scalars that a vector or struct is made of.
 fn scalar_bytes(module: &Module, base: naga::Handle<naga::Type>) -> u8 {
     match module.types[base].inner {
         TypeInner::Scalar(scalar) | TypeInner::Vector { scalar, .. } => scalar.width,
@@ -139,8 +139,7 @@ fn scalar_bytes(module: &Module, base: naga::Handle<naga::Type>) -> u8 {
     }
 }
 
-/// All passes of an attention with heads of a width, with both sizes of workgroup and one, two or four queries per
-/// invocation.
+/// All passes of an attention over `heads` of a width, at both sizes of workgroup and with one, two, four queries each.
 fn passes(options: &Attention, width: usize, element: Element) -> Vec<AttentionKernel> {
     let mut passes = vec![Pass::Forward, Pass::BackwardQuery, Pass::BackwardKey];
     if options.bias_shape().is_some() {
