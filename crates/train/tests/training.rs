@@ -153,8 +153,10 @@ fn training_lowers_the_loss_and_separates_an_unseen_song() {
     let loaded = unbraid_model::weights::load(&report.model, &Device::flex()).unwrap();
     assert_eq!(loaded.provenance.steps, 120);
     assert!((loaded.provenance.scores["uSDR vocals"] - validation.stems["vocals"].usdr).abs() < 1e-9);
-    let exported =
-        unbraid_train::parameters::pack(&loaded.model).into_data_as::<f32>().try_to_vec::<f32>().unwrap();
+    let exported = unbraid_train::step::parameters::pack(&loaded.model)
+        .into_data_as::<f32>()
+        .try_to_vec::<f32>()
+        .unwrap();
     assert_eq!(exported, checkpoint(&config, 120).average);
 
     let metrics = std::fs::read_to_string(RunFolder::new(&config.run).metrics()).unwrap();
@@ -189,7 +191,7 @@ fn an_interrupted_run_ends_in_the_same_bits() {
     let model = |config: &TrainConfig| {
         unbraid_model::weights::load(&config.run.join("model.safetensors"), &Device::flex()).unwrap().model
     };
-    let values = |config| unbraid_train::parameters::pack(&model(config)).into_data_as::<f32>();
+    let values = |config| unbraid_train::step::parameters::pack(&model(config)).into_data_as::<f32>();
     assert_eq!(values(&whole), values(&parts));
     // And the seed matters.
     let other = TrainConfig { run: root.path().join("other"), seed: 1, ..whole.clone() };

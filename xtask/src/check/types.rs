@@ -10,7 +10,9 @@ use crate::cargo::{in_ci, root, run, runs, target_folder};
 /// The version that is installed from the npm registry into the target folder.
 const TYPESCRIPT: &str = "7.0.2";
 
-const PROJECT: &str = "web/jsconfig.json";
+/// The scripts of the page, of its workers, and of its end-to-end tests, which have different globals.
+const PROJECTS: [&str; 3] =
+    ["web/jsconfig.json", "web/jsconfig.workers.json", "tests/browser/tests/page/jsconfig.json"];
 
 pub(super) fn check() -> Result<Outcome> {
     for program in ["node", "npm"] {
@@ -31,7 +33,9 @@ pub(super) fn check() -> Result<Outcome> {
             installed => installed?,
         }
     }
-    run(Command::new("node").arg(checker).args(["-p", PROJECT]).current_dir(root()))
-        .context("the types of the page's scripts do not agree")?;
+    for project in PROJECTS {
+        run(Command::new("node").arg(&checker).args(["-p", project]).current_dir(root()))
+            .with_context(|| format!("wrong types in the scripts of {project}"))?;
+    }
     Ok(Outcome::Passed)
 }

@@ -12,13 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// The page may run scripts and fetch files of its origin only.
-///
-/// For hosts that send no headers, web/index.html has its own policy in a `<meta>` element. Browsers enforce both. That
-/// policy is stricter (no `blob:`, no `data:`, no `media-src`), and browsers ignore `frame-ancestors` in an element.
-const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
-                      img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The page may run its own code and connect to its own origin. The HTML files contain the same policy in a `<meta>`,
+/// for hosts that send no headers. A `<meta>` cannot contain `frame-ancestors`, and it does not apply to workers.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 
 /// Most bytes of a request, including its headers.
 const LONGEST_REQUEST: u64 = 64 << 10;

@@ -20,7 +20,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
-use unbraid_model::{ModelConfig, SeparatorOptions};
+use unbraid_model::SeparatorOptions;
 use unbraid_ops::device::memory_refused;
 
 /// Steps in a row without a finite loss and gradient before the run gives up: one bad batch may pass, weights
