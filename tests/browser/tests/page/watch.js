@@ -4,13 +4,12 @@ const watch = {
   workers: /** @type {Worker[]} */ ([]),
   sent: /** @type {(string|undefined)[]} */ ([]),
   violations: /** @type {string[]} */ ([]),
-  frames: 0,
-  /** The longest time between two frames in milliseconds. */
-  worst: 0,
+  /** Times between successive frames in milliseconds. */
+  gaps: /** @type {number[]} */ ([]),
   /** Durations of the long tasks in milliseconds. */
   tasks: /** @type {number[]} */ ([]),
   /** Clears the records of frames and tasks. */
-  begin: () => Object.assign(watch, { frames: 0, worst: 0, tasks: [] }),
+  begin: () => Object.assign(watch, { gaps: [], tasks: [] }),
 };
 
 document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) => {
@@ -39,9 +38,8 @@ new PerformanceObserver((list) => watch.tasks.push(...list.getEntries().map(({ d
 let before = null;
 requestAnimationFrame(function frame() {
   const now = performance.now();
-  if (before !== null) watch.worst = Math.max(watch.worst, now - before);
+  if (before !== null) watch.gaps.push(now - before);
   before = now;
-  watch.frames += 1;
   requestAnimationFrame(frame);
 });
 

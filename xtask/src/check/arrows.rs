@@ -1,12 +1,12 @@
-//! Which crate of ours may use which: design and code must not drift apart.
+//! Which crate of the workspace may use which, so that code and design do not drift apart.
 
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use crate::cargo;
+use crate::cargo::metadata;
 
 /// `base ← all`, `ops ← model ← {train, wasm, cli}`, `audio ← {synth, train, wasm, cli}`, `{synth, train} ← cli`,
-/// `conformance → {ops, model, browser}`. xtask starts our programs and uses none of our crates.
+/// `conformance → {ops, model, browser}`. xtask starts the other programs and uses no crate of the workspace.
 const ARROWS: &[(&str, &[&str])] = &[
     ("unbraid-base", &[]),
     ("unbraid-ops", &["unbraid-base"]),
@@ -25,14 +25,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// Crates that must do without burn and its kernels, so that they build in seconds.
+/// Crates that must not depend on burn and its kernels, so that they build in seconds.
 const WITHOUT_BURN: &[&str] = &["unbraid-base", "unbraid-audio", "unbraid-synth", "browser", "xtask"];
 
-/// Asserts the arrows of the workspace as cargo sees it; dependencies of tests and build scripts count too.
-pub(crate) fn check() -> Result<()> {
-    let broken = broken(&cargo::metadata()?);
+/// Asserts the arrows for the workspace, including the dependencies of tests and build scripts.
+pub(super) fn check() -> Result<()> {
+    let broken = broken(&metadata()?);
     if !broken.is_empty() {
-        bail!("dependency arrows that the design does not have:\n  {}", broken.join("\n  "));
+        bail!("dependencies between crates that the design does not have:\n  {}", broken.join("\n  "));
     }
     Ok(())
 }
@@ -48,7 +48,7 @@ fn broken(metadata: &Value) -> Vec<String> {
     for package in packages {
         let user = name(package);
         let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == user) else {
-            broken.push(format!("{user} is new: say in xtask/src/arrows.rs which crates it may use"));
+            broken.push(format!("{user} is new: list in xtask/src/check/arrows.rs which crates it may use"));
             continue;
         };
         for used in package["dependencies"].as_array().into_iter().flatten().map(name) {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_no_circle() {
+    fn the_table_has_no_circle_because_it_is_in_order() {
         let position = |name: &str| ARROWS.iter().position(|(known, _)| *known == name).unwrap();
         for (user, allowed) in ARROWS {
             assert!(allowed.iter().all(|used| position(used) < position(user)), "{user} uses a later crate");

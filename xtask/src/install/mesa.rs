@@ -1,95 +1,90 @@
-//! Gets the software Vulkan driver (Mesa's llvmpipe) that runs the WGSL kernels on a machine without a GPU.
+//! The software Vulkan driver (Mesa's llvmpipe), which runs the WGSL kernels on a machine without a GPU.
 //!
-//! Mesa 22 computes wrong convolution gradients, so only Mesa 25 or newer is worth testing on. Debian 12
-//! has that in its backports; Debian 13 and newer, and Ubuntu 24.04 with its updates, have it at hand.
+//! Mesa 22 computes wrong gradients of convolutions, so the tests need Mesa 25 or newer. Debian 12 has it in its
+//! backports; Debian 13 and newer, and Ubuntu 24.04 with its updates, have it in their plain suites.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::apt::{Admin, installed, output, runs};
-use crate::cargo::say;
+use super::apt::{Admin, commands, installed, output};
+use super::need::{Missing, Need};
+use crate::cargo::{runs, say};
 
-/// The first Mesa whose llvmpipe computed what it should in our measurements.
+/// The first Mesa whose llvmpipe computed right results in our measurements.
+///
+/// crates/ops judges the driver that it finds by the same rule. This copy decides about the package before any program
+/// of the workspace is built.
 const OLDEST_MESA: u32 = 25;
 const DRIVER: &str = "mesa-vulkan-drivers";
 const LOADER: &str = "libvulkan1";
+const TESTS: &str = "the GPU cases";
 
-/// Installs llvmpipe where that can be done without asking; elsewhere says what is missing.
-///
-/// Missing drivers are no error: the cases that need them show as skipped.
-pub(crate) fn ensure() {
-    match provide() {
-        Ok(state) => say(&state),
-        Err(error) => {
-            say(&format!(
-                "Software Vulkan driver not available: {error:#}. The GPU cases will show as skipped."
-            ));
-        }
-    }
-}
-
-fn provide() -> Result<String> {
-    if !cfg!(target_os = "linux") {
-        return Ok("GPU cases use this machine's own graphics driver; nothing to install.".into());
+pub(super) fn missing() -> Option<Missing> {
+    // Elsewhere the GPU cases use the machine's own graphics driver.
+    if !cfg!(target_os = "linux") || is_installed() {
+        return None;
     }
     if !(runs("dpkg-query") && runs("apt-get")) {
-        return Ok(format!(
-            "GPU cases need a GPU, or Mesa {OLDEST_MESA} or newer with its Vulkan drivers and the Vulkan loader \
+        return Some(Missing::ByHand(format!(
+            "The GPU cases need a GPU, or Mesa {OLDEST_MESA} or newer with its Vulkan drivers and the Vulkan loader \
              (Fedora: mesa-vulkan-drivers vulkan-loader; Arch: vulkan-swrast vulkan-icd-loader). \
-             Where they are missing these cases show as skipped."
-        ));
+             They are ignored where these are missing."
+        )));
     }
-    if let Some(ready) = ready() {
-        return Ok(ready);
+    let mut changes = commands(&[DRIVER, LOADER]);
+    if !matches!(newest_offer(), Ok(Some(_)))
+        && let Ok((target, _)) = backports_file()
+    {
+        changes.insert(
+            1,
+            format!("writes {target} if no package source has Mesa {OLDEST_MESA} or newer; apt-get update"),
+        );
     }
-    let admin = Admin::find(&format!(
-        "{DRIVER} {OLDEST_MESA} or newer and {LOADER} are missing, and installing them takes root; \
-         `sudo apt-get install {DRIVER} {LOADER}` does it where the system is new enough \
-         (Debian 12: with `-t bookworm-backports`)"
-    ))?;
-    say(&format!(
-        "Installing the software Vulkan driver ({DRIVER} >= {OLDEST_MESA}, {LOADER}) for the GPU cases."
-    ));
-    admin.run(&["apt-get", "-o", "Acquire::Retries=3", "-q", "update"])?;
+    Some(Missing::ByApt(Need { tests: TESTS, changes, install }))
+}
+
+fn install(admin: &Admin) -> Result<()> {
+    admin.update()?;
     let offer = match newest_offer()? {
         Some(offer) => offer,
         None => {
-            add_backports(&admin)?;
-            newest_offer()?
-                .with_context(|| format!("no package source offers Mesa {OLDEST_MESA} or newer"))?
+            add_backports(admin)?;
+            newest_offer()?.with_context(|| format!("no package source has Mesa {OLDEST_MESA} or newer"))?
         }
     };
-    let mut install = vec!["apt-get", "-o", "Acquire::Retries=3", "-o", "Dpkg::Use-Pty=0", "-q"];
-    install.extend(["install", "-y", "--no-install-recommends"]);
-    if offer.suite.ends_with("-backports") {
-        install.extend(["-t", &offer.suite]);
+    let suite = ["-t", &offer.suite];
+    admin.install(if offer.is_backport() { &suite } else { &[] }, &[DRIVER, LOADER])?;
+    if !is_installed() {
+        bail!("after the installation {DRIVER} is still older than {OLDEST_MESA}");
     }
-    install.extend([DRIVER, LOADER]);
-    admin.run(&install)?;
-    ready().with_context(|| format!("after the installation {DRIVER} is still older than {OLDEST_MESA}"))
+    Ok(())
 }
 
-/// A line saying that driver and loader are installed and new enough.
-fn ready() -> Option<String> {
-    let driver =
-        installed(DRIVER).filter(|version| major(version).is_some_and(|major| major >= OLDEST_MESA))?;
-    let loader = installed(LOADER)?;
-    Some(format!("Software Vulkan driver ready: {DRIVER} {driver}, {LOADER} {loader}."))
+/// Whether driver and loader are installed and new enough.
+fn is_installed() -> bool {
+    let driver = installed(DRIVER).and_then(|version| major(&version));
+    driver.is_some_and(|major| major >= OLDEST_MESA) && installed(LOADER).is_some()
 }
 
-/// The leading number of a Debian version, its epoch left aside: `1:25.0.7-2~bpo12+1` gives 25.
+/// The leading number of a Debian version without its epoch: `1:25.0.7-2~bpo12+1` gives 25.
 fn major(version: &str) -> Option<u32> {
     let upstream = version.split_once(':').map_or(version, |(_, rest)| rest);
     upstream.split('.').next()?.parse().ok()
 }
 
-/// A version of the driver that a package source has, and the suite it comes from.
+/// A version of the driver that a package source has, and its suite.
 #[derive(Debug, PartialEq)]
 struct Offer {
     version: u32,
     suite: String,
+}
+
+impl Offer {
+    fn is_backport(&self) -> bool {
+        self.suite.ends_with("-backports")
+    }
 }
 
 fn newest_offer() -> Result<Option<Offer>> {
@@ -97,7 +92,7 @@ fn newest_offer() -> Result<Option<Offer>> {
 }
 
 /// Reads `apt-cache madison`: lines of `package | version | URI suite/component architecture Packages`.
-/// A plain suite goes before backports: it upgrades less of the machine.
+/// A plain suite is preferred to backports, because it upgrades less of the machine.
 fn newest_in(madison: &str) -> Option<Offer> {
     let offer = |line: &str| {
         let mut fields = line.split('|').map(str::trim).skip(1);
@@ -105,37 +100,38 @@ fn newest_in(madison: &str) -> Option<Offer> {
         let suite = fields.next()?.split_whitespace().nth(1)?.split('/').next()?.to_owned();
         (version >= OLDEST_MESA).then_some(Offer { version, suite })
     };
-    madison
-        .lines()
-        .filter_map(offer)
-        .max_by_key(|offer| (!offer.suite.ends_with("-backports"), offer.version))
+    madison.lines().filter_map(offer).max_by_key(|offer| (!offer.is_backport(), offer.version))
 }
 
-/// Adds the machine's own Debian mirror's backports, beside its other sources.
-fn add_backports(admin: &Admin) -> Result<()> {
+/// The source file for the backports of this machine's own Debian mirror: its path and its text.
+fn backports_file() -> Result<(String, String)> {
     let release = fs::read_to_string("/etc/os-release").context("cannot read /etc/os-release")?;
     let field = |name: &str| {
         release.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim_matches('"'))
     };
     let codename = field("VERSION_CODENAME=").unwrap_or_default();
     if field("ID=") != Some("debian") || codename.is_empty() {
-        bail!("this system's package sources only have a Mesa older than {OLDEST_MESA}");
+        bail!("this system's package sources have no Mesa {OLDEST_MESA} or newer");
     }
     let (extension, text) = sources()?
         .iter()
         .find_map(|(extension, text)| Some((extension.clone(), backports(extension, text, codename)?)))
         .with_context(|| format!("found no source of {codename} packages under /etc/apt to copy"))?;
-    let target = format!("/etc/apt/sources.list.d/unbraid-{codename}-backports.{extension}");
-    say(&format!("Adding Debian's backports as {target}."));
+    Ok((format!("/etc/apt/sources.list.d/unbraid-{codename}-backports.{extension}"), text))
+}
+
+fn add_backports(admin: &Admin) -> Result<()> {
+    let (target, text) = backports_file()?;
+    say(&format!("Adding Debian's backports as {target}"));
     let draft = std::env::temp_dir().join(format!("unbraid-backports-{}", std::process::id()));
     fs::write(&draft, text).with_context(|| format!("cannot write {}", draft.display()))?;
     let placed = admin.run(&["install", "-m", "644", &draft.to_string_lossy(), &target]);
     fs::remove_file(&draft).ok();
     placed?;
-    admin.run(&["apt-get", "-o", "Acquire::Retries=3", "-q", "update"])
+    admin.update()
 }
 
-/// All apt source files: their extension (`list` or `sources`) and text.
+/// The extension (`list` or `sources`) and the text of every apt source file.
 fn sources() -> Result<Vec<(String, String)>> {
     let mut paths = vec![Path::new("/etc/apt/sources.list").to_owned()];
     if let Ok(folder) = fs::read_dir("/etc/apt/sources.list.d") {
@@ -154,7 +150,7 @@ fn sources() -> Result<Vec<(String, String)>> {
     Ok(found)
 }
 
-/// The first source of `codename`'s packages in an apt source file, rewritten to its backports.
+/// The first source of `codename`'s packages in an apt source file, rewritten to the backports of that suite.
 fn backports(extension: &str, text: &str, codename: &str) -> Option<String> {
     let suite = format!("{codename}-backports");
     if extension == "list" {
@@ -193,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plain_suite_goes_before_backports_and_old_versions_are_no_offer() {
+    fn a_plain_suite_is_preferred_to_backports_and_old_versions_are_no_offer() {
         let old =
             "mesa-vulkan-drivers | 22.3.6-1 | http://deb.debian.org/debian bookworm/main amd64 Packages\n";
         let back = "mesa-vulkan-drivers | 25.0.7-2~bpo12+1 | http://deb.debian.org/debian \
@@ -209,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stanza_is_copied_with_the_backports_suite_alone() {
+    fn a_stanza_is_copied_with_only_the_backports_suite() {
         let text = "Types: deb\nURIs: http://deb.debian.org/debian-security\nSuites: bookworm-security\n\
                     Components: main\n\nTypes: deb\n# a note\nURIs: http://mirror/debian\n\
                     Suites: bookworm bookworm-updates\nComponents: main\nSigned-By: /key.gpg\n";

@@ -1,0 +1,6 @@
+/// How a check ended that did not fail.
+pub(super) enum Outcome {
+    Passed,
+    /// It cannot run on this machine, for this reason.
+    Skipped(String),
+}
