@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::Precision;
+use crate::host::{Precision, unit_roundoff};
 
 /// What became of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ impl Check {
         forward: bool,
     ) -> Self {
         let Expected { values, sensitivity, precision } = expected;
-        let floor = FLOOR * Precision::F32.unit_roundoff() * peak(sensitivity);
+        let floor = FLOOR * unit_roundoff(Precision::F32) * peak(sensitivity);
         let (max_error, snr_db) = (max_error_beyond(*precision, values, ours), snr_db(values, ours));
         let plain_error = self::max_error(values, plain);
         let bound = plain_error.map(|error| 2.0 * error + floor);
@@ -166,7 +166,7 @@ fn max_error_beyond(precision: Precision, expected: &[f64], got: &[f64]) -> Opti
     }
     let rounding = |exact: f64| match precision {
         Precision::F32 => 0.0,
-        Precision::F16 => 2.0 * precision.unit_roundoff() * exact.abs() + SUBNORMAL_STEP,
+        Precision::F16 => 2.0 * unit_roundoff(precision) * exact.abs() + SUBNORMAL_STEP,
     };
     let error = |(a, b): (&f64, &f64)| (a - b).abs() - rounding(*a);
     Some(expected.iter().zip(got).map(error).fold(0.0, f64::max))

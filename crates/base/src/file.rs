@@ -1,4 +1,4 @@
-//! Files that appear under their name whole or not at all.
+//! Atomic file writing: a file appears under its name complete or not at all.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// Name prefix of files that are still being written. A killed process leaves them behind.
+/// Name prefix of files that are still being written. A killed process leaves such files behind.
 const PREFIX: &str = ".unbraid-";
 
 /// Name suffix of files that are still being written.
 const SUFFIX: &str = ".part";
 
-/// A file that takes its name only when it is complete.
+/// A file that gets its name only when it is complete.
 ///
-/// Bytes go to a temporary file in the target's folder. [`commit`](Self::commit) brings them to the disk and renames
-/// the file. Dropped before that, it leaves nothing behind, and an older file of that name stays as it was.
+/// Bytes go to a temporary file in the target's folder. [`commit`](Self::commit) syncs them to disk and renames the
+/// file. A `WholeFile` that is dropped before that removes the temporary file, and an existing file of that name is
+/// unchanged.
 #[derive(Debug)]
 pub struct WholeFile {
     temporary: NamedTempFile,
@@ -26,7 +27,7 @@ impl WholeFile {
     /// Starts a file that will become `path`.
     ///
     /// # Errors
-    /// The system's, where the folder is missing or cannot be written to.
+    /// An error of the system, for example if the folder is missing or cannot be written to.
     pub fn create(path: &Path) -> io::Result<Self> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX).suffix(SUFFIX);
@@ -36,18 +37,18 @@ impl WholeFile {
         Ok(Self { temporary: builder.tempfile_in(folder_of(path))?, path: path.to_path_buf() })
     }
 
-    /// Another handle of the temporary file, for an encoder that owns its writer.
+    /// A second handle of the temporary file, for an encoder that owns its writer.
     ///
     /// # Errors
-    /// The system's.
+    /// An error of the system.
     pub fn handle(&self) -> io::Result<File> {
         self.temporary.as_file().try_clone()
     }
 
-    /// Brings the bytes to the disk and gives the file its name.
+    /// Syncs the bytes to disk and gives the file its name.
     ///
     /// # Errors
-    /// The system's. Then the name holds what it held before.
+    /// An error of the system. Then an existing file of that name is unchanged.
     pub fn commit(self) -> io::Result<()> {
         self.temporary.as_file().sync_all()?;
         self.temporary.persist(&self.path).map_err(|error| error.error)?;
@@ -66,35 +67,37 @@ impl Write for WholeFile {
     }
 }
 
-/// Writes `bytes` to `path`, whole or not at all.
+/// Writes `bytes` to `path`, completely or not at all.
 ///
 /// # Errors
-/// The system's. Then `path` holds what it held before.
+/// An error of the system. Then an existing file at `path` is unchanged.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = WholeFile::create(path)?;
     file.write_all(bytes)?;
     file.commit()
 }
 
-/// Removes the unfinished files that killed processes left in `folder`. Call it only for a folder that no other
-/// process writes to.
+/// Removes the unfinished files that killed processes left in `folder`.
+///
+/// Call it only for a folder that no other process writes to.
 ///
 /// # Errors
-/// The system's, where the folder cannot be listed.
+/// An error of the system if the folder cannot be listed.
 pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)?.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
-            // A file that cannot be removed does no harm.
+            // A file that cannot be removed only takes space.
             std::fs::remove_file(entry.path()).ok();
         }
     }
     Ok(())
 }
 
-/// Brings a folder's entries to the disk: a rename in it is durable only then. Systems that cannot open a folder do
-/// that by themselves, so failures are ignored.
+/// Syncs a folder's entries to disk. Only then is a rename in it durable.
+///
+/// Failures are ignored: some systems cannot open a folder, and they need no sync.
 pub fn sync_folder(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
         folder.sync_all().ok();
@@ -115,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_appears_whole_or_not_at_all() {
+    fn a_file_appears_complete_or_not_at_all() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("song.bin");
         write_whole(&path, b"old").expect("a writable folder");
@@ -129,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_rename_leaves_nothing_behind() {
+    fn a_failed_rename_leaves_no_temporary_file() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("taken");
         std::fs::create_dir(&path).expect("a folder");

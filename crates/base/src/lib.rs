@@ -1,4 +1,4 @@
-//! What several crates share and none of them owns. No burn, no I/O formats.
+//! Types and functions that several crates share. They depend on neither burn nor an audio format.
 
 #[cfg(not(target_family = "wasm"))]
 pub mod file;

@@ -2,7 +2,7 @@
 
 /// The signal-to-noise ratio of `estimate` against `reference`, in dB: `10 log₁₀ (Σ r² / Σ (r − e)²)`.
 ///
-/// Infinite where both are equal. NaN where a value is NaN.
+/// It is infinite if both are equal, and NaN if a value is NaN.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -19,7 +19,7 @@ pub fn snr_db(reference: impl IntoIterator<Item = f64>, estimate: impl IntoItera
             _ => panic!("reference and estimate differ in length"),
         }
     }
-    // Two silent signals are equal, and 0/0 is not a number.
+    // Avoids 0/0 for two silent signals.
     if noise == 0.0 { f64::INFINITY } else { 10.0 * (signal / noise).log10() }
 }
 
@@ -28,7 +28,7 @@ mod tests {
     use super::snr_db;
 
     #[test]
-    fn a_tenth_of_the_amplitude_is_twenty_decibels() {
+    fn an_error_of_a_tenth_of_the_amplitude_is_20_db() {
         let reference = [1.0, -2.0, 0.5];
         let estimate = reference.map(|x| 0.9 * x);
         assert!((snr_db(reference, estimate) - 20.0).abs() < 1e-9);
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "length")]
-    fn lengths_must_agree() {
+    fn different_lengths_panic() {
         snr_db([1.0], [1.0, 2.0]);
     }
 }

@@ -1,7 +1,7 @@
 //! How a network is executed: what may change without changing the network.
 
-use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
+use unbraid_ops::Precision;
 
 /// What the forward pass of training keeps for the backward pass. Less memory costs more time. The gradients are the
 /// same up to rounding.
@@ -17,26 +17,6 @@ pub enum Recompute {
     Block,
 }
 
-/// Storage of the tokens between embedding and masks. Weights, spectra and all sums are f32 in any case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32-bit floats.
-    #[default]
-    F32,
-    /// 16-bit floats: half the memory. Training must then scale its loss, because small gradients underflow.
-    F16,
-}
-
-impl Precision {
-    pub(crate) fn dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            Self::F16 => DType::F16,
-        }
-    }
-}
-
 /// How a network is executed. It is no part of a network's identity: the same weights give the same stems up to
 /// rounding under every execution, and chunk sizes do not change a single bit on the CPU.
 ///
@@ -50,6 +30,6 @@ pub struct Execution {
     pub fsa_chunk_size: usize,
     /// What training keeps for the backward pass. It has no effect without autodiff.
     pub recompute: Recompute,
-    /// Storage of the tokens.
+    /// Storage of the tokens between patch embedding and masks. Weights and spectra are f32 in any case.
     pub precision: Precision,
 }

@@ -17,8 +17,9 @@ mod tensors;
 pub mod weights;
 
 pub use config::{Config, MAX_PARAMETERS, ModelConfigError};
-pub use execution::{Execution, Precision, Recompute};
+pub use execution::{Execution, Recompute};
 pub use family::{FamilyConfig, ModelConfig, Network, PRESETS};
 pub use network::Family;
 pub use separator::{SegmentModel, SeparateError, Separator, SeparatorOptions};
 pub use tensors::{ParameterPath, TensorsError, named_shapes, named_tensors, ordered_shapes, with_tensors};
+pub use unbraid_ops::Precision;

@@ -1,18 +1,23 @@
-//! The bass: a line under the chords, on a picked or plucked string or a synthesiser.
+//! The bass: a line under the chords, on a plucked string or a synthesiser.
 
-use crate::composition::{Bar, Score};
-use crate::dsp::{Envelope, Filter, Oscillator, Pluck, keep, pluck, taper};
-use crate::math::{Dice, exp2, hertz, sin_turns, soft_clip};
-use crate::room::{Bus, Place};
+use crate::composition::{Bar, Kind, Score};
+use crate::dsp::{Envelope, Filter, Oscillator, Pluck, fade_edges, one_pole, pluck};
+use crate::math::{hertz_from_midi, sin_turns, soft_clip};
+use crate::random::Random;
+use crate::room::{Bus, Position};
 
-/// A note on paper: beats, MIDI pitch, velocity from 0 to 1.
+/// A note of the score.
 struct Note {
     beat: f64,
+    /// Length in beats.
     beats: f64,
+    /// MIDI pitch.
     pitch: i32,
+    /// From 0 to 1.
     velocity: f64,
 }
 
+/// The style of a bass line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Line {
     Eighths,
@@ -23,15 +28,15 @@ enum Line {
     Syncopated,
 }
 
-/// The instrument, with what varies between two of its kind.
+/// The instrument and its parameters.
 enum Sound {
     String {
         brightness: f64,
         position: f64,
         decay: f64,
-        growl: f32,
+        drive: f32,
     },
-    /// A sine with a little of its octave, the floor of a dance track.
+    /// A sine and its octave, as in electronic dance music.
     Sub {
         second: f64,
         drop: f64,
@@ -47,57 +52,57 @@ enum Sound {
     },
 }
 
-/// The bass' stem.
-pub(crate) fn render(score: &Score, rate: f64, frames: usize, dice: &mut Dice) -> Bus {
-    let sound = match dice.below(4) {
+/// Renders the bass.
+pub(crate) fn render(score: &Score, rate: f64, frames: usize, random: &mut Random) -> Bus {
+    let sound = match random.below(4) {
         0 => Sound::String {
-            brightness: dice.range(0.25, 0.5),
-            position: dice.range(0.08, 0.16),
-            decay: dice.range(3.0, 6.0),
-            growl: dice.range(1.0, 2.0) as f32,
+            brightness: random.range(0.25, 0.5),
+            position: random.range(0.08, 0.16),
+            decay: random.range(3.0, 6.0),
+            drive: random.range(1.0, 2.0) as f32,
         },
         1 => Sound::String {
-            brightness: dice.range(0.05, 0.22),
-            position: dice.range(0.2, 0.3),
-            decay: dice.range(2.0, 5.0),
-            growl: dice.range(0.5, 1.2) as f32,
+            brightness: random.range(0.05, 0.22),
+            position: random.range(0.2, 0.3),
+            decay: random.range(2.0, 5.0),
+            drive: random.range(0.5, 1.2) as f32,
         },
-        2 => Sound::Sub { second: dice.range(0.1, 0.5), drop: dice.range(0.0, 0.6) },
+        2 => Sound::Sub { second: random.range(0.1, 0.5), drop: random.range(0.0, 0.6) },
         _ => Sound::Synth {
-            width: dice.chance(0.5).then(|| dice.range(0.2, 0.5)),
-            detune: dice.range(1.0, 1.006),
-            cutoff: dice.range(90.0, 220.0),
-            sweep: dice.range(0.8, 2.6),
-            q: dice.range(0.7, 2.2),
-            fall: dice.range(0.06, 0.4),
-            sub: dice.range(0.0, 0.6) as f32,
+            width: random.chance(0.5).then(|| random.range(0.2, 0.5)),
+            detune: random.range(1.0, 1.006),
+            cutoff: random.range(90.0, 220.0),
+            sweep: random.range(0.8, 2.6),
+            q: random.range(0.7, 2.2),
+            fall: random.range(0.06, 0.4),
+            sub: random.range(0.0, 0.6) as f32,
         },
     };
     let lines =
         [Line::Eighths, Line::RootAndFifth, Line::Octaves, Line::Walking, Line::Long, Line::Syncopated];
-    let (verse, chorus) = (dice.pick(&lines), dice.pick(&lines));
-    let low = dice.below(5) as i32 + 28;
+    let (verse, chorus) = (random.pick(&lines), random.pick(&lines));
+    let low = random.below(5) as i32 + 28;
     let mut bus = Bus::new(frames);
-    let (lateness, looseness) = (dice.range(-0.004, 0.008), dice.range(0.001, 0.005));
-    let legato = dice.range(0.75, 1.0);
-    let place = Place { pan: dice.range(-0.08, 0.08), depth: dice.range(0.0, 0.06) };
+    let (delay, timing_deviation) = (random.range(-0.004, 0.008), random.range(0.001, 0.005));
+    let legato = random.range(0.75, 1.0);
+    let position = Position { pan: random.range(-0.08, 0.08), depth: random.range(0.0, 0.06) };
     let mut notes = Vec::new();
     for bar in score.bars.iter().filter(|bar| score.section(bar).bass) {
-        let line = if score.section(bar).kind == crate::composition::Kind::Chorus { chorus } else { verse };
-        play(score, bar, line, low, &mut notes, dice);
+        let line = if score.section(bar).kind == Kind::Chorus { chorus } else { verse };
+        play(score, bar, line, low, &mut notes, random);
     }
     for note in &notes {
-        let at = (score.seconds(note.beat) + lateness + looseness * dice.bell()).max(0.0);
+        let at = (score.seconds(note.beat) + delay + timing_deviation * random.normal()).max(0.0);
         let gate = (score.seconds(note.beat + note.beats) - score.seconds(note.beat)) * legato;
-        let velocity = (note.velocity * (1.0 + 0.08 * dice.bell())).clamp(0.2, 1.0);
-        let heard = sound.play(hertz(f64::from(note.pitch)), gate, velocity, rate, dice);
-        bus.add((at * rate) as usize, &heard, 0.3 + 0.7 * velocity, place);
+        let velocity = (note.velocity * (1.0 + 0.08 * random.normal())).clamp(0.2, 1.0);
+        let heard = sound.play(hertz_from_midi(f64::from(note.pitch)), gate, velocity, rate, random);
+        bus.add((at * rate) as usize, &heard, 0.3 + 0.7 * velocity, position);
     }
     bus
 }
 
-/// One bar of a line, roots from MIDI pitch `low` up.
-fn play(score: &Score, bar: &Bar, line: Line, low: i32, notes: &mut Vec<Note>, dice: &mut Dice) {
+/// Writes one bar of a line. The roots are in the octave from MIDI pitch `low` up.
+fn play(score: &Score, bar: &Bar, line: Line, low: i32, notes: &mut Vec<Note>, random: &mut Random) {
     let eighths = 2 * score.beats_per_bar;
     let root_at = |beat: f64| low + (score.chord(beat).root() - low).rem_euclid(12);
     let above = |beat: f64, voice: usize| {
@@ -111,8 +116,8 @@ fn play(score: &Score, bar: &Bar, line: Line, low: i32, notes: &mut Vec<Note>, d
         Line::Eighths => {
             for k in 0..eighths {
                 let beat = bar.start + k as f64 / 2.0;
-                // The last eighth leads into the next chord's root from a step below.
-                let leads = k + 1 == eighths && root_at(beat) != root_at(beat + 0.5) && dice.chance(0.7);
+                // The last eighth may lead to the next chord's root from a scale step below.
+                let leads = k + 1 == eighths && root_at(beat) != root_at(beat + 0.5) && random.chance(0.7);
                 let pitch = if leads {
                     score.key.pitch(score.key.degree(root_at(beat + 0.5)) - 1)
                 } else {
@@ -141,8 +146,8 @@ fn play(score: &Score, bar: &Bar, line: Line, low: i32, notes: &mut Vec<Note>, d
                 let next = root_at(beat + 1.0);
                 let pitch = match k {
                     0 => root_at(beat),
-                    _ if k + 1 == score.beats_per_bar => next + if dice.chance(0.5) { 1 } else { -1 },
-                    _ => above(beat, 1 + dice.below(2)),
+                    _ if k + 1 == score.beats_per_bar => next + if random.chance(0.5) { 1 } else { -1 },
+                    _ => above(beat, 1 + random.below(2)),
                 };
                 note(2.0 * k as f64, 1.9, pitch, 0.8);
             }
@@ -157,11 +162,11 @@ fn play(score: &Score, bar: &Bar, line: Line, low: i32, notes: &mut Vec<Note>, d
             let at: &[f64] =
                 if eighths == 8 { &[0.0, 1.5, 3.0, 4.0, 5.5, 7.0] } else { &[0.0, 1.5, 3.0, 5.0] };
             for (n, &k) in at.iter().enumerate() {
-                if n > 0 && dice.chance(0.2) {
+                if n > 0 && random.chance(0.2) {
                     continue;
                 }
                 let beat = bar.start + k / 2.0;
-                let pitch = if n % 3 == 2 && dice.chance(0.5) { above(beat, 2) } else { root_at(beat) };
+                let pitch = if n % 3 == 2 && random.chance(0.5) { above(beat, 2) } else { root_at(beat) };
                 let until = at.get(n + 1).map_or(eighths as f64, |next| *next);
                 note(k, (until - k) * 0.85, pitch, if n == 0 { 0.95 } else { 0.75 });
             }
@@ -170,22 +175,22 @@ fn play(score: &Score, bar: &Bar, line: Line, low: i32, notes: &mut Vec<Note>, d
 }
 
 impl Sound {
-    fn play(&self, hertz: f64, gate: f64, velocity: f64, rate: f64, dice: &mut Dice) -> Vec<f32> {
+    fn play(&self, hertz: f64, gate: f64, velocity: f64, rate: f64, random: &mut Random) -> Vec<f32> {
         match *self {
-            Self::String { brightness, position, decay, growl } => {
+            Self::String { brightness, position, decay, drive } => {
                 let brightness = (brightness * (0.6 + 0.5 * velocity)).min(0.95);
                 let string = Pluck { hertz, decay, brightness, position };
                 let samples = ((gate + 0.05) * rate) as usize;
-                let mut sound = pluck(&string, samples, rate, dice);
-                // The pickup and the amplifier hold back the highs.
+                let mut sound = pluck(&string, samples, rate, random);
+                // The pickup and the amplifier attenuate high frequencies.
                 let mut body = Filter::new(250.0 + 1500.0 * brightness, 0.7, rate);
-                sound.iter_mut().for_each(|x| *x = body.low(soft_clip(1.5 * growl * *x)));
-                taper(&mut sound, 0.002, 0.05, rate);
+                sound.iter_mut().for_each(|x| *x = body.low(soft_clip(1.5 * drive * *x)));
+                fade_edges(&mut sound, 0.002, 0.05, rate);
                 sound
             }
             Self::Sub { second, drop } => {
                 let envelope = Envelope { attack: 0.006, decay: 0.9, sustain: 0.55, release: 0.06 };
-                let fall = keep(0.02, rate);
+                let fall = one_pole(0.02, rate);
                 let (mut phase, mut bend) = (0.0, drop as f32);
                 envelope
                     .levels(gate, rate)
@@ -200,10 +205,10 @@ impl Sound {
             }
             Self::Synth { width, detune, cutoff, sweep, q, fall, sub } => {
                 let envelope = Envelope { attack: 0.004, decay: 0.5, sustain: 0.6, release: 0.05 };
-                let mut one = Oscillator::new(dice.unit(), width);
-                let mut two = Oscillator::new(dice.unit(), width);
+                let mut one = Oscillator::new(random.uniform(), width);
+                let mut two = Oscillator::new(random.uniform(), width);
                 let mut filter = Filter::new(cutoff, q, rate);
-                let close = keep(fall, rate);
+                let close = one_pole(fall, rate);
                 let (mut open, mut phase, step) = (1.0f32, 0.0, hertz / rate);
                 envelope
                     .levels(gate, rate)
@@ -212,7 +217,7 @@ impl Sound {
                     .map(|(n, level)| {
                         if n % 16 == 0 {
                             let octaves = sweep * velocity * f64::from(open);
-                            filter.tune((cutoff + 0.5 * hertz) * exp2(octaves), q, rate);
+                            filter.tune((cutoff + 0.5 * hertz) * libm::exp2(octaves), q, rate);
                         }
                         open *= close;
                         phase += step;
@@ -233,9 +238,9 @@ mod tests {
 
     #[test]
     fn every_bass_is_in_tune_and_ends() {
-        let mut dice = Dice::new(6, 0, 0);
+        let mut random = Random::new(6, 0, 0);
         let sounds = [
-            Sound::String { brightness: 0.7, position: 0.1, decay: 4.0, growl: 1.5 },
+            Sound::String { brightness: 0.7, position: 0.1, decay: 4.0, drive: 1.5 },
             Sound::Sub { second: 0.3, drop: 0.4 },
             Sound::Synth {
                 width: Some(0.4),
@@ -249,9 +254,9 @@ mod tests {
         ];
         for sound in sounds {
             for hz in [41.2, 65.4, 98.0] {
-                let heard = sound.play(hz, 0.8, 0.8, 44_100.0, &mut dice);
+                let heard = sound.play(hz, 0.8, 0.8, 44_100.0, &mut random);
                 let found = pitch_of(&heard[8000..24_000], 44_100.0, 0.7 * hz, 1.4 * hz);
-                assert!((found / hz - 1.0).abs() < 0.01, "{hz} Hz came out at {found} Hz");
+                assert!((found / hz - 1.0).abs() < 0.01, "{hz} Hz sounds at {found} Hz");
                 assert!(heard.last().expect("a note has samples").abs() < 1e-3, "a click at the end");
                 assert!(heard.iter().all(|x| x.abs() < 2.0));
             }
@@ -263,12 +268,12 @@ mod tests {
         let lines =
             [Line::Eighths, Line::RootAndFifth, Line::Octaves, Line::Walking, Line::Long, Line::Syncopated];
         for index in 0..20 {
-            let mut dice = Dice::new(6, index, 2);
-            let score = Score::write(20.0, &mut dice);
+            let mut random = Random::new(6, index, 2);
+            let score = Score::write(20.0, &mut random);
             for line in lines {
                 let mut notes = Vec::new();
                 for bar in &score.bars {
-                    play(&score, bar, line, 30, &mut notes, &mut dice);
+                    play(&score, bar, line, 30, &mut notes, &mut random);
                     let roots = notes.iter().filter(|n| n.beat == bar.start);
                     assert!(roots.clone().count() == 1, "a bar begins with one note");
                     assert!(roots.clone().all(|n| n.pitch.rem_euclid(12) == bar.chords[0].1.root()));

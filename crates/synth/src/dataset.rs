@@ -1,4 +1,4 @@
-//! Invented songs as a data set in the layout of MUSDB18-HQ.
+//! Writes synthetic songs as a data set in the layout of MUSDB18-HQ.
 
 use std::fs;
 use std::io;
@@ -7,28 +7,30 @@ use std::sync::mpsc;
 use std::thread;
 
 use rayon::prelude::*;
-use unbraid_audio::{AudioError, AudioWriter, Format, Stereo};
+use unbraid_audio::{AudioError, AudioWriter, Format};
+use unbraid_base::Stereo;
+use unbraid_base::file::sync_folder;
 
-use crate::{RATES, STEMS, song};
+use crate::song::{RATES, STEMS, song};
 
-/// How many songs, and which.
+/// How many songs to write, and which.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Tracks under `train/` and under `test/`.
+    /// Number of tracks in `train/`.
     pub train: usize,
-    /// See `train`.
+    /// Number of tracks in `test/`.
     pub test: usize,
-    /// Length of each track.
+    /// Length of each track in seconds, from 1 to 3600.
     pub seconds: f64,
-    /// The series the songs come from; its songs 0, 1, … become the training tracks, then the test tracks.
+    /// Selects the series of songs. Its first songs become the training tracks, the next ones the test tracks.
     pub seed: u64,
-    /// Samples a second.
+    /// Sample rate in Hz, within [`RATES`].
     pub rate: u32,
 }
 
 impl Options {
-    /// Divides `tracks`: every fifth, rounded, and at least one is for testing, the others for training.
-    /// One track alone is for training.
+    /// Divides `tracks` into training and test tracks. A fifth of them, rounded, but at least one, are test tracks.
+    /// A single track is a training track.
     pub fn divide(tracks: usize) -> (usize, usize) {
         let test = ((tracks + 2) / 5).max(1).min(tracks.saturating_sub(1));
         (tracks - test, test)
@@ -37,14 +39,14 @@ impl Options {
     fn check(&self) -> Result<(), SynthError> {
         let wrong = |what: String| Err(SynthError::Options(what));
         if self.train + self.test == 0 {
-            return wrong("ask for at least one track".into());
+            return wrong("at least one track is needed".into());
         }
         if !(self.seconds >= 1.0 && self.seconds <= 3600.0) {
-            return wrong(format!("a track can last 1 to 3600 seconds, not {}", self.seconds));
+            return wrong(format!("a track lasts 1 to 3600 seconds, not {}", self.seconds));
         }
         if !RATES.contains(&self.rate) {
             let (low, high) = (RATES.start(), RATES.end());
-            return wrong(format!("the sample rate can be {low} to {high} Hz, not {}", self.rate));
+            return wrong(format!("the sample rate is {low} to {high} Hz, not {}", self.rate));
         }
         Ok(())
     }
@@ -53,38 +55,39 @@ impl Options {
 /// Why a data set could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum SynthError {
-    /// The options ask for what there cannot be.
+    /// An option is out of range.
     #[error("{0}")]
     Options(String),
-    /// The target holds something already.
-    #[error("{} is not empty: name a new or an empty folder", .0.display())]
+    /// The target folder is not empty.
+    #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
-    /// A folder could not be made, read or renamed.
-    #[error("cannot write {}: {source}; check that the folder can be written to and the disk has space", .path.display())]
+    /// A folder could not be created, read or renamed.
+    #[error("cannot write {}: {source}", .path.display())]
     Io {
-        /// What was being written.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A sound file could not be written.
+    /// An audio file could not be written.
     #[error("cannot write a track into {}: {source}", .path.display())]
     Audio {
         /// The track's folder.
         path: PathBuf,
-        /// What the writer said.
+        /// The writer's error.
         source: AudioError,
     },
 }
 
-/// Writes `OUT/train/TRACK` and `OUT/test/TRACK`, each with `mixture.wav` and a file for every stem of
-/// [`STEMS`], 16 bits a sample; the mixture is exactly the sum of the stems. `progress` hears how many
-/// tracks of how many are done, first 0 of all. A track's folder appears whole or not at all; tracks are made on all cores, and are the same
-/// whatever their number.
+/// Writes `OUT/train/TRACK` and `OUT/test/TRACK`, each with `mixture.wav` and one file for every stem of [`STEMS`],
+/// with 16 bits per sample. The mixture is exactly the sum of the stems.
+///
+/// `progress` receives the number of finished tracks and of all tracks, first with 0 finished tracks. A track's folder
+/// appears complete or not at all. All cores are used. The result does not depend on their number.
 ///
 /// # Errors
-/// Options out of range, an `out` that is a file or holds something already, or a failure to write;
-/// tracks finished before a failure stay.
+/// [`SynthError`] if an option is out of range, if `out` is a file or a folder that is not empty, or if writing fails.
+/// Tracks that were finished before a failure stay.
 pub fn write_dataset(
     out: &Path,
     options: &Options,
@@ -104,18 +107,18 @@ pub fn write_dataset(
         }
     }
     let (total, mut done) = (tracks.len(), 0);
-    let (tell, heard) = mpsc::channel();
+    let (sender, finished) = mpsc::channel();
     progress(0, total);
     thread::scope(|scope| {
         let worker = scope.spawn(move || {
-            tracks.par_iter().try_for_each_with(tell, |tell, (index, folder, name)| {
+            tracks.par_iter().try_for_each_with(sender, |sender, (index, folder, name)| {
                 write_track(folder, name, *index, options)?;
-                // Nobody listens only when the caller is unwinding from a panic.
-                let _ = tell.send(());
+                // Sending fails only while the caller unwinds from a panic.
+                sender.send(()).ok();
                 Ok(())
             })
         });
-        for () in heard {
+        for () in finished {
             done += 1;
             progress(done, total);
         }
@@ -123,7 +126,7 @@ pub fn write_dataset(
     })
 }
 
-/// Makes one track under another name, then gives it its own.
+/// Writes one track to a temporary folder, then renames the folder.
 fn write_track(folder: &Path, name: &str, index: u64, options: &Options) -> Result<(), SynthError> {
     let unfinished = Unfinished(folder.join(format!(".{name}.part")));
     let failed = |path: &Path, source| SynthError::Io { path: path.to_owned(), source };
@@ -143,17 +146,19 @@ fn write_track(folder: &Path, name: &str, index: u64, options: &Options) -> Resu
         assert!(clipped == 0, "song {index} of seed {} clips in {stem}", options.seed);
     }
     let path = folder.join(name);
-    fs::rename(&unfinished.0, &path).map_err(|e| failed(&path, e))
+    fs::rename(&unfinished.0, &path).map_err(|e| failed(&path, e))?;
+    sync_folder(folder);
+    Ok(())
 }
 
-/// A folder that goes away again unless it has been renamed.
+/// A folder that is removed on drop unless it has been renamed.
 struct Unfinished(PathBuf);
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if self.0.exists() {
-            // The error that brought us here is the one to report.
-            let _ = fs::remove_dir_all(&self.0);
+            // The caller reports the first error. A failure here would hide it.
+            fs::remove_dir_all(&self.0).ok();
         }
     }
 }
@@ -163,11 +168,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_track_that_fails_leaves_nothing_of_itself() {
+    fn a_failed_track_leaves_no_files() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let taken = folder.path().join("a");
         fs::create_dir(&taken).expect("a folder");
-        fs::write(taken.join("mine"), b"precious").expect("a file");
+        fs::write(taken.join("mine"), b"content").expect("a file");
         let options = Options { train: 1, test: 0, seconds: 1.0, seed: 1, rate: 8000 };
         let error = write_track(folder.path(), "a", 0, &options).expect_err("the name is taken");
         assert!(matches!(error, SynthError::Io { .. }));

@@ -1,15 +1,16 @@
-//! Building blocks of sound: band-limited oscillators, filters, resonant modes, strings, envelopes.
+//! Building blocks of synthesis: band-limited oscillators, filters, modal synthesis, plucked strings, envelopes.
 
-use crate::math::{Dice, cos_turns, exp, sin_turns};
+use crate::math::{cos_turns, sin_turns};
+use crate::random::Random;
 
-/// The share a one-pole smoother keeps of its past, for a time constant in seconds.
-pub(crate) fn keep(seconds: f64, rate: f64) -> f32 {
-    exp(-1.0 / (seconds.max(1e-5) * rate)) as f32
+/// The feedback coefficient of a one-pole low-pass filter with a time constant in seconds.
+pub(crate) fn one_pole(seconds: f64, rate: f64) -> f32 {
+    libm::exp(-1.0 / (seconds.max(1e-5) * rate)) as f32
 }
 
-/// The polyBLEP residual (Välimäki and Huovilainen, 2007): what turns a unit step of a sampled
-/// oscillator into a band-limited one. `phase` and `step` in turns, the step at phase 0.
-pub(crate) fn blep(phase: f64, step: f64) -> f64 {
+/// The polyBLEP residual (Välimäki and Huovilainen, 2007), which band-limits a step of a sampled oscillator. The step
+/// is at phase 0. `phase` is in periods, and `step` in periods per sample.
+pub(crate) fn poly_blep(phase: f64, step: f64) -> f64 {
     if phase < step {
         let x = phase / step;
         x + x - x * x - 1.0
@@ -21,10 +22,10 @@ pub(crate) fn blep(phase: f64, step: f64) -> f64 {
     }
 }
 
-/// A sawtooth in ±1, or a pulse with steps of 2 and no offset, band-limited by polyBLEP.
+/// A sawtooth within ±1, or a pulse with steps of 2 and without offset, band-limited by polyBLEP.
 pub(crate) struct Oscillator {
     phase: f64,
-    /// The pulse's duty, or none for a sawtooth.
+    /// The duty cycle of a pulse. `None` for a sawtooth.
     pub(crate) width: Option<f64>,
 }
 
@@ -33,13 +34,13 @@ impl Oscillator {
         Self { phase, width }
     }
 
-    /// The next sample, at `step` turns a sample.
+    /// The next sample, at a frequency of `step` periods per sample.
     pub(crate) fn next(&mut self, step: f64) -> f32 {
         self.phase += step;
         if self.phase >= 1.0 {
             self.phase -= 1.0;
         }
-        let saw = |p: f64| 2.0 * p - 1.0 - blep(p, step);
+        let saw = |p: f64| 2.0 * p - 1.0 - poly_blep(p, step);
         match self.width {
             None => saw(self.phase) as f32,
             Some(width) => {
@@ -51,7 +52,7 @@ impl Oscillator {
     }
 }
 
-/// A state-variable filter in its trapezoidal form (Simper, 2013), stable while it is being swept.
+/// A state-variable filter with trapezoidal integration (Simper, 2013). It is stable while its frequency changes.
 #[derive(Clone, Default)]
 pub(crate) struct Filter {
     g: f32,
@@ -62,14 +63,14 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// A filter at `hertz` (held under 0.45 of the rate) with quality `q`.
+    /// A filter at `hertz` with quality `q`. The frequency is limited to 0.45 of the sample rate.
     pub(crate) fn new(hertz: f64, q: f64, rate: f64) -> Self {
         let mut filter = Self::default();
         filter.tune(hertz, q, rate);
         filter
     }
 
-    /// Moves the filter without a click.
+    /// Changes the frequency and the quality without a click.
     pub(crate) fn tune(&mut self, hertz: f64, q: f64, rate: f64) {
         let half_turns = (hertz / rate).clamp(1e-5, 0.45) * 0.5;
         self.g = (sin_turns(half_turns) / cos_turns(half_turns)) as f32;
@@ -77,7 +78,7 @@ impl Filter {
         self.a1 = 1.0 / (1.0 + self.g * (self.g + self.k));
     }
 
-    /// The low-pass and band-pass outputs; the band-pass has unit gain at its centre.
+    /// The low-pass and band-pass outputs. The band-pass has a gain of 1 at its centre.
     fn step(&mut self, x: f32) -> (f32, f32) {
         let v3 = x - self.s2;
         let v1 = self.a1 * (self.s1 + self.g * v3);
@@ -101,33 +102,33 @@ impl Filter {
     }
 }
 
-/// One decaying partial of a struck body.
+/// One mode: an exponentially decaying partial.
 #[derive(Clone, Copy)]
 pub(crate) struct Mode {
     pub(crate) hertz: f64,
     pub(crate) gain: f64,
-    /// Time in seconds to fall by a factor e.
+    /// Time constant of the decay in seconds.
     pub(crate) tau: f64,
 }
 
-/// Adds the modes' sound to `out`, each a decaying sine from phase 0. Modes above 0.45 of the rate are
-/// left out: they would fold back.
-pub(crate) fn ring(out: &mut [f32], modes: &[Mode], rate: f64) {
+/// Modal synthesis: adds each mode to `out` as a decaying sine from phase 0. Modes above 0.45 of the sample rate are
+/// omitted because they would alias.
+pub(crate) fn render_modes(out: &mut [f32], modes: &[Mode], rate: f64) {
     let audible: Vec<&Mode> = modes.iter().filter(|m| m.hertz < 0.45 * rate).collect();
-    // Four at a time: one recursion alone waits for its own last result most of the time.
+    // Four recursions run in parallel, because a single one is bound by the latency of its multiply and add.
     for group in audible.chunks(4) {
-        // y[n] = a y[n−1] − b y[n−2], begun so that y[0] = 0 and y[1] = r sin ω.
+        // y[n] = a y[n−1] − b y[n−2], with initial values such that y[0] = 0 and y[1] = gain · r · sin ω.
         let (mut a, mut b, mut previous, mut current) = ([0.0; 4], [0.0; 4], [0.0; 4], [0.0; 4]);
         let mut longest = 0.0f64;
         for (k, mode) in group.iter().enumerate() {
             let turns = mode.hertz / rate;
-            let radius = exp(-1.0 / (mode.tau * rate));
+            let radius = libm::exp(-1.0 / (mode.tau * rate));
             a[k] = 2.0 * radius * cos_turns(turns);
             b[k] = radius * radius;
             previous[k] = -mode.gain * sin_turns(turns) / radius;
             longest = longest.max(mode.tau);
         }
-        // After ten time constants a mode has fallen by 87 dB.
+        // After ten time constants a mode has decayed by 87 dB.
         let end = ((longest * 10.0 * rate) as usize).min(out.len());
         for slot in &mut out[..end] {
             *slot += ((current[0] + current[1]) + (current[2] + current[3])) as f32;
@@ -138,50 +139,53 @@ pub(crate) fn ring(out: &mut [f32], modes: &[Mode], rate: f64) {
     }
 }
 
-/// What sets a plucked string apart.
+/// Parameters of a plucked string.
 pub(crate) struct Pluck {
     pub(crate) hertz: f64,
-    /// Seconds for the fundamental to fall by 60 dB.
+    /// Time in which the fundamental decays by 60 dB, in seconds.
     pub(crate) decay: f64,
-    /// 0 (dull finger) to 1 (bright pick).
+    /// From 0 (soft finger) to 1 (hard pick).
     pub(crate) brightness: f64,
-    /// Where it is plucked, as a part of its length.
+    /// The plucking point as a fraction of the string's length.
     pub(crate) position: f64,
 }
 
-/// A plucked string (Karplus and Strong, 1983, with Jaffe and Smith's tuning by an all-pass): a pulse
-/// and some noise in a loop as long as a period, which loses its highs and then its level. About ±1 at its loudest.
-pub(crate) fn pluck(string: &Pluck, samples: usize, rate: f64, dice: &mut Dice) -> Vec<f32> {
+/// A plucked string after Karplus and Strong (1983), tuned with an all-pass filter after Jaffe and Smith (1983).
+///
+/// The excitation is a pulse with some noise. It circulates in a delay loop of one period with a low-pass filter. The
+/// output peaks at about ±1.
+pub(crate) fn pluck(string: &Pluck, samples: usize, rate: f64, random: &mut Random) -> Vec<f32> {
     // The loop's low-pass s·x[n−1] + (1 − s)·x[n] delays low partials by s samples.
     let damping = 0.5 - 0.42 * string.brightness;
     let period = rate / string.hertz - damping;
     let mut length = period as usize;
     let mut fraction = period - length as f64;
-    // An all-pass delay near zero rings at the Nyquist frequency: it gets between 0.2 and 1.2 samples.
+    // An all-pass filter with a delay near 0 resonates at the Nyquist frequency. Therefore its delay is 0.2 to 1.2
+    // samples.
     if fraction < 0.2 {
         length -= 1;
         fraction += 1.0;
     }
     let allpass = ((1.0 - fraction) / (1.0 + fraction)) as f32;
-    let loss = crate::math::exp2(-9.965_784_284_662_087 / (string.decay * string.hertz)) as f32;
+    let loss = libm::exp2(-9.965_784_284_662_087 / (string.decay * string.hertz)) as f32;
     let (new, old) = (loss * (1.0 - damping) as f32, loss * damping as f32);
 
-    // A finger's width holds back the partials above the second, a pick's those above the thirtieth.
-    let corner = string.hertz * crate::math::exp2(1.0 + 4.0 * string.brightness);
-    let burst_keep = keep(1.0 / (std::f64::consts::TAU * corner), rate);
-    let mut burst: Vec<f32> = (0..length).map(|_| 0.6 * dice.noise()).collect();
+    // The width of a finger attenuates the partials above the second, that of a pick those above the thirtieth.
+    let corner = string.hertz * libm::exp2(1.0 + 4.0 * string.brightness);
+    let burst_pole = one_pole(1.0 / (std::f64::consts::TAU * corner), rate);
+    let mut burst: Vec<f32> = (0..length).map(|_| 0.6 * random.noise()).collect();
     burst[0] += (length as f32).sqrt();
-    // The loop is a circle: once round to settle, once to filter.
+    // The loop is periodic: the first round initialises the filter's state, the second filters.
     let mut low = 0.0;
     for round in 0..2 {
         for slot in &mut burst {
-            low = burst_keep * low + (1.0 - burst_keep) * *slot;
+            low = burst_pole * low + (1.0 - burst_pole) * *slot;
             if round == 1 {
                 *slot = low;
             }
         }
     }
-    // Plucking at a point takes away the partials that have a node there.
+    // Plucking at a point removes the partials that have a node there.
     let back = ((string.position * length as f64) as usize).clamp(1, length.saturating_sub(1).max(1));
     let straight = burst.clone();
     for (i, slot) in burst.iter_mut().enumerate() {
@@ -208,7 +212,7 @@ pub(crate) fn pluck(string: &Pluck, samples: usize, rate: f64, dice: &mut Dice) 
     out
 }
 
-/// Attack, decay to a sustained level, release after the gate: times in seconds.
+/// An ADSR envelope. Times are in seconds.
 #[derive(Clone, Copy)]
 pub(crate) struct Envelope {
     pub(crate) attack: f64,
@@ -218,15 +222,15 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// Samples from the start of a note with this gate until it is silent.
+    /// Length in samples of a note that is held for `gate` seconds.
     pub(crate) fn samples(&self, gate: f64, rate: f64) -> usize {
         ((gate + self.release) * rate) as usize + 1
     }
 
-    /// The level of each sample: linear attack, exponential decay, cosine-shaped release to zero.
+    /// The level of each sample: linear attack, exponential decay, smooth-step release to zero.
     pub(crate) fn levels(&self, gate: f64, rate: f64) -> impl Iterator<Item = f32> + use<> {
         let attack = (self.attack * rate).max(1.0) as f32;
-        let fall = keep(self.decay, rate);
+        let fall = one_pole(self.decay, rate);
         let (sustain, gate, release) =
             (self.sustain, (gate * rate) as usize, (self.release * rate).max(1.0) as f32);
         let (mut level, mut rising) = (0.0f32, true);
@@ -249,8 +253,8 @@ impl Envelope {
     }
 }
 
-/// Rounds off the first `attack` and last `release` seconds of a sound that is cut to length.
-pub(crate) fn taper(sound: &mut [f32], attack: f64, release: f64, rate: f64) {
+/// Fades in the first `attack` seconds and fades out the last `release` seconds, linearly.
+pub(crate) fn fade_edges(sound: &mut [f32], attack: f64, release: f64, rate: f64) {
     let len = sound.len();
     let (rise, fall) = (((attack * rate) as usize).min(len), ((release * rate) as usize).min(len));
     for (i, x) in sound.iter_mut().take(rise).enumerate() {
@@ -282,34 +286,35 @@ mod tests {
     }
 
     #[test]
-    fn oscillators_hardly_alias() {
-        // Harmonic 25 of 1801 Hz is 45 025 Hz: sampled naively it folds to 925 Hz, 28 dB under the fundamental.
+    fn oscillators_suppress_aliasing() {
+        // Harmonic 25 of 1801 Hz is 45 025 Hz. Without band-limiting its alias at 925 Hz is 28 dB below the
+        // fundamental.
         for width in [None, Some(0.5)] {
             let mut oscillator = Oscillator::new(0.0, width);
             let sound: Vec<f32> = (0..44_100).map(|_| oscillator.next(1801.0 / RATE)).collect();
             let ratio = 10.0 * (power(&sound, 1801.0) / power(&sound, 925.0)).log10();
-            assert!(ratio > 60.0, "alias only {ratio:.1} dB under the fundamental");
+            assert!(ratio > 60.0, "the alias is only {ratio:.1} dB below the fundamental");
         }
     }
 
     #[test]
-    fn strings_are_in_tune() {
-        let mut dice = Dice::new(5, 0, 0);
+    fn plucked_strings_are_in_tune() {
+        let mut random = Random::new(5, 0, 0);
         for hertz in [41.2, 110.0, 246.9, 587.3] {
             for brightness in [0.2, 0.9] {
                 let string = Pluck { hertz, decay: 4.0, brightness, position: 0.2 };
-                let sound = pluck(&string, 44_100, RATE, &mut dice);
+                let sound = pluck(&string, 44_100, RATE, &mut random);
                 let heard = pitch_of(&sound[8000..8000 + 16_000], RATE, 0.7 * hertz, 1.4 * hertz);
                 let cents = 1200.0 * (heard / hertz).log2();
-                assert!(cents.abs() < 8.0, "{hertz} Hz came out {cents:.1} cents off");
+                assert!(cents.abs() < 8.0, "{hertz} Hz is off by {cents:.1} cents");
             }
         }
     }
 
     #[test]
-    fn modes_have_their_pitch_and_decay() {
+    fn modes_have_their_frequency_and_decay() {
         let mut sound = vec![0.0; 44_100];
-        ring(&mut sound, &[Mode { hertz: 1000.0, gain: 0.5, tau: 0.2 }], RATE);
+        render_modes(&mut sound, &[Mode { hertz: 1000.0, gain: 0.5, tau: 0.2 }], RATE);
         let peak = |range: std::ops::Range<usize>| sound[range].iter().fold(0.0f32, |p, x| p.max(x.abs()));
         assert!(sound[0] == 0.0 && (peak(0..100) - 0.5).abs() < 0.01);
         let fall = peak(8820..8920) / peak(0..100);
@@ -318,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_pass_their_band() {
+    fn filters_pass_their_band_and_attenuate_the_rest() {
         let gain = |hertz: f64, f: &mut dyn FnMut(f32) -> f32| {
             let sound: Vec<f32> =
                 (0..8820).map(|n| f(sin_turns(hertz * f64::from(n) / RATE) as f32)).collect();

@@ -1,6 +1,6 @@
-//! Keys, chord progressions and voice leading. Pitches are MIDI numbers, pitch classes count from C.
+//! Keys, chord progressions and voice leading. Pitches are MIDI numbers. Pitch class 0 is C.
 
-use crate::math::Dice;
+use crate::random::Random;
 
 /// A scale on a tonic.
 #[derive(Clone)]
@@ -12,9 +12,9 @@ pub(crate) struct Key {
 
 struct Mode {
     name: &'static str,
-    /// Semitones of the seven degrees above the tonic.
+    /// The seven degrees, in semitones above the tonic.
     steps: [i32; 7],
-    /// Progressions as degrees from 0, one chord each slot.
+    /// Progressions, as degrees from 0.
     progressions: &'static [&'static [usize]],
 }
 
@@ -59,28 +59,28 @@ static MODES: [Mode; 4] = [
 ];
 
 impl Key {
-    pub(crate) fn draw(dice: &mut Dice) -> Self {
-        let mode = match dice.unit() {
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        let mode = match random.uniform() {
             x if x < 0.4 => 0,
             x if x < 0.8 => 1,
             x if x < 0.9 => 2,
             _ => 3,
         };
-        Self { tonic: dice.below(12) as i32, mode: &MODES[mode] }
+        Self { tonic: random.below(12) as i32, mode: &MODES[mode] }
     }
 
-    /// Such as "F# minor".
+    /// For example "F# minor".
     pub(crate) fn name(&self) -> String {
         let notes = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"];
         format!("{} {}", notes[self.tonic as usize], self.mode.name)
     }
 
-    /// The pitch `degree` scale steps above the tonic of MIDI octave 0, for any whole number.
+    /// The pitch that is `degree` scale steps above the tonic of MIDI octave 0. `degree` may be negative.
     pub(crate) fn pitch(&self, degree: i32) -> i32 {
         self.tonic + self.mode.steps[degree.rem_euclid(7) as usize] + 12 * degree.div_euclid(7)
     }
 
-    /// The scale degree at or next below a pitch, the inverse of [`Key::pitch`] on the scale.
+    /// The scale degree of a pitch, or of the next lower pitch on the scale. The inverse of [`Key::pitch`].
     pub(crate) fn degree(&self, pitch: i32) -> i32 {
         let above = (pitch - self.tonic).rem_euclid(12);
         let octave = (pitch - self.tonic).div_euclid(12);
@@ -88,16 +88,17 @@ impl Key {
         7 * octave + step as i32
     }
 
-    /// Draws a progression, and the colour its chords get.
-    pub(crate) fn progression(&self, colour: f64, dice: &mut Dice) -> Vec<Chord> {
-        let degrees = dice.pick(self.mode.progressions);
-        // The fifth of a minor key gets its leading note now and then.
-        let leading = self.mode.name == "minor" && dice.chance(0.6);
+    /// Draws a progression. `colour`, from 0 to 1, is the probability of a seventh in each chord, and
+    /// scales that of a suspended fourth.
+    pub(crate) fn progression(&self, colour: f64, random: &mut Random) -> Vec<Chord> {
+        let degrees = random.pick(self.mode.progressions);
+        // The dominant of a minor key may have the leading note.
+        let leading = self.mode.name == "minor" && random.chance(0.6);
         degrees
             .iter()
             .map(|&degree| {
-                let size = if dice.chance(colour) { 4 } else { 3 };
-                let third = if dice.chance(0.15 * colour) { 3 } else { 2 };
+                let size = if random.chance(colour) { 4 } else { 3 };
+                let third = if random.chance(0.15 * colour) { 3 } else { 2 };
                 let mut classes: Vec<i32> = [0, third, 4, 6][..size]
                     .iter()
                     .map(|&above| self.pitch(degree as i32 + above).rem_euclid(12))
@@ -111,7 +112,7 @@ impl Key {
     }
 }
 
-/// A chord as pitch classes, the root first.
+/// A chord as pitch classes. The root is the first.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Chord {
     pub(crate) classes: Vec<i32>,
@@ -126,17 +127,17 @@ impl Chord {
         self.classes.contains(&pitch.rem_euclid(12))
     }
 
-    /// The chord's note nearest to `pitch`.
+    /// The chord note nearest to `pitch`.
     pub(crate) fn nearest(&self, pitch: i32) -> i32 {
         (0..12)
             .flat_map(|d| [pitch - d, pitch + d])
             .find(|&p| self.holds(p))
-            .expect("every chord holds a note in each octave")
+            .expect("every chord has a note in each octave")
     }
 }
 
-/// The voicing of `chord` which is reached from `previous` by the least movement, its mean held near
-/// `centre`. Notes rise; as many as the chord has classes.
+/// Voice leading: the voicing of `chord` with the least movement from `previous` and a mean near `centre`. It has one
+/// note for each pitch class, in ascending order.
 pub(crate) fn lead(chord: &Chord, previous: Option<&[i32]>, centre: i32) -> Vec<i32> {
     let mut best: Option<(f64, Vec<i32>)> = None;
     for turn in 0..chord.classes.len() {
@@ -149,7 +150,7 @@ pub(crate) fn lead(chord: &Chord, previous: Option<&[i32]>, centre: i32) -> Vec<
                     notes.push(floor + (class - floor).rem_euclid(12));
                 }
                 if open {
-                    // "Drop two": the second note from the top goes an octave down.
+                    // Drop 2: the second note from the top moves down an octave.
                     let second = notes.len() - 2;
                     notes[second] -= 12;
                     notes.sort_unstable();
@@ -175,9 +176,9 @@ mod tests {
 
     #[test]
     fn degrees_and_pitches_are_inverse() {
-        let mut dice = Dice::new(3, 0, 0);
+        let mut random = Random::new(3, 0, 0);
         for _ in 0..20 {
-            let key = Key::draw(&mut dice);
+            let key = Key::draw(&mut random);
             for degree in 20..60 {
                 assert_eq!(key.degree(key.pitch(degree)), degree);
                 assert!(key.pitch(degree + 1) > key.pitch(degree));
@@ -186,11 +187,11 @@ mod tests {
     }
 
     #[test]
-    fn voices_move_little_and_stay_in_range() {
-        let mut dice = Dice::new(4, 0, 0);
+    fn voice_leading_moves_little_and_stays_in_range() {
+        let mut random = Random::new(4, 0, 0);
         for _ in 0..40 {
-            let key = Key::draw(&mut dice);
-            let chords = key.progression(0.5, &mut dice);
+            let key = Key::draw(&mut random);
+            let chords = key.progression(0.5, &mut random);
             let mut previous: Option<Vec<i32>> = None;
             for chord in chords.iter().cycle().take(12) {
                 let notes = lead(chord, previous.as_deref(), 60);

@@ -1,15 +1,15 @@
-//! Speech sounds as gestures of the vocal tract: what the lungs, folds and tongue do, and for how long.
+//! Phonemes as sequences of articulatory gestures.
 
-use crate::math::Dice;
+use crate::random::Random;
 
-/// Resonances of the tract in Hz.
+/// Formant frequencies in Hz.
 pub(crate) type Formants = [f64; 5];
 
-/// A vowel: its formants in a tract 17.5 cm long.
+/// A vowel, as its formants in a vocal tract 17.5 cm long.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Vowel(Formants);
 
-/// Rounded means of male speakers (Peterson and Barney, 1952), with F4 and F5 at their neutral places.
+/// Rounded means of male speakers (Peterson and Barney, 1952). F4 and F5 have their neutral values.
 static VOWELS: [Vowel; 8] = [
     Vowel([280.0, 2250.0, 2950.0, 3500.0, 4500.0]),
     Vowel([400.0, 2000.0, 2560.0, 3500.0, 4500.0]),
@@ -22,21 +22,21 @@ static VOWELS: [Vowel; 8] = [
 ];
 const I: usize = 0;
 const U: usize = 6;
-/// The neutral vowel, also the shape of a breath.
+/// The neutral vowel. Breathing uses its formants too.
 const SCHWA: usize = 7;
 
-/// A consonant by the way it is made.
+/// A consonant, by its manner of articulation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Consonant {
-    /// Turbulence at a narrow place: the centre of its noise in Hz, its level, and the voicing behind it.
+    /// Noise from a constriction: its centre frequency in Hz, its level, and the level of voicing.
     Fricative { hertz: f64, level: f64, voice: f64 },
-    /// Breath through the shape of the vowel to come.
+    /// Aspiration noise with the formants of the next vowel.
     Aspirate,
-    /// A closure and its burst; the second formant's locus tells the place.
+    /// A closure and a burst. The locus of the second formant in Hz identifies the place of articulation.
     Plosive { hertz: f64, locus: f64, voiced: bool },
-    /// Voice through the nose.
+    /// Voicing through the nose.
     Nasal { locus: f64 },
-    /// Voice through a tract narrowed, not closed.
+    /// Voicing through a tract that is narrowed but not closed.
     Approximant { formants: [f64; 3] },
 }
 
@@ -62,25 +62,27 @@ static CONSONANTS: [Consonant; 19] = [
     Consonant::Approximant { formants: [270.0, 2250.0, 3000.0] },
 ];
 
-/// What the tract is aimed at for a while.
+/// An articulatory gesture: target values of the voice, and for how long they hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gesture {
     pub(crate) seconds: f64,
     pub(crate) formants: Formants,
-    /// Level of the vocal folds, of breath through the tract, and of turbulence at a narrow place.
+    /// Level of voicing.
     pub(crate) voice: f64,
+    /// Level of aspiration noise.
     pub(crate) breath: f64,
+    /// Level of frication noise.
     pub(crate) hiss: f64,
-    /// Centre of the turbulence in Hz.
+    /// Centre frequency of the frication noise in Hz.
     pub(crate) hiss_hertz: f64,
-    /// How many times wider than usual the formants are.
+    /// Factor on the formants' bandwidths.
     pub(crate) damping: f64,
-    /// Seconds it takes to get there.
+    /// Time constant in seconds of the approach to the target.
     pub(crate) tau: f64,
 }
 
 impl Gesture {
-    /// A held vowel.
+    /// A sustained vowel.
     pub(crate) fn vowel(Vowel(formants): Vowel) -> Self {
         Self {
             seconds: 0.0,
@@ -94,19 +96,19 @@ impl Gesture {
         }
     }
 
-    /// Nothing sounds; the tract goes back to rest.
+    /// Silence in the neutral position.
     pub(crate) fn rest() -> Self {
         Self { voice: 0.0, breath: 0.0, tau: 0.03, ..Self::vowel(VOWELS[SCHWA]) }
     }
 
-    /// Air drawn in before a phrase.
+    /// A breath before a phrase.
     pub(crate) fn inhale(seconds: f64) -> Self {
         Self { seconds, breath: 0.16, damping: 2.0, tau: 0.06, ..Self::rest() }
     }
 }
 
 impl Consonant {
-    /// The gestures of a consonant next to a vowel, in order.
+    /// The gestures of the consonant next to `vowel`, in order.
     pub(crate) fn gestures(self, vowel: Vowel) -> Vec<Gesture> {
         let near = Gesture::vowel(vowel);
         let toward = |f1: f64, locus: f64| {
@@ -170,27 +172,27 @@ impl Consonant {
     }
 }
 
-/// What is sung on one note.
+/// The syllable of one note.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Syllable {
     pub(crate) onset: Option<Consonant>,
     pub(crate) vowel: Vowel,
-    /// Where a diphthong goes.
+    /// The second vowel of a diphthong.
     pub(crate) glide: Option<Vowel>,
     pub(crate) coda: Option<Consonant>,
 }
 
 impl Syllable {
-    pub(crate) fn draw(dice: &mut Dice) -> Self {
+    pub(crate) fn draw(random: &mut Random) -> Self {
         Self {
-            onset: dice.chance(0.85).then(|| dice.pick(&CONSONANTS)),
-            vowel: dice.pick(&VOWELS[..7]),
-            glide: dice.chance(0.25).then(|| VOWELS[dice.pick(&[I, U])]),
-            coda: dice.chance(0.3).then(|| dice.pick(&CONSONANTS[..15])),
+            onset: random.chance(0.85).then(|| random.pick(&CONSONANTS)),
+            vowel: random.pick(&VOWELS[..7]),
+            glide: random.chance(0.25).then(|| VOWELS[random.pick(&[I, U])]),
+            coda: random.chance(0.3).then(|| random.pick(&CONSONANTS[..15])),
         }
     }
 
-    /// The same vowel carried on to another note.
+    /// The syllable of the next note of a melisma: the same vowel without consonants.
     pub(crate) fn carried(&self) -> Self {
         Self { onset: None, vowel: self.glide.unwrap_or(self.vowel), glide: None, coda: None }
     }

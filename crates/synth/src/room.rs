@@ -1,19 +1,20 @@
-//! Where the players stand: panning, early reflections, and the reverberation of one room for the song.
+//! Panning, early reflections and reverberation. All stems of a song share one room.
 
-use unbraid_audio::Stereo;
+use unbraid_base::Stereo;
 
-use crate::dsp::{Filter, keep};
-use crate::math::{Dice, cos_turns, exp2, sin_turns};
+use crate::dsp::{Filter, one_pole};
+use crate::math::{cos_turns, sin_turns};
+use crate::random::Random;
 
-/// What one stem sends to the room: its dry sound in stereo, and what the walls hear of it.
+/// The mixing bus of one stem: its dry sound in stereo, and its mono send to the reverberation.
 pub(crate) struct Bus {
     pub(crate) dry: Stereo,
     send: Vec<f32>,
 }
 
-/// A player's place: `pan` from −1 (left) to 1 (right), `depth` from 0 (at the microphone) to 1.
+/// The position of a sound source: `pan` from −1 (left) to 1 (right), and `depth`, the gain of the send (0 is dry).
 #[derive(Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) pan: f64,
     pub(crate) depth: f64,
 }
@@ -27,11 +28,11 @@ impl Bus {
         self.send.len()
     }
 
-    /// Adds a sound from sample `start` on, panned at equal power; what passes the end is cut.
-    pub(crate) fn add(&mut self, start: usize, sound: &[f32], gain: f64, place: Place) {
-        let angle = (place.pan.clamp(-1.0, 1.0) + 1.0) / 8.0;
+    /// Adds a sound from sample `start` on, with equal-power panning. Samples beyond the end are dropped.
+    pub(crate) fn add(&mut self, start: usize, sound: &[f32], gain: f64, position: Position) {
+        let angle = (position.pan.clamp(-1.0, 1.0) + 1.0) / 8.0;
         let (left, right) = ((gain * cos_turns(angle)) as f32, (gain * sin_turns(angle)) as f32);
-        let sent = (gain * place.depth) as f32;
+        let sent = (gain * position.depth) as f32;
         let start = start.min(self.frames());
         let [to_left, to_right] = &mut self.dry;
         let slots = to_left[start..].iter_mut().zip(&mut to_right[start..]).zip(&mut self.send[start..]);
@@ -43,49 +44,49 @@ impl Bus {
     }
 }
 
-/// A room: reflections off its walls, then a feedback delay network (Jot and Chaigne, 1991).
+/// The reverberation of a room: early reflections and a feedback delay network (Jot and Chaigne, 1991).
 pub(crate) struct Room {
     /// Delay in samples and gain of each early reflection, left and right.
     early: [Vec<(usize, f32)>; 2],
-    /// The network's delays in samples: mutually prime, or echoes would pile up.
+    /// The lengths of the delay lines in samples. They are primes, so that their echoes do not coincide.
     delays: [usize; 8],
-    /// What each line keeps of a round trip, so that all decay alike.
+    /// The gain of each line per round trip. All lines have the same decay time.
     gains: [f32; 8],
-    /// How much of the highs each round trip loses.
+    /// Coefficient of the one-pole low-pass filter in each line.
     damping: f32,
     rate: f64,
 }
 
 impl Room {
-    pub(crate) fn draw(rate: f64, dice: &mut Dice) -> Self {
-        // Small and dead to large and live, in step.
-        let size = dice.unit();
-        let seconds = (0.3 + 1.5 * size * size) * dice.range(0.8, 1.25);
+    pub(crate) fn draw(rate: f64, random: &mut Random) -> Self {
+        // A larger room has a longer reverberation.
+        let size = random.uniform();
+        let seconds = (0.3 + 1.5 * size * size) * random.range(0.8, 1.25);
         let first = 0.006 + 0.02 * size;
         let early = [(); 2].map(|()| {
             (0..7)
                 .map(|k| {
-                    let at = first * (1.0 + 0.75 * f64::from(k) + dice.range(-0.3, 0.3));
-                    let gain = dice.range(0.25, 0.45) / (1.0 + 0.35 * f64::from(k));
-                    ((at * rate) as usize, gain as f32 * if dice.chance(0.5) { 1.0 } else { -1.0 })
+                    let at = first * (1.0 + 0.75 * f64::from(k) + random.range(-0.3, 0.3));
+                    let gain = random.range(0.25, 0.45) / (1.0 + 0.35 * f64::from(k));
+                    ((at * rate) as usize, gain as f32 * if random.chance(0.5) { 1.0 } else { -1.0 })
                 })
                 .collect()
         });
         let mut delays = [0; 8];
         for (k, delay) in delays.iter_mut().enumerate() {
-            let at = (0.02 + 0.035 * size) * (1.0 + 0.17 * k as f64) * dice.range(0.96, 1.04);
+            let at = (0.02 + 0.035 * size) * (1.0 + 0.17 * k as f64) * random.range(0.96, 1.04);
             *delay = next_prime((at * rate) as usize);
         }
-        // −60 dB, or a factor 2^−9.97, after `seconds`.
-        let gains = delays.map(|d| exp2(-9.965_784 * d as f64 / (seconds * rate)) as f32);
-        let damping = keep(dice.range(1.0, 4.0) / 44_100.0, rate);
+        // `seconds` is the decay time to −60 dB, a factor of 2^−9.97.
+        let gains = delays.map(|d| libm::exp2(-9.965_784 * d as f64 / (seconds * rate)) as f32);
+        let damping = one_pole(random.range(1.0, 4.0) / 44_100.0, rate);
         Self { early, delays, gains, damping, rate }
     }
 
-    /// The stem as heard in the room.
+    /// The stem with its reverberation.
     pub(crate) fn render(&self, bus: Bus) -> Stereo {
         let Bus { mut dry, send } = bus;
-        // Walls swallow rumble; it would also muddy the low end.
+        // Low frequencies get no reverberation, so that the bass stays clear.
         let mut cut = Filter::new(150.0, 0.7, self.rate);
         let send: Vec<f32> = send.into_iter().map(|x| cut.high(x)).collect();
         for (side, taps) in dry.iter_mut().zip(&self.early) {
@@ -97,20 +98,20 @@ impl Room {
         }
         let mut lines = self.delays.map(|d| vec![0.0f32; d]);
         let mut at = [0; 8];
-        let mut dulled = [0.0f32; 8];
+        let mut damped = [0.0f32; 8];
         let [left, right] = &mut dry;
         for ((l, r), x) in left.iter_mut().zip(right).zip(&send) {
             let mut y = [0.0; 8];
             for k in 0..8 {
                 let heard = lines[k][at[k]] * self.gains[k];
-                let low = heard + self.damping * (dulled[k] - heard);
-                // Silence is zero, not a denormal, which costs a hundred times as much.
-                dulled[k] = if low.abs() < 1e-15 { 0.0 } else { low };
-                y[k] = dulled[k];
+                let low = heard + self.damping * (damped[k] - heard);
+                // Denormal numbers are a hundred times slower to compute with.
+                damped[k] = if low.abs() < 1e-15 { 0.0 } else { low };
+                y[k] = damped[k];
             }
             *l += 0.35 * (y[0] - y[2] + y[4] - y[6]);
             *r += 0.35 * (y[1] - y[3] + y[5] - y[7]);
-            // A Hadamard matrix mixes the lines without loss.
+            // An orthogonal Hadamard matrix mixes the lines.
             for span in [1, 2, 4] {
                 for k in (0..8).filter(|k| k & span == 0) {
                     (y[k], y[k + span]) = (y[k] + y[k + span], y[k] - y[k + span]);
@@ -135,10 +136,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn panning_keeps_power_and_side() {
+    fn panning_preserves_power() {
         for pan in [-1.0, -0.4, 0.0, 0.7, 1.0] {
             let mut bus = Bus::new(4);
-            bus.add(1, &[1.0, 1.0, 1.0, 1.0, 1.0], 1.0, Place { pan, depth: 0.0 });
+            bus.add(1, &[1.0, 1.0, 1.0, 1.0, 1.0], 1.0, Position { pan, depth: 0.0 });
             let (l, r) = (f64::from(bus.dry[0][2]), f64::from(bus.dry[1][2]));
             assert!((l * l + r * r - 1.0).abs() < 1e-5);
             assert!((r - l) * pan >= 0.0 && (pan == 0.0) == ((l - r).abs() < 1e-6));
@@ -147,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn a_room_rings_then_dies_on_both_sides() {
+    fn reverberation_decays_and_differs_between_channels() {
         for index in 0..10 {
-            let room = Room::draw(22_050.0, &mut Dice::new(7, index, 0));
+            let room = Room::draw(22_050.0, &mut Random::new(7, index, 0));
             let mut bus = Bus::new(22_050 * 4);
-            bus.add(0, &[1.0], 1.0, Place { pan: 0.0, depth: 1.0 });
+            bus.add(0, &[1.0], 1.0, Position { pan: 0.0, depth: 1.0 });
             let sides = room.render(bus);
             for side in &sides {
                 let energy = |from: f64, to: f64| {
@@ -159,11 +160,11 @@ mod tests {
                     cut.iter().map(|x| f64::from(x * x)).sum::<f64>()
                 };
                 assert!(energy(0.05, 0.2) > 1e-4, "no reverberation");
-                assert!(energy(3.5, 4.0) < 1e-5 * energy(0.05, 0.55), "it does not die away");
+                assert!(energy(3.5, 4.0) < 1e-5 * energy(0.05, 0.55), "the reverberation does not decay");
             }
             let product: f32 = sides[0][500..].iter().zip(&sides[1][500..]).map(|(a, b)| a * b).sum();
             let power: f32 = sides[0][500..].iter().map(|a| a * a).sum();
-            assert!(product.abs() < 0.5 * power, "left and right must differ");
+            assert!(product.abs() < 0.5 * power, "left and right are correlated");
         }
     }
 }

@@ -1,24 +1,25 @@
-//! Tests over whole songs, and what the modules' own tests share.
+//! Tests of whole songs, and helpers for the modules' tests.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::LazyLock;
 
 use rayon::prelude::*;
-use unbraid_audio::Stereo;
+use unbraid_base::Stereo;
 
-use crate::{Options, STEMS, STEP, Song, SynthError, rms, song, write_dataset};
+use crate::dataset::{Options, SynthError, write_dataset};
+use crate::song::{STEMS, STEP, Song, rms, song};
 
 const RATE: u32 = 22_050;
 const SECONDS: usize = 15;
 
-/// The pitch in Hz at which a sound repeats best between `low` and `high`: the highest peak of the
-/// normalised autocorrelation, refined by a parabola.
+/// The pitch of a sound between `low` and `high` Hz: the highest peak of the normalised autocorrelation, refined by a
+/// parabola.
 pub(crate) fn pitch_of(sound: &[f32], rate: f64, low: f64, high: f64) -> f64 {
     let (short, long) = ((rate / high) as usize, (rate / low).ceil() as usize);
     assert!(short > 2 && long + 2 < sound.len(), "too little sound for {low} Hz");
     let len = sound.len() - long - 1;
-    let likeness = |lag: usize| {
+    let correlation = |lag: usize| {
         let (mut product, mut a, mut b) = (0.0, 1e-12, 1e-12);
         for n in 0..len {
             let (x, y) = (f64::from(sound[n]), f64::from(sound[n + lag]));
@@ -28,7 +29,7 @@ pub(crate) fn pitch_of(sound: &[f32], rate: f64, low: f64, high: f64) -> f64 {
         }
         product / (a * b).sqrt()
     };
-    let curve: Vec<f64> = (short - 1..=long + 1).map(likeness).collect();
+    let curve: Vec<f64> = (short - 1..=long + 1).map(correlation).collect();
     let mut best = 1;
     for k in 1..curve.len() - 1 {
         if curve[k] > curve[best] {
@@ -45,19 +46,19 @@ fn mono(stem: &Stereo) -> Vec<f32> {
     stem[0].iter().zip(&stem[1]).map(|(l, r)| l + r).collect()
 }
 
-/// Songs made once and looked at by several tests.
+/// Songs that several tests share.
 static SONGS: LazyLock<Vec<Song>> =
     LazyLock::new(|| (0..14u64).into_par_iter().map(|index| song(11, index, SECONDS as f64, RATE)).collect());
 
-/// Power-weighted mean frequency in Hz, from the power of the sound and of its differences:
-/// Σ|x[n] − x[n−1]|² / Σx² is the mean of 4 sin²(πf/rate).
-fn brightness(sound: &[f32]) -> f64 {
+/// An estimate of the spectral centroid in Hz, from the power of the sound and of its first difference:
+/// Σ|x[n] − x[n−1]|² / Σx² is the power-weighted mean of 4 sin²(πf/rate).
+fn centroid(sound: &[f32]) -> f64 {
     let power: f64 = sound.iter().map(|x| f64::from(x * x)).sum();
     let change: f64 = sound.windows(2).map(|w| f64::from(w[1] - w[0]).powi(2)).sum();
     f64::from(RATE) / std::f64::consts::PI * (0.5 * (change / power).sqrt()).min(1.0).asin()
 }
 
-/// FNV-1a over the samples as 16-bit numbers.
+/// FNV-1a hash of the samples as 16-bit numbers.
 fn checksum(song: &Song) -> u64 {
     song.stems.iter().flatten().flatten().fold(0xcbf2_9ce4_8422_2325, |hash, x| {
         let sample = (f64::from(*x) / STEP) as i16;
@@ -66,7 +67,7 @@ fn checksum(song: &Song) -> u64 {
 }
 
 #[test]
-fn a_seed_gives_the_same_song_and_another_gives_another() {
+fn equal_seeds_give_equal_songs_and_other_seeds_give_others() {
     let (a, b) = (song(1, 2, 8.0, RATE), song(1, 2, 8.0, RATE));
     assert!(a.stems == b.stems && a.tempo == b.tempo && a.key == b.key);
     for other in [song(2, 2, 8.0, RATE), song(1, 3, 8.0, RATE)] {
@@ -76,30 +77,30 @@ fn a_seed_gives_the_same_song_and_another_gives_another() {
     }
 }
 
-/// The promise of `math`: the same bits on every machine. A deliberate change of any sound changes these
-/// numbers, and means that data sets written before cannot be made again.
+/// Songs have the same bits on every platform. An intended change of a sound changes these hashes. Then data sets that
+/// were written before cannot be generated again.
 #[test]
-fn songs_are_the_same_on_every_machine() {
+fn songs_have_the_same_bits_on_every_platform() {
     let sums: Vec<u64> = (0..2).map(|index| checksum(&song(1, index, 6.0, RATE))).collect();
-    assert_eq!(sums, [5_119_531_863_736_324_878, 17_849_911_119_645_722_386]);
+    assert_eq!(sums, [7_156_469_501_358_156_324, 9_860_586_980_385_996_208]);
 }
 
-/// The platform's elementary functions differ in their last bits from one system to the next.
+/// The last bits of the platform's elementary functions differ between systems.
 #[test]
-fn no_sound_uses_the_platforms_mathematics() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/synth");
+fn no_code_calls_the_platforms_elementary_functions() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
     let names = [
         "sin", "cos", "tan", "exp", "exp2", "ln", "log2", "log10", "powf", "powi", "tanh", "sin_cos", "cbrt",
         "atan2", "asin", "hypot", "mul_add",
     ];
     let mut looked = 0;
-    for entry in fs::read_dir(folder).expect("the sources lie here") {
+    for entry in fs::read_dir(folder).expect("the folder of the sources") {
         let path = entry.expect("readable").path();
         if path.file_name().is_some_and(|name| name == "tests.rs") {
             continue;
         }
         let text = fs::read_to_string(&path).expect("readable");
-        let code = text.split("#[cfg(test)]\nmod tests {").next().expect("split gives one part at least");
+        let code = text.split("#[cfg(test)]\nmod tests {").next().expect("at least one part");
         for name in names {
             assert!(!code.contains(&format!(".{name}(")), "{} calls {name}", path.display());
         }
@@ -125,7 +126,7 @@ fn stems_are_whole_steps_finite_and_add_up_without_clipping() {
             assert!(x.is_finite() && x.abs() < 0.95 && (f64::from(*x) / STEP).fract() == 0.0);
         }
         assert!((0.2..0.95).contains(&peak), "song {index} peaks at {peak}");
-        // It ends without a click, and no stem pushes the speaker to one side.
+        // The song ends without a click, and no stem has a DC offset.
         assert!(mixture.iter().all(|side| side.last().expect("samples").abs() < 0.002));
         for (name, stem) in STEMS.iter().zip(&song.stems) {
             let mean: f64 = stem[0].iter().map(|x| f64::from(*x)).sum::<f64>() / stem[0].len() as f64;
@@ -147,7 +148,7 @@ fn stems_are_balanced_and_present() {
             *sum += level / SONGS.len() as f64;
         }
         for (name, stem) in STEMS.iter().zip(&song.stems) {
-            // Blocks of a quarter second in which the stem is within 30 dB of its own level.
+            // The share of quarter-second blocks in which the stem is within 30 dB of its mean level.
             let sound = mono(stem);
             let level = rms(stem);
             let blocks: Vec<bool> = sound
@@ -165,15 +166,15 @@ fn stems_are_balanced_and_present() {
 }
 
 #[test]
-fn stems_differ_as_instruments_do() {
+fn stems_differ_in_spectrum_and_attack() {
     let mut attacks = [0.0; 4];
     for (index, song) in SONGS.iter().enumerate() {
-        let [drums, bass, other, vocals] = song.stems.each_ref().map(|stem| brightness(&mono(stem)));
+        let [drums, bass, other, vocals] = song.stems.each_ref().map(|stem| centroid(&mono(stem)));
         assert!(
             bass < drums && bass < other && bass < vocals,
             "song {index}: {bass} {other} {vocals} {drums}"
         );
-        // How suddenly the level of 10-ms blocks rises at its quickest, against its mean.
+        // The largest rises of power between 10 ms blocks, relative to the mean power.
         for (sum, stem) in attacks.iter_mut().zip(&song.stems) {
             let sound = mono(stem);
             let blocks: Vec<f64> =
@@ -185,11 +186,14 @@ fn stems_differ_as_instruments_do() {
         }
     }
     let [drums, others @ ..] = attacks;
-    assert!(others.iter().all(|o| drums > 1.2 * o), "drums rise no faster than the rest: {attacks:.2?}");
+    assert!(
+        others.iter().all(|o| drums > 1.2 * o),
+        "the drums' attacks are not faster than the others': {attacks:.2?}"
+    );
 }
 
 #[test]
-fn stems_have_width_and_room() {
+fn stems_have_stereo_width() {
     let mut wide = 0;
     for song in SONGS.iter() {
         let [drums, bass, other, _] = song.stems.each_ref().map(|stem| {
@@ -197,15 +201,15 @@ fn stems_have_width_and_room() {
             let middle: f64 = stem[0].iter().zip(&stem[1]).map(|(l, r)| f64::from(l + r).powi(2)).sum();
             side / middle
         });
-        assert!(drums > 1e-4, "drums in mono");
-        assert!(bass < 0.05, "the bass belongs in the middle");
+        assert!(drums > 1e-4, "the drums are mono");
+        assert!(bass < 0.05, "the bass is not in the centre");
         wide += usize::from(other > 0.05);
     }
     assert!(wide >= 10, "the other stem is wide in {wide} of 14 songs");
 }
 
 #[test]
-fn songs_vary() {
+fn songs_differ_in_tempo_and_key() {
     let tempi: Vec<f64> = SONGS.iter().map(|s| s.tempo).collect();
     assert!(tempi.iter().all(|t| (70.0..160.0).contains(t)));
     assert!(tempi.iter().any(|t| *t < 100.0) && tempi.iter().any(|t| *t > 130.0));
@@ -213,7 +217,7 @@ fn songs_vary() {
 }
 
 #[test]
-fn shortest_songs_and_other_rates_work() {
+fn very_short_songs_and_other_rates_are_rendered() {
     for rate in [8_000, 48_000, 96_000] {
         for seconds in [0.0001, 0.01, 1.0] {
             for index in 0..4 {
@@ -231,12 +235,13 @@ fn options(train: usize, test: usize) -> Options {
 }
 
 #[test]
-fn a_data_set_has_its_layout_and_the_mixture_is_the_sum_on_disk() {
+fn a_data_set_has_its_layout_and_written_mixtures_are_exact_sums() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("set");
-    let mut told = Vec::new();
-    write_dataset(&out, &options(2, 1), &mut |done, total| told.push((done, total))).expect("it writes");
-    assert_eq!(told, [(0, 3), (1, 3), (2, 3), (3, 3)]);
+    let mut reports = Vec::new();
+    write_dataset(&out, &options(2, 1), &mut |done, total| reports.push((done, total)))
+        .expect("a writable folder");
+    assert_eq!(reports, [(0, 3), (1, 3), (2, 3), (3, 3)]);
     let names = |path: &std::path::Path| -> BTreeSet<String> {
         let entries = fs::read_dir(path).expect("a folder");
         entries.map(|e| e.expect("an entry").file_name().into_string().expect("plain names")).collect()
@@ -249,7 +254,7 @@ fn a_data_set_has_its_layout_and_the_mixture_is_the_sum_on_disk() {
         let files = names(&out.join(track));
         let expected = ["bass.wav", "drums.wav", "mixture.wav", "other.wav", "vocals.wav"].map(String::from);
         assert_eq!(files, expected.into());
-        // The file's samples as they lie on disk: the data chunk follows a header of known size.
+        // The samples in the file's data chunk.
         let samples = |name: &str| -> Vec<i16> {
             let bytes = fs::read(out.join(track).join(name).with_extension("wav")).expect("a file");
             let data = bytes.windows(4).position(|w| w == b"data").expect("a data chunk") + 8;
@@ -265,21 +270,21 @@ fn a_data_set_has_its_layout_and_the_mixture_is_the_sum_on_disk() {
         let made = song(3, index, 1.0, RATE);
         for (stem, written) in made.stems.iter().zip(&stems) {
             let same = |n: usize| (f64::from(stem[n % 2][n / 2]) / STEP) as i16 == written[n];
-            assert!((0..written.len()).all(same), "{track} differs from the song it is");
+            assert!((0..written.len()).all(same), "{track} differs from its song");
         }
     }
 }
 
 #[test]
-fn bad_requests_are_refused_and_write_nothing() {
+fn bad_options_are_refused_and_nothing_is_written() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let quiet = &mut |_, _| ();
     let full = folder.path().join("full");
     fs::create_dir(&full).expect("a folder");
-    fs::write(full.join("precious"), b"mine").expect("a file");
+    fs::write(full.join("file"), b"content").expect("a file");
     assert!(matches!(write_dataset(&full, &options(1, 1), quiet), Err(SynthError::NotEmpty(_))));
     assert_eq!(fs::read_dir(&full).expect("a folder").count(), 1);
-    let file = full.join("precious");
+    let file = full.join("file");
     assert!(matches!(write_dataset(&file, &options(1, 1), quiet), Err(SynthError::Io { .. })));
 
     let new = folder.path().join("new");
@@ -291,7 +296,7 @@ fn bad_requests_are_refused_and_write_nothing() {
         Options { rate: 0, ..options(1, 1) },
     ];
     for options in wrong {
-        let error = write_dataset(&new, &options, quiet).expect_err("it must refuse");
+        let error = write_dataset(&new, &options, quiet).expect_err("an option is out of range");
         assert!(matches!(error, SynthError::Options(_)) && !error.to_string().is_empty());
         assert!(!new.exists(), "{options:?} wrote something");
     }

@@ -1,41 +1,47 @@
-//! The parts of the singing apparatus: vocal folds, formants, and the desk's levelling after it.
+//! Components of the singing voice: the glottal source, formant resonators, and a compressor.
 
-use crate::dsp::{blep, keep};
-use crate::math::{cos_turns, exp};
+use crate::dsp::{one_pole, poly_blep};
+use crate::math::cos_turns;
 
 /// Bandwidths of the formants in Hz.
-pub(crate) const WIDTHS: [f64; 9] = [65.0, 85.0, 120.0, 200.0, 280.0, 350.0, 450.0, 550.0, 650.0];
+pub(crate) const BANDWIDTHS: [f64; 9] = [65.0, 85.0, 120.0, 200.0, 280.0, 350.0, 450.0, 550.0, 650.0];
 
-/// The vocal folds: the derivative of the flow through them.
-pub(crate) struct Folds {
+/// The glottal source: the derivative of the air flow through the vocal folds.
+pub(crate) struct GlottalSource {
+    /// In periods, from 0 to 1.
     pub(crate) phase: f64,
+    /// State of the low-pass filter for the spectral tilt.
     tilted: f32,
+    /// Open quotient: the part of each period in which the vocal folds are open.
     pub(crate) open: f64,
 }
 
-impl Folds {
-    /// Folds that are open for the part `open` of each period.
+impl GlottalSource {
+    /// A source with the open quotient `open`.
     pub(crate) fn new(open: f64) -> Self {
         Self { phase: 0.0, tilted: 0.0, open }
     }
 
-    pub(crate) fn next(&mut self, step: f64, softens: f32) -> f32 {
+    /// The next sample. `step` is the frequency in periods per sample. `tilt` is the coefficient of the one-pole
+    /// low-pass filter for the spectral tilt.
+    pub(crate) fn next(&mut self, step: f64, tilt: f32) -> f32 {
         self.phase += step;
         if self.phase >= 1.0 {
             self.phase -= 1.0;
         }
-        // The flow x² − x³ while open; it is cut off when the folds meet, a step which polyBLEP rounds.
+        // The flow is x² − x³ while the folds are open. Its derivative has a step when they close, which polyBLEP
+        // band-limits.
         let x = self.phase / self.open;
         let slope = if x < 1.0 { 2.0 * x - 3.0 * x * x } else { 0.0 };
         let past = self.phase - self.open;
         let past = if past < 0.0 { past + 1.0 } else { past };
-        let pulse = (slope + 0.5 * blep(past, step)) as f32;
-        self.tilted = pulse + softens * (self.tilted - pulse);
+        let pulse = (slope + 0.5 * poly_blep(past, step)) as f32;
+        self.tilted = pulse + tilt * (self.tilted - pulse);
         self.tilted
     }
 }
 
-/// One formant: a two-pole resonator with unit gain at 0 Hz.
+/// One formant: a two-pole resonator with a gain of 1 at 0 Hz.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Resonator {
     a: f32,
@@ -46,8 +52,9 @@ pub(crate) struct Resonator {
 }
 
 impl Resonator {
-    pub(crate) fn tune(&mut self, hertz: f64, width: f64, rate: f64) {
-        let radius = exp(-std::f64::consts::PI * width / rate);
+    /// Sets the centre frequency and the bandwidth, in Hz.
+    pub(crate) fn tune(&mut self, hertz: f64, bandwidth: f64, rate: f64) {
+        let radius = libm::exp(-std::f64::consts::PI * bandwidth / rate);
         let b = 2.0 * radius * cos_turns((hertz / rate).min(0.48));
         let c = -radius * radius;
         (self.a, self.b, self.c) = ((1.0 - b - c) as f32, b as f32, c as f32);
@@ -60,15 +67,15 @@ impl Resonator {
     }
 }
 
-/// Halves the level's range in decibels, as a mixing desk does to a voice: vowels differ by 10 dB.
-pub(crate) fn level_out(sound: &mut [f32], rate: f64) {
-    let (rise, fall) = (keep(0.01, rate), keep(0.15, rate));
+/// A compressor with a ratio of 2:1. Without it the levels of vowels differ by 10 dB.
+pub(crate) fn compress(sound: &mut [f32], rate: f64) {
+    let (attack, release) = (one_pole(0.01, rate), one_pole(0.15, rate));
     let mut power = 0.0f32;
     for x in sound {
         let now = *x * *x;
-        let hold = if now > power { rise } else { fall };
-        power = now + hold * (power - now);
-        // 1 / √level, held where there is nothing to raise.
+        let pole = if now > power { attack } else { release };
+        power = now + pole * (power - now);
+        // The gain is 1 / √level. The constant bounds it in silence.
         *x *= 0.3 / (power + 1e-3).sqrt().sqrt();
     }
 }

@@ -1,7 +1,7 @@
 //! Failures as the worker receives them: the kind of the cause, and a sentence for the user.
 
 use js_sys::{Error, Reflect};
-use unbraid_audio::AudioError;
+use unbraid_audio::{AudioError, Problem};
 use unbraid_model::SeparateError;
 use unbraid_model::weights::WeightsError;
 use unbraid_ops::device::WebGpuError;
@@ -23,7 +23,14 @@ pub enum Failure {
 
 impl From<AudioError> for Failure {
     fn from(error: AudioError) -> Self {
-        Self::File(error.to_string())
+        let advice = match &error.problem {
+            Problem::Empty | Problem::Truncated(_) => "; copy or download it again",
+            Problem::Unsupported(_) | Problem::SampleRate(_) => "; convert it to wav or flac first",
+            Problem::Channels(_) => "; mix it down to stereo first",
+            Problem::Malformed { .. } | Problem::NonFinite { .. } => "; export it again from its source",
+            _ => "",
+        };
+        Self::File(format!("{error}{advice}"))
     }
 }
 
@@ -46,7 +53,8 @@ impl From<SeparateError> for Failure {
     fn from(error: SeparateError) -> Self {
         match error {
             SeparateError::NotFinite { .. } => {
-                Self::Model(format!("The separation failed: {error}. Try another model, or the CPU instead of the GPU."))
+                let advice = "Try another model, or the CPU instead of the GPU.";
+                Self::Model(format!("The separation failed: {error}. {advice}"))
             }
             SeparateError::Device(error) => Self::Device(error.to_string()),
             SeparateError::Input { .. } | SeparateError::Options(_) | SeparateError::Block { .. } => {

@@ -6,7 +6,7 @@ use burn::tensor::{ExecutionError, Tensor, module};
 use unbraid_ops::{gelu, layer_norm};
 
 use super::{Target, in_short_rows, short_rows};
-use crate::host::{Precision, Random, download, upload};
+use crate::host::{Precision, Random, download, round, upload};
 use crate::reference::tokenwise as reference;
 use crate::report::{Check, Expected};
 
@@ -49,7 +49,7 @@ impl TokenCase {
         let [mean, deviation] = self.input;
         let precision = self.precision;
         let x = random.normal(count, deviation, precision);
-        let x: Vec<f64> = x.into_iter().map(|x| precision.round(x + mean)).collect();
+        let x: Vec<f64> = x.into_iter().map(|x| round(x + mean, precision)).collect();
         let gradient = random.normal(count, 1.0, precision);
         let gamma = random.normal(self.channels, 1.0, precision);
         let beta = random.normal(self.channels, 1.0, precision);

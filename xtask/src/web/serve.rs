@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// The page may run its own code and talk to its own origin. The pages say the same in a <meta> of theirs, for hosts
-/// that send no headers.
-const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
-                      img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The page may run its own code and connect to its own origin. The HTML files contain the same policy in a `<meta>`,
+/// for hosts that send no headers. A `<meta>` cannot contain `frame-ancestors`, and it does not apply to workers.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 
 /// Longest request taken, headers and all.
 const LONGEST_REQUEST: u64 = 64 << 10;

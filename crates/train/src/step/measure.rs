@@ -41,7 +41,7 @@ pub fn rehearse(
     device: &Device,
     each: impl FnMut(&StepMeasurement),
 ) -> Result<Vec<StepMeasurement>, TrainError> {
-    unbraid_ops::device::rehearse(|| take_steps(config, steps, device, true, each))
+    unbraid_ops::device::dry_run(|| take_steps(config, steps, device, true, each))
 }
 
 fn take_steps(

@@ -158,7 +158,7 @@ fn bad_models(world: &World) -> Result<()> {
 
 fn no_webgpu(world: &World) -> Result<()> {
     let page = Page::open(world, Gpu::None, "")?;
-    page.ensure("$('device').dataset.kind === 'cpu' && $('device').textContent.startsWith('Processor')")?;
+    page.ensure("$('device').dataset.kind === 'cpu' && $('device').textContent.startsWith('CPU')")?;
     page.ensure("notices().length === 1 && /no WebGPU.*CPU/.test(notices()[0])")?;
     page.ensure("$('notice').getAttribute('role') === 'status'")?;
     page.add(&invent(world, "without", 1.2)?)?;
@@ -169,7 +169,7 @@ fn no_webgpu(world: &World) -> Result<()> {
     let page = Page::blank(world, Gpu::None)?;
     page.browser.go(&format!("{}?device=gpu", world.page))?;
     page.until("$('device').dataset.kind === 'none' && notices().length > 0")?;
-    page.ensure("notices()[0].startsWith('This browser cannot compute')")?;
+    page.ensure("notices()[0].startsWith('No usable device')")?;
     page.end()
 }
 
@@ -185,7 +185,7 @@ fn lost_device(world: &World) -> Result<()> {
     page.click("separate")?;
     page.until("$('song').dataset.state === 'running' && !$('play').disabled")?;
     page.browser.run("watch.workers[0].postMessage({ type: 'lose' });", &[])?;
-    page.until("notices().some((text) => text.startsWith('The graphics card was lost and is back.'))")?;
+    page.until("notices().some((text) => text.startsWith('The GPU failed and was reopened.'))")?;
     page.done()?;
     let (gap, frames, task) = page.smoothness()?;
     println!("  SwiftShader: longest gap {gap:.0} ms of {frames} frames, longest task {task:.0} ms");
@@ -210,7 +210,7 @@ fn broken_worker(world: &World) -> Result<()> {
     page.until("$('song').dataset.state === 'failed' && !$('continue').hidden")?;
     let said = page.value("notices().at(-1)")?;
     println!("  {}", said.as_str().context("a text")?);
-    page.ensure("/broke off and was started again.*are kept/.test(notices().at(-1))")?;
+    page.ensure("/crashed and was restarted.*are kept/.test(notices().at(-1))")?;
     page.ensure("watch.workers.length === 3")?;
     page.click("continue")?;
     page.done()?;

@@ -67,7 +67,7 @@ pub(crate) fn no_violations(browser: &Browser<'_>) -> Result<()> {
 
 const SEPARATE: &str = "
     const worker = await withModel(arguments[0]);
-    worker.send({ type: 'separate', job: 1, file: chosen(), from: 0, to: null, overlap: 0.25 });
+    worker.send({ type: 'separate', job: 1, file: chosen(), from: 0, to: null });
     const { seconds } = await worker.until(is('done'));
     const blocks = worker.messages.filter(is('block'));
     const memory = worker.messages.filter(is('memory')).at(-1);
@@ -297,12 +297,15 @@ fn no_webgpu(world: &World) -> Result<()> {
         const worker = openWorker();
         worker.send({ type: 'start', device: 'gpu' });
         const { kind, message } = await worker.until(is('error'));
+        const from = worker.messages.length;
+        worker.send({ type: 'model', request: 1, file: new Blob([]) });
+        const later = await worker.until(is('error'), from);
         worker.end();
-        return { device, kind, message };";
+        return { device, kind, message, later: later.kind };";
     let result = run(&browser, script, &[])?;
     let note = result["device"]["note"].as_str().unwrap_or_default();
     ensure!(result["device"]["kind"] == "cpu" && note.contains("CPU"), "{result}");
-    ensure!(result["kind"] == "device", "{result}");
+    ensure!(result["kind"] == "device" && result["later"] == "device", "{result}");
     println!("  {note}");
 
     // A software adapter is none for `auto`: the CPU path is quicker.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{Device, Tensor};
-use unbraid_ops::{self as ops, Attention, Link, Sequences, attention, gelu};
+use unbraid_ops::{self as ops, Attention, CheckpointedOp, Sequences, attention, gelu};
 
 use crate::execution::{Execution, Recompute};
 use crate::family::tfswa::config::{Positional, TfswaConfig};
@@ -62,22 +62,22 @@ impl SubLayer {
     /// Sequences are independent of each other, and everything else is computed per token. So the chunk size changes
     /// how much memory is used at once, but not the result.
     fn forward(&self, x: Tensor<4>, execution: &Execution) -> Tensor<4> {
-        let link = self.link(x.dims(), execution, |layer| layer);
+        let op = self.checkpointed_op(x.dims(), execution, |layer| layer);
         if execution.recompute == Recompute::None {
-            link.apply(self, x)
+            op.apply(self, x)
         } else {
-            ops::recompute(self, x, &[link])
+            ops::checkpointed(self, x, &[op])
         }
     }
 
-    /// This sub-layer as a link of a checkpointed chain, for planes of these extents. `of` finds the sub-layer in the
-    /// chain's module.
-    fn link<M>(
+    /// This sub-layer as an operation of a checkpointed chain, for planes of these extents. `of` finds the sub-layer in
+    /// the chain's module.
+    fn checkpointed_op<M>(
         &self,
         [_, frames, bins, _]: [usize; 4],
         execution: &Execution,
         of: impl Fn(&M) -> &Self + Copy + Send + Sync + 'static,
-    ) -> Link<M> {
+    ) -> CheckpointedOp<M> {
         let mut options = self.attention;
         let (axis, chunks) = match &mut options.sequences {
             Sequences::Time => (2, chunks(0, execution.tsa_chunk_size, bins)),
@@ -100,7 +100,7 @@ impl SubLayer {
         };
         // The values of the final residual addition need not be recomputed in the backward pass, because its gradient
         // passes through unchanged.
-        Link::pieces(axis, chunks, move |block, x| of(block).forward_chunk(x, &options, mapped))
+        CheckpointedOp::chunked(axis, chunks, move |block, x| of(block).forward_chunk(x, &options, mapped))
             .for_gradients(move |block, x| of(block).forward_chunk(x, &options, mapped_for_gradients))
     }
 
@@ -152,11 +152,11 @@ impl Block {
         if execution.recompute == Recompute::Block {
             let plane = x.dims();
             let chain = [
-                self.time.link(plane, execution, |block: &Self| &block.time),
-                self.frequency.link(plane, execution, |block: &Self| &block.frequency),
-                self.window.link(plane, execution, |block: &Self| &block.window),
+                self.time.checkpointed_op(plane, execution, |block: &Self| &block.time),
+                self.frequency.checkpointed_op(plane, execution, |block: &Self| &block.frequency),
+                self.window.checkpointed_op(plane, execution, |block: &Self| &block.window),
             ];
-            return ops::recompute(self, x, &chain);
+            return ops::checkpointed(self, x, &chain);
         }
         [&self.time, &self.frequency, &self.window]
             .into_iter()

@@ -14,7 +14,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{DType, Device, Tensor, s};
-use unbraid_ops::{self as ops, Link, Stft, istft, stft};
+use unbraid_ops::{self as ops, CheckpointedOp, Stft, istft, stft};
 
 use crate::config::{Config, ModelConfigError, STEREO};
 use crate::execution::{Execution, Recompute};
@@ -188,7 +188,11 @@ impl Tfswa {
         for (stage, down) in self.encoder.iter().zip(&self.down) {
             x = stage.forward(x, &self.execution);
             skips.push(x.clone());
-            x = self.apply(down, x, Link::whole(|down: &Linear, x| mapped(down, space_to_channels(x))));
+            x = self.apply(
+                down,
+                x,
+                CheckpointedOp::whole(|down: &Linear, x| mapped(down, space_to_channels(x))),
+            );
         }
         x = self.bottleneck.forward(x, &self.execution);
         for (resolution, skip) in skips.into_iter().enumerate().rev() {
@@ -197,10 +201,10 @@ impl Tfswa {
         }
         let chunks = chunks(0, self.execution.fsa_chunk_size, x.dims()[1]);
         let head = (self.norm.clone(), self.head.clone());
-        let link = Link::pieces(1, chunks, |(norm, head): &(LayerNorm, Linear), x| {
+        let op = CheckpointedOp::chunked(1, chunks, |(norm, head): &(LayerNorm, Linear), x| {
             mapped(head, normalised(norm, x.cast(DType::F32)))
         });
-        let masks = self.apply(&head, x, link).narrow(1, 0, frames).narrow(2, 0, bins);
+        let masks = self.apply(&head, x, op).narrow(1, 0, frames).narrow(2, 0, bins);
         let subbands = self.config.family.subbands;
         let rows = self.config.stems.len() * STEREO;
         let masks = masks.reshape([batch, frames, bins, 2, rows, subbands]).permute([0, 3, 4, 1, 5, 2]);
@@ -209,12 +213,12 @@ impl Tfswa {
         Tensor::cat(vec![masks, topmost], 4)
     }
 
-    /// Applies `link` to a part of the network. If training recomputes anything, it keeps only `x` of this link.
-    fn apply<M: Module + 'static>(&self, part: &M, x: Tensor<4>, link: Link<M>) -> Tensor<4> {
+    /// Applies `op` to a part of the network. If training recomputes anything, it keeps only `x` of this operation.
+    fn apply<M: Module + 'static>(&self, part: &M, x: Tensor<4>, op: CheckpointedOp<M>) -> Tensor<4> {
         if self.execution.recompute == Recompute::None {
-            link.apply(part, x)
+            op.apply(part, x)
         } else {
-            ops::recompute(part, x, &[link])
+            ops::checkpointed(part, x, &[op])
         }
     }
 
@@ -237,7 +241,7 @@ impl Tfswa {
                 });
             tokens.cast(precision)
         };
-        self.apply(&(self.patch_embed.clone(), self.frequency.clone()), features, Link::whole(map))
+        self.apply(&(self.patch_embed.clone(), self.frequency.clone()), features, CheckpointedOp::whole(map))
     }
 }
 

@@ -1,34 +1,41 @@
-//! The seam for linear maps.
+//! The burn binding of linear maps: backends, fusion and autodiff.
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 #[cfg(not(target_family = "wasm"))]
 use burn::backend::fusion::custom::TensorSpec;
-use burn::backend::ops::{FloatTensorOps, ModuleOps};
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::CubeBackend;
-use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{DType, FloatDType, Shape};
+use burn::backend::{Autodiff, Backend, Flex, backend_extension};
+#[cfg(not(target_family = "wasm"))]
+use burn::tensor::DType;
+use burn::tensor::Shape;
 
-use super::{FIRST_ORDER, GpuArray};
-use crate::linear::{Values, gpu, with_channels};
+use super::output::Output;
+#[cfg(not(target_family = "wasm"))]
+use super::output::with_channels;
+use super::{cpu, gpu};
+use crate::runtime::autodiff::second_order;
+use crate::runtime::launch::GpuArray;
 
-/// Linear maps of the last axis. `weight [inputs, outputs]` and `bias [outputs]` are f32, and so are their gradients.
+/// Linear maps of the last axis as a backend implements them. `weight [inputs, outputs]`, `bias [outputs]` and their
+/// gradients are f32.
 #[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(not(target_family = "wasm")))]
 pub(crate) trait LinearOps: Backend {
-    #[fusion(meta = |x, weight, _bias, _values| mapped_spec(x, weight.shape[1]))]
+    #[fusion(meta = |x, weight, _bias, _output| mapped_spec(x, weight.shape[1]))]
     fn linear_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        values: Values,
+        output: Output,
     ) -> FloatTensor<Self>;
 
     #[fusion(meta = |gradient, weight| mapped_spec(gradient, weight.shape[0]))]
     fn linear_input_gradient(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// Gradients of weight and bias.
+    /// The gradients of weight and bias.
     #[fusion(meta = parameter_specs)]
     fn linear_parameter_gradients(
         x: FloatTensor<Self>,
@@ -50,41 +57,25 @@ fn parameter_specs(x: &TensorSpec, gradient: &TensorSpec) -> (TensorSpec, Tensor
     )
 }
 
-/// In f32, as the parameters are.
-fn wide(tensor: FloatTensor<Flex>) -> FloatTensor<Flex> {
-    if tensor.dtype() == DType::F32 { tensor } else { Flex::float_cast(tensor, FloatDType::F32) }
-}
-
-fn as_stored(tensor: FloatTensor<Flex>, dtype: DType) -> FloatTensor<Flex> {
-    if dtype == DType::F32 { tensor } else { Flex::float_cast(tensor, dtype.into()) }
-}
-
 impl LinearOps for Flex {
     fn linear_forward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        values: Values,
+        output: Output,
     ) -> FloatTensor<Self> {
-        let dtype = x.dtype();
-        if values == Values::Left {
-            let shape = with_channels(&x.shape(), weight.shape()[1]);
-            return Self::float_empty(shape, &Default::default(), dtype.into());
-        }
-        as_stored(Self::linear(wide(x), weight, Some(bias)), dtype)
+        cpu::forward(x, weight, bias, output)
     }
 
     fn linear_input_gradient(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        let dtype = gradient.dtype();
-        as_stored(Self::linear_x_backward(weight, wide(gradient)), dtype)
+        cpu::input_gradient(gradient, weight)
     }
 
     fn linear_parameter_gradients(
         x: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let gradient = wide(gradient);
-        (Self::linear_weight_backward(wide(x), gradient.clone()), Self::linear_bias_backward(gradient))
+        cpu::parameter_gradients(x, gradient)
     }
 }
 
@@ -93,10 +84,10 @@ impl LinearOps for CubeBackend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        values: Values,
+        output: Output,
     ) -> FloatTensor<Self> {
         let [x, weight, bias] = [x, weight, bias].map(GpuArray::new);
-        gpu::forward(&x, &weight, &bias, values).0
+        gpu::forward(&x, &weight, &bias, output).0
     }
 
     fn linear_input_gradient(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -123,7 +114,7 @@ impl LinearOps for CubeBackend {
 struct LinearBackward;
 
 impl<B: LinearOps> Backward<B, 3> for LinearBackward {
-    /// x, and the weight.
+    /// x and the weight.
     type State = [FloatTensor<B>; 2];
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
@@ -149,26 +140,26 @@ impl<B: LinearOps, C: CheckpointStrategy> LinearOps for Autodiff<B, C> {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        values: Values,
+        output: Output,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), bias.node()];
         let step = LinearBackward.prepare::<C>(nodes).compute_bound().stateful();
         let (x, weight, bias) = (x.into_primitive(), weight.into_primitive(), bias.into_primitive());
-        let output = B::linear_forward(x.clone(), weight.clone(), bias, values);
+        let y = B::linear_forward(x.clone(), weight.clone(), bias, output);
         match step {
-            OpsKind::Tracked(step) => step.finish([x, weight], output),
-            OpsKind::UnTracked(step) => step.finish(output),
+            OpsKind::Tracked(step) => step.finish([x, weight], y),
+            OpsKind::UnTracked(step) => step.finish(y),
         }
     }
 
     fn linear_input_gradient(_gradient: FloatTensor<Self>, _weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        unreachable!("{FIRST_ORDER}")
+        second_order()
     }
 
     fn linear_parameter_gradients(
         _x: FloatTensor<Self>,
         _gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        unreachable!("{FIRST_ORDER}")
+        second_order()
     }
 }

@@ -1,43 +1,37 @@
-//! WGSL kernels: what specialises one, and how its source is put together.
+//! WGSL kernels: their specialisations and the assembly of their source.
 //!
-//! A shader file at rest is plain WGSL with one entry point, `main`. Shared functions are named by a first
-//! line such as `// import common/sequences.wgsl`. Specialising replaces the value of module constants
-//! (`const HEAD_WIDTH: u32 = 4u;`) and of `alias Element = f32;`, writes out the loops that a comment
-//! `// unrolled` marks, and nothing else.
+//! A shader file is valid WGSL with one entry point, `main`. A line such as `// import common/sequences.wgsl` names a
+//! file whose text is put before it. Specialisation replaces the values of module constants (`const HEAD_WIDTH: u32 =
+//! 4u;`) and of `alias Element = f32;`, and unrolls the loops that the comment `// unrolled` marks. It changes nothing
+//! else. WGSL's `override` would not do: the size of an array in a function cannot depend on one.
 
 use std::{fmt::Debug, hash::Hash};
 
-/// Storage type of a kernel's activations. Accumulation is f32 in every kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Element {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats; needs the adapter's `shader-f16`.
-    F16,
-}
+use crate::precision::Precision;
 
-/// One specialisation of a shader: at once the parameters of its source and the key of its cache entry.
+/// One specialisation of a shader. It determines the source text and is the key of the kernel cache.
 ///
 /// Everything that changes the text must be a field of the implementing struct.
 pub trait Kernel: Debug + Clone + Eq + Hash + Send + Sync + 'static {
     /// Path below `shaders/`.
     fn file(&self) -> &'static str;
-    /// Values for the module constants of the file and of its imports.
+    /// Values of the module constants of the file and its imports.
     fn constants(&self) -> Vec<(&'static str, u32)>;
-    /// Storage type, for files with `alias Element`.
-    fn element(&self) -> Element;
-    /// Invocations of a workgroup, all along x. Sets the constant `WORKGROUP`.
+    /// Storage type: the value of `alias Element`.
+    fn precision(&self) -> Precision;
+    /// Invocations of a workgroup, all along x: the value of the constant `WORKGROUP`.
     fn workgroup(&self) -> u32;
-    /// Storage buffers the kernel binds, parameters included.
+    /// Number of storage buffers that the kernel binds, parameters included.
     fn bindings(&self) -> usize;
 }
 
 macro_rules! wgsl {
     ($path:literal) => {
-        ($path, include_str!(concat!("../../../shaders/", $path)))
+        ($path, include_str!(concat!("../../../../shaders/", $path)))
     };
 }
-/// The shader files, by path below `shaders/`. Those under `common/` are imports and have no entry point.
+/// The paths below `shaders/` and the texts of the shader files. The files under `common/` are imports without an entry
+/// point.
 pub const FILES: &[(&str, &str)] = &[
     wgsl!("attention/backward_bias.wgsl"),
     wgsl!("attention/backward_key.wgsl"),
@@ -71,7 +65,7 @@ pub const FILES: &[(&str, &str)] = &[
 /// The complete WGSL text of a specialised kernel.
 ///
 /// # Panics
-/// On a bug only: an unknown file, import or constant.
+/// If the kernel names an unknown file, import or constant, which is a bug.
 pub fn source(kernel: &impl Kernel) -> String {
     let mut text = with_imports(kernel.file());
     let constants = kernel.constants();
@@ -79,9 +73,9 @@ pub fn source(kernel: &impl Kernel) -> String {
         set_constant(&mut text, name, value);
     }
     let text = unrolled(&text, &constants);
-    match kernel.element() {
-        Element::F32 => text,
-        Element::F16 => {
+    match kernel.precision() {
+        Precision::F32 => text,
+        Precision::F16 => {
             format!("enable f16;\n{}", text.replace("alias Element = f32;", "alias Element = f16;"))
         }
     }
@@ -92,7 +86,10 @@ fn text_of(path: &str) -> &'static str {
     found.unwrap_or_else(|| panic!("no shader file {path}")).1
 }
 
-/// A file with all it imports put before it, each once.
+/// The text of a file after the texts of all its imports, each included once.
+///
+/// # Panics
+/// If the file or an import is unknown, which is a bug.
 pub fn with_imports(path: &'static str) -> String {
     fn visit(path: &'static str, seen: &mut Vec<&'static str>, text: &mut String) {
         if seen.contains(&path) {
@@ -111,11 +108,11 @@ pub fn with_imports(path: &'static str) -> String {
     text
 }
 
-/// Loops of more turns stay loops: the longer a kernel, the longer a driver compiles it.
-const MOST_UNROLLED: u32 = 8;
+/// Loops with more iterations are not unrolled: drivers take longer to compile longer kernels.
+const MAX_UNROLLED: u32 = 8;
 
-/// Loops `for (var i = 0u; i < COUNT; i++) { // unrolled` written out, their body once for each `const i`. Arrays of a
-/// function that a variable indexes may stay memory, where constants leave the driver free to take registers.
+/// Unrolls the loops `for (var i = 0u; i < COUNT; i++) { // unrolled`: the body is repeated with `const i` set to each
+/// value. A driver can keep a function's array in registers if constants index it, but may not if a variable does.
 fn unrolled(text: &str, constants: &[(&'static str, u32)]) -> String {
     let mut unrolled = String::new();
     let mut lines = text.lines();
@@ -135,13 +132,13 @@ fn unrolled(text: &str, constants: &[(&'static str, u32)]) -> String {
     unrolled
 }
 
-/// `(indentation, variable, turns)` of the loop that a line opens, if it is one to be unrolled.
+/// `(indentation, variable, iterations)` of the loop that a line opens, if the loop is to be unrolled.
 fn loop_to_unroll<'a>(line: &'a str, constants: &[(&'static str, u32)]) -> Option<(&'a str, &'a str, u32)> {
     let (indent, head) = line.strip_suffix(" { // unrolled")?.split_once("for (var ")?;
     let (name, head) = head.split_once(" = 0u; ")?;
     let count = head.strip_prefix(name)?.strip_prefix(" < ")?.strip_suffix(&format!("; {name}++)"))?;
     let (_, count) = constants.iter().find(|(constant, _)| *constant == count)?;
-    (*count <= MOST_UNROLLED).then_some((indent, name, *count))
+    (*count <= MAX_UNROLLED).then_some((indent, name, *count))
 }
 
 fn set_constant(text: &mut String, name: &str, value: u32) {
@@ -157,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marked_loops_are_written_out_where_they_are_short() {
+    fn short_marked_loops_are_unrolled() {
         let text = "\
 for (var a = 0u; a < FEW; a++) { // unrolled
     for (var b = 0u; b < MANY; b++) { // unrolled
@@ -192,7 +189,7 @@ for (var d = 0u; d < FEW; d++) {
             )
         };
         let rest = "for (var d = 0u; d < FEW; d++) {\n    z += d;\n}\n";
-        let constants = [("FEW", 2), ("MANY", MOST_UNROLLED + 1)];
+        let constants = [("FEW", 2), ("MANY", MAX_UNROLLED + 1)];
         assert_eq!(unrolled(text, &constants), block(0) + &block(1) + rest);
     }
 }

@@ -1,31 +1,32 @@
-//! Layer normalisation and GELU on wgpu: the kernels' specialisations and their launches. The formulas are in
-//! `shaders/tokens/`.
+//! Layer normalisation and GELU on wgpu: the specialisations of their kernels and their dispatch. `shaders/tokens/` has
+//! the formulas.
 
-use crate::backend::{GpuArray, dispatch, spread};
-use crate::kernel::{Element, Kernel};
+use crate::precision::Precision;
+use crate::runtime::kernel::Kernel;
+use crate::runtime::launch::{GpuArray, dispatch, spread};
 
-/// The passes of the operations on tokens, a shader each.
+/// The passes of the operations on tokens, one shader each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenPass {
     /// GELU.
     Gelu,
-    /// Gradient of GELU's input.
+    /// Gradient of the input of GELU.
     GeluBackward,
-    /// Layer normalisation of tokens of so many channels.
+    /// Layer normalisation of tokens with this number of channels.
     Norm(u32),
-    /// Gradient of its input.
+    /// Gradient of the input of layer normalisation.
     NormBackward(u32),
-    /// Gradients of its scale and offset, in parts.
+    /// Partial sums of the gradients of layer normalisation's scale and offset.
     NormSums(u32),
 }
 
 /// A specialised kernel over tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenKernel {
-    /// Which shader.
+    /// The pass, which selects the shader.
     pub pass: TokenPass,
     /// Storage type of the tokens and their gradients.
-    pub element: Element,
+    pub precision: Precision,
 }
 
 impl Kernel for TokenKernel {
@@ -48,8 +49,8 @@ impl Kernel for TokenKernel {
         }
     }
 
-    fn element(&self) -> Element {
-        self.element
+    fn precision(&self) -> Precision {
+        self.precision
     }
 
     fn workgroup(&self) -> u32 {
@@ -70,29 +71,29 @@ impl Kernel for TokenKernel {
     }
 }
 
-/// Dispatches a pass with one invocation for each of `count`.
+/// Dispatches a pass with `count` invocations.
 fn run(pass: TokenPass, count: usize, arrays: &[&GpuArray]) {
     if count > 0 {
-        let kernel = TokenKernel { pass, element: arrays[0].element() };
+        let kernel = TokenKernel { pass, precision: arrays[0].precision() };
         dispatch(kernel, spread(count.div_ceil(kernel.workgroup() as usize)), arrays, &[count as u32]);
     }
 }
 
-/// `x Φ(x)` of every number.
+/// `x Φ(x)` of every element.
 pub(crate) fn gelu(x: &GpuArray) -> GpuArray {
     let output = x.like();
     run(TokenPass::Gelu, x.shape().num_elements(), &[x, &output]);
     output
 }
 
-/// Gradient of the input.
+/// The gradient of the input.
 pub(crate) fn gelu_backward(x: &GpuArray, gradient: &GpuArray) -> GpuArray {
     let output = x.like();
     run(TokenPass::GeluBackward, x.shape().num_elements(), &[x, gradient, &output]);
     output
 }
 
-/// `γ (x − mean) / √(variance + ε) + β` of every token; γ and β `[c]` are f32.
+/// `γ (x − mean) / √(variance + ε) + β` of every token. `gamma [c]` and `beta [c]` are f32.
 pub(crate) fn layer_norm(x: &GpuArray, gamma: &GpuArray, beta: &GpuArray) -> GpuArray {
     let [tokens, channels] = tokens(x, gamma);
     let output = x.like();
@@ -100,20 +101,20 @@ pub(crate) fn layer_norm(x: &GpuArray, gamma: &GpuArray, beta: &GpuArray) -> Gpu
     output
 }
 
-/// Gradient of the input, and `[parts, c]` each of γ's and β's, to be added up.
+/// The gradient of the input, and partial sums of the gradients of γ and β, each `[parts, c]`.
 pub(crate) fn layer_norm_backward(x: &GpuArray, gamma: &GpuArray, gradient: &GpuArray) -> [GpuArray; 3] {
-    // Enough parts to fill a GPU, few enough that their sum costs nothing.
+    // Enough parts to fill a GPU, and few enough that summing them is cheap.
     const PARTS: usize = 512;
     let [tokens, channels] = tokens(x, gamma);
-    let moments = x.empty_like([tokens, 2], Element::F32);
+    let moments = x.empty_like([tokens, 2], Precision::F32);
     let x_gradient = x.like();
     run(TokenPass::NormBackward(channels as u32), tokens, &[x, gamma, gradient, &moments, &x_gradient]);
 
     let tokens_of_part = tokens.div_ceil(PARTS).max(1);
     let parts = tokens.div_ceil(tokens_of_part);
-    let [gamma_sums, beta_sums] = [(); 2].map(|()| x.empty_like([parts, channels], Element::F32));
+    let [gamma_sums, beta_sums] = [(); 2].map(|()| x.empty_like([parts, channels], Precision::F32));
     if parts > 0 {
-        let kernel = TokenKernel { pass: TokenPass::NormSums(channels as u32), element: x.element() };
+        let kernel = TokenKernel { pass: TokenPass::NormSums(channels as u32), precision: x.precision() };
         let workgroups = [channels.div_ceil(kernel.workgroup() as usize), parts, 1];
         let arrays = [x, gradient, &moments, &gamma_sums, &beta_sums];
         dispatch(kernel, workgroups, &arrays, &[tokens, tokens_of_part].map(|value| value as u32));
@@ -121,7 +122,7 @@ pub(crate) fn layer_norm_backward(x: &GpuArray, gamma: &GpuArray, gradient: &Gpu
     [x_gradient, gamma_sums, beta_sums]
 }
 
-/// How many tokens of how many channels.
+/// The number of tokens and of channels.
 fn tokens(x: &GpuArray, gamma: &GpuArray) -> [usize; 2] {
     let channels = gamma.shape().num_elements();
     [x.shape().num_elements() / channels, channels]

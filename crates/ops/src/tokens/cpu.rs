@@ -1,23 +1,25 @@
-//! Layer normalisation and GELU on the CPU: one pass over memory each way, in plain loops over equal slices that
-//! compile to whatever vectors [`pulp`] found the processor to have.
+//! Layer normalisation and GELU on the CPU: one pass over memory forward and one backward. The loops run over slices of
+//! equal length, and the compiler vectorises them for the instruction set that [`pulp`] detects.
 //!
-//! Work is cut into parts of fixed size and sums over parts are taken in order: results do not depend on the
+//! Work is divided into parts of fixed size, and sums over parts are taken in order, so results do not depend on the
 //! number of threads.
 
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
-use super::EPSILON;
-use crate::backend::cpu_output;
-use crate::exponential::exp;
+use crate::runtime::exponential::exp;
+use crate::runtime::flex::cpu_output;
 
-/// Numbers a thread takes at once: 64 KiB, so that what it reads and writes stays in its second-level cache.
+/// Added to the variance of layer normalisation; the same as in `shaders/common/token.wgsl`.
+const EPSILON: f64 = 1e-5;
+
+/// Elements of a part: 64 KiB, so that a thread's inputs and outputs stay in its second-level cache.
 const PART: usize = 1 << 14;
 
-/// `1/√(2π)`: the normal density at 0.
+/// The density of the standard normal distribution at 0: `1/√(2π)`.
 const DENSITY_AT_0: f32 = 0.398_942_3;
 
-/// A loop to be compiled for vectors.
+/// A loop to be vectorised.
 struct Vectorised<F>(F);
 
 impl<F: FnOnce()> NullaryFnOnce for Vectorised<F> {
@@ -31,8 +33,8 @@ impl<F: FnOnce()> NullaryFnOnce for Vectorised<F> {
 
 /// Φ(x) and `exp(−x²/2)`.
 ///
-/// `Φ(−a) = exp(−a²/2) · t · P(t)`, `t = 1/(1 + a/4)`: the quotient of the two is smooth in t, and the polynomial is
-/// the one of degree 9 with the least relative error (8e-9), fitted for a from 0 to 14.
+/// `Φ(−a) = exp(−a²/2) · t · P(t)` with `t = 1/(1 + a/4)`, because the quotient of Φ(−a) and the exponential is smooth
+/// in t. P is the polynomial of degree 9 with the least relative error (8e-9) for a from 0 to 14.
 #[inline(always)]
 fn distribution(x: f32) -> (f32, f32) {
     const P: [f32; 10] = [
@@ -57,7 +59,7 @@ fn distribution(x: f32) -> (f32, f32) {
     (if x < 0.0 { tail } else { 1.0 - tail }, bell)
 }
 
-/// `x Φ(x)` of every number.
+/// `x Φ(x)` of every element.
 pub(crate) fn gelu(x: &[f32]) -> Vec<f32> {
     let mut output = cpu_output(x.len());
     output.par_chunks_mut(PART).zip(x.par_chunks(PART)).for_each(|(output, x)| {
@@ -73,7 +75,7 @@ pub(crate) fn gelu(x: &[f32]) -> Vec<f32> {
     output
 }
 
-/// Gradient of the input: that of the output times `Φ(x) + x φ(x)`.
+/// The gradient of the input: the gradient of the output times `Φ(x) + x φ(x)`.
 pub(crate) fn gelu_backward(x: &[f32], gradient: &[f32]) -> Vec<f32> {
     let mut output = cpu_output(x.len());
     let parts = x.par_chunks(PART).zip(gradient.par_chunks(PART));
@@ -91,10 +93,10 @@ pub(crate) fn gelu_backward(x: &[f32], gradient: &[f32]) -> Vec<f32> {
     output
 }
 
-/// Lanes summed apart, then together.
+/// Number of partial sums of [`sum`].
 const LANES: usize = 16;
 
-/// `Σ f(i)` over 0..n, in an order that is the same on every processor.
+/// `Σ f(i)` over 0..n, in an order that is the same on every processor: first per lane, then over the lanes.
 #[inline(always)]
 fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0f32; LANES];
@@ -117,7 +119,7 @@ fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
     lanes[0]
 }
 
-/// Mean, and one over the standard deviation, of a token.
+/// The mean of a token, and the reciprocal of its standard deviation.
 #[inline(always)]
 fn moments(token: &[f32]) -> (f32, f32) {
     let n = token.len() as f32;
@@ -126,7 +128,7 @@ fn moments(token: &[f32]) -> (f32, f32) {
     (mean, 1.0 / (variance + EPSILON as f32).sqrt())
 }
 
-/// Tokens a thread takes at once.
+/// Tokens of a part.
 fn tokens_of_part(channels: usize) -> usize {
     (PART / channels).max(1)
 }
@@ -152,8 +154,8 @@ pub(crate) fn layer_norm(x: &[f32], gamma: &[f32], beta: &[f32]) -> Vec<f32> {
     output
 }
 
-/// Gradients of the input, of γ and of β: with `x̂ = (x − mean) / σ` and `g = γ · gradient`,
-/// `(g − mean g − x̂ · mean (g x̂)) / σ`, `Σ x̂ · gradient` and `Σ gradient`.
+/// The gradients of the input, γ and β: `(g − mean g − x̂ · mean (g x̂)) / σ`, `Σ x̂ · gradient` and `Σ gradient`, with
+/// `x̂ = (x − mean) / σ` and `g = γ · gradient`.
 pub(crate) fn layer_norm_backward(x: &[f32], gamma: &[f32], gradient: &[f32]) -> [Vec<f32>; 3] {
     let channels = gamma.len();
     let part = tokens_of_part(channels) * channels;
@@ -184,11 +186,11 @@ pub(crate) fn layer_norm_backward(x: &[f32], gamma: &[f32], gradient: &[f32]) ->
     [output, of_gamma, of_beta]
 }
 
-/// One token's gradient into `y`, and what it adds to those of γ and β.
+/// Writes the input gradient of one token to `y`, and adds its contribution to the gradients of γ and β.
 #[inline(always)]
 fn token_backward(y: &mut [f32], x: &[f32], gamma: &[f32], gradient: &[f32], sums: &mut [Vec<f32>; 2]) {
     let n = x.len();
-    // Equal lengths, said once, leave no bounds to check in the loops.
+    // Slices of the same known length need no bounds checks in the loops.
     let (gamma, gradient, y) = (&gamma[..n], &gradient[..n], &mut y[..n]);
     let [of_gamma, of_beta] = sums;
     let (of_gamma, of_beta) = (&mut of_gamma[..n], &mut of_beta[..n]);

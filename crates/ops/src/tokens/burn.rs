@@ -1,4 +1,4 @@
-//! The seam for the operations on single tokens.
+//! The burn binding of the operations on tokens: backends, fusion and autodiff.
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -8,16 +8,19 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::CubeBackend;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
 
-use super::{FIRST_ORDER, GpuArray, flex_tensor, floats};
-use crate::tokenwise::{cpu, gpu};
+use super::{cpu, gpu};
+use crate::runtime::autodiff::second_order;
+use crate::runtime::flex::{flex_tensor, floats};
+use crate::runtime::launch::GpuArray;
 
-/// Operations on every token alone. `gamma` and `beta` `[c]` are f32, and so are their gradients.
+/// Operations on each token separately, as a backend implements them. `gamma [c]`, `beta [c]` and their gradients are
+/// f32.
 #[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(not(target_family = "wasm")))]
 pub(crate) trait TokenOps: Backend {
     #[fusion(meta = |x| x.clone())]
     fn token_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// Gradient of the input.
+    /// The gradient of the input.
     #[fusion(meta = |x, _gradient| x.clone())]
     fn token_gelu_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -28,7 +31,7 @@ pub(crate) trait TokenOps: Backend {
         beta: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    /// Gradients of the input, of γ and of β.
+    /// The gradients of the input, γ and β.
     #[fusion(meta = |x, gamma, _gradient| (x.clone(), gamma.clone(), gamma.clone()))]
     fn token_layer_norm_backward(
         x: FloatTensor<Self>,
@@ -152,7 +155,7 @@ impl<B: TokenOps, C: CheckpointStrategy> TokenOps for Autodiff<B, C> {
     }
 
     fn token_gelu_backward(_x: FloatTensor<Self>, _gradient: FloatTensor<Self>) -> FloatTensor<Self> {
-        unreachable!("{FIRST_ORDER}")
+        second_order()
     }
 
     fn token_layer_norm(
@@ -175,6 +178,6 @@ impl<B: TokenOps, C: CheckpointStrategy> TokenOps for Autodiff<B, C> {
         _gamma: FloatTensor<Self>,
         _gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        unreachable!("{FIRST_ORDER}")
+        second_order()
     }
 }

@@ -1,11 +1,11 @@
-//! Recomputation on the CPU backend: gradients as without it, whatever the pieces.
+//! Gradient checkpointing on the CPU backend: the gradients do not depend on it or on the chunks.
 
 use burn::module::{Module, Param, ParamId};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, activation::gelu};
-use unbraid_ops::{Link, linear, linear_for_gradients, recompute};
+use unbraid_ops::{CheckpointedOp, checkpointed, linear, linear_for_gradients};
 
-/// Two maps over channels; the second keeps their number, the first need not.
+/// Two functions of channels. The second keeps the number of channels; the first need not.
 #[derive(Module, Debug)]
 struct Block {
     first: Linear,
@@ -30,11 +30,14 @@ impl Block {
         x.clone() + gelu(self.second.forward(x))
     }
 
-    fn links(&self, chunk: usize) -> [Link<Self>; 2] {
-        let pieces = |extent: usize| {
+    fn ops(&self, chunk: usize) -> [CheckpointedOp<Self>; 2] {
+        let chunks = |extent: usize| {
             (0..extent).step_by(chunk).map(|start| start..(start + chunk).min(extent)).collect()
         };
-        [Link::pieces(1, pieces(5), Self::first), Link::pieces(2, pieces(7), Self::second)]
+        [
+            CheckpointedOp::chunked(1, chunks(5), Self::first),
+            CheckpointedOp::chunked(2, chunks(7), Self::second),
+        ]
     }
 }
 
@@ -46,7 +49,7 @@ fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
     x.into_data_as::<f32>().try_to_vec().expect("f32")
 }
 
-/// Output, gradient of the input, and of all parameters.
+/// The output, and the gradients of the input and of all parameters.
 fn results(
     block: &Block,
     x: &Tensor<4>,
@@ -57,14 +60,14 @@ fn results(
     let y = f(x.clone());
     let gradients = (y.clone() * weights.clone()).sum().backward();
     let bias = |linear: &Linear| {
-        values(linear.bias.as_ref().and_then(|bias| bias.grad(&gradients)).expect("learns"))
+        values(linear.bias.as_ref().and_then(|bias| bias.grad(&gradients)).expect("a gradient"))
     };
     [
         values(y.inner()),
-        values(x.grad(&gradients).expect("learns")),
-        values(block.first.weight.grad(&gradients).expect("learns")),
+        values(x.grad(&gradients).expect("a gradient")),
+        values(block.first.weight.grad(&gradients).expect("a gradient")),
         bias(&block.first),
-        values(block.scale.grad(&gradients).expect("learns")),
+        values(block.scale.grad(&gradients).expect("a gradient")),
         bias(&block.second),
     ]
 }
@@ -81,7 +84,7 @@ fn assert_close(a: &[Vec<f32>], b: &[Vec<f32>], what: &str) {
 }
 
 #[test]
-fn gradients_are_those_without() {
+fn gradients_equal_those_without_checkpointing() {
     let device = Device::flex().autodiff();
     device.seed(1);
     for inputs in [6, 4] {
@@ -89,56 +92,59 @@ fn gradients_are_those_without() {
         let (x, weights) = (normal([2, 5, 7, inputs], &device), normal([2, 5, 7, 6], &device));
         let plain = results(&block, &x, &weights, |x| block.second(block.first(x)));
         for chunk in [1, 2, 3, 9] {
-            let links = block.links(chunk);
-            let chained = results(&block, &x, &weights, |x| recompute(&block, x, &links));
-            assert_close(&plain, &chained, &format!("{inputs} inputs, chunk {chunk}"));
-            let taped = results(&block, &x, &weights, |x| links[1].apply(&block, links[0].apply(&block, x)));
-            assert_close(&plain, &taped, &format!("{inputs} inputs, chunk {chunk}, on the tape"));
-            assert_eq!(plain[0], chained[0]);
+            let ops = block.ops(chunk);
+            let recomputed = results(&block, &x, &weights, |x| checkpointed(&block, x, &ops));
+            assert_close(&plain, &recomputed, &format!("{inputs} inputs, chunk {chunk}"));
+            let applied = results(&block, &x, &weights, |x| ops[1].apply(&block, ops[0].apply(&block, x)));
+            assert_close(&plain, &applied, &format!("{inputs} inputs, chunk {chunk}, without checkpointing"));
+            assert_eq!(plain[0], recomputed[0]);
         }
     }
 }
 
 #[test]
-fn what_is_recomputed_may_recompute() {
+fn calls_can_be_nested() {
     let device = Device::flex().autodiff();
     device.seed(2);
     let block = Block::new(6, &device);
     let (x, weights) = (normal([1, 5, 7, 6], &device), normal([1, 5, 7, 6], &device));
     let plain = results(&block, &x, &weights, |x| block.second(block.first(x)));
-    let nested = Link::whole(|block: &Block, x| recompute(block, x, &block.links(2)));
-    let nested = results(&block, &x, &weights, |x| recompute(&block, x, std::slice::from_ref(&nested)));
+    let nested = CheckpointedOp::whole(|block: &Block, x| checkpointed(block, x, &block.ops(2)));
+    let nested = results(&block, &x, &weights, |x| checkpointed(&block, x, std::slice::from_ref(&nested)));
     assert_close(&plain, &nested, "nested");
 }
 
-/// A map without values at its end gives the gradients of the map, and is not what goes forward.
+/// A function whose last operation leaves its output undefined has the right gradients, and is not used for the output.
 #[test]
-fn gradients_need_no_values_at_the_end() {
-    type Map = fn(Tensor<4>, Tensor<2>, Tensor<1>) -> Tensor<4>;
+fn the_last_output_may_be_undefined_for_gradients() {
+    type LastOp = fn(Tensor<4>, Tensor<2>, Tensor<1>) -> Tensor<4>;
     let device = Device::flex().autodiff();
     device.seed(4);
     let block = Block::new(6, &device);
     let (x, weights) = (normal([1, 5, 7, 6], &device), normal([1, 5, 7, 6], &device));
-    let ending_in = |last: Map| {
+    let ending_in = |last: LastOp| {
         move |block: &Block, x: Tensor<4>| {
             let hidden = block.first(x.clone());
-            let bias = block.second.bias.as_ref().map(Param::val).expect("made with one");
+            let bias = block.second.bias.as_ref().map(Param::val).expect("a bias");
             x + last(hidden, block.second.weight.val(), bias)
         }
     };
     let plain = results(&block, &x, &weights, |x| ending_in(linear)(&block, x));
-    let valueless = ending_in(linear_for_gradients)(&block, x.clone());
-    assert_ne!(plain[0], values(valueless.inner()), "something was computed after all");
-    let pieces = || vec![0..3, 3..5];
-    for link in [Link::whole(ending_in(linear)), Link::pieces(1, pieces(), ending_in(linear))] {
-        let link = link.for_gradients(ending_in(linear_for_gradients));
-        let chained = results(&block, &x, &weights, |x| recompute(&block, x, std::slice::from_ref(&link)));
-        assert_eq!(plain[0], chained[0]);
-        assert_close(&plain, &chained, "without values");
+    let undefined = ending_in(linear_for_gradients)(&block, x.clone());
+    assert_ne!(plain[0], values(undefined.inner()), "the output was computed");
+    let chunks = || vec![0..3, 3..5];
+    for op in
+        [CheckpointedOp::whole(ending_in(linear)), CheckpointedOp::chunked(1, chunks(), ending_in(linear))]
+    {
+        let op = op.for_gradients(ending_in(linear_for_gradients));
+        let recomputed =
+            results(&block, &x, &weights, |x| checkpointed(&block, x, std::slice::from_ref(&op)));
+        assert_eq!(plain[0], recomputed[0]);
+        assert_close(&plain, &recomputed, "undefined output");
     }
 }
 
-/// The same parameters in two places, an input that takes no gradient, and parameters that take none.
+/// Parameters used in two places, an input without a gradient, and parameters without gradients.
 #[test]
 fn shared_and_frozen_parameters() {
     let device = Device::flex().autodiff();
@@ -151,25 +157,25 @@ fn shared_and_frozen_parameters() {
     };
     let (block_a, block_b) = (block.clone(), block.clone());
     let plain = gradient(&block, &|x| block_a.second(block_a.second(x.clone())) + block_a.first(x)).unwrap();
-    let once = |x| recompute(&block_b, x, &[Link::whole(Block::second)]);
-    let first = |x| recompute(&block_b, x, &[Link::whole(Block::first)]);
+    let once = |x| checkpointed(&block_b, x, &[CheckpointedOp::whole(Block::second)]);
+    let first = |x| checkpointed(&block_b, x, &[CheckpointedOp::whole(Block::first)]);
     let shared = gradient(&block, &|x: Tensor<4>| once(once(x.clone())) + first(x)).unwrap();
     assert_close(&[plain], &[shared], "shared");
 
     let mut frozen = block.clone();
     frozen.second = frozen.second.no_grad();
     let tracked = normal([1, 5, 7, 6], &device).require_grad();
-    let y = recompute(&frozen, tracked.clone(), &[Link::whole(Block::second)]);
+    let y = checkpointed(&frozen, tracked.clone(), &[CheckpointedOp::whole(Block::second)]);
     let gradients = y.sum().backward();
     assert!(tracked.grad(&gradients).is_some());
     assert!(frozen.second.weight.grad(&gradients).is_none());
 }
 
 #[test]
-fn without_autodiff_it_is_the_chain() {
+fn without_autodiff_the_chain_is_applied() {
     let block = Block::new(6, &Device::flex().autodiff()).valid();
     let device = Device::flex();
     let x = normal([1, 5, 7, 6], &device);
     let expected = values(block.second(block.first(x.clone())));
-    assert_eq!(values(recompute(&block, x, &block.links(2))), expected);
+    assert_eq!(values(checkpointed(&block, x, &block.ops(2))), expected);
 }

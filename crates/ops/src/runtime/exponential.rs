@@ -1,14 +1,15 @@
-//! The exponential of the CPU paths: plain arithmetic, so that a loop over it compiles to vectors.
+//! The exponential function of the CPU paths. It is plain arithmetic, so that compilers vectorise loops over it.
 
-/// `exp(x)` for x ≤ 0 or moderate, to 2 ulp; zero below −87. Range reduction by ln 2 in two parts (Cody and
-/// Waite), then the degree-6 polynomial of the Cephes library.
+/// `exp(x)` to 2 ulp for negative and moderate positive x; zero for x < −87.
+///
+/// Range reduction by ln 2 in two parts (Cody and Waite), then the degree-6 polynomial of the Cephes library.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     // Adding and subtracting 1.5 · 2^23 rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
-    // Comparisons this way round let a NaN through.
+    // `x < −87` is false for a NaN, so a NaN passes through.
     let clamped = if x < -87.0 { -87.0 } else { x };
     let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
@@ -20,7 +21,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     y = y * r + 1.666_666_5e-1;
     y = y * r + 5e-1;
     y = y * r * r + r + 1.0;
-    // The low bits of `shifted` hold n: into the exponent's place.
+    // The low bits of `shifted` hold n. Shifted into the exponent field they give 2^n.
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
     if x < -87.0 { 0.0 } else { y * power }
 }
@@ -30,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exp_is_right_to_two_ulp() {
+    fn exp_is_accurate_to_two_ulp() {
         let mut worst = 0f64;
         for i in 0..=870_000 {
             let x = -(i as f32) * 1e-4;
