@@ -52,9 +52,10 @@ impl From<WebGpuError> for Failure {
 impl From<SeparateError> for Failure {
     fn from(error: SeparateError) -> Self {
         match error {
-            SeparateError::NotFinite { .. } => Self::Model(format!(
-                "The separation failed: {error}. Try another model, or the CPU instead of the GPU."
-            )),
+            SeparateError::NotFinite { .. } => {
+                let advice = "Try another model, or the CPU instead of the GPU.";
+                Self::Model(format!("The separation failed: {error}. {advice}"))
+            }
             SeparateError::Device(error) => Self::Device(error.to_string()),
             SeparateError::Input { .. } | SeparateError::Options(_) | SeparateError::Block { .. } => {
                 Self::File(error.to_string())

@@ -70,8 +70,8 @@ impl SubLayer {
         }
     }
 
-    /// This sub-layer as an operation of a checkpointed chain, for planes of these extents. `of` finds the sub-layer in the
-    /// chain's module.
+    /// This sub-layer as an operation of a checkpointed chain, for planes of these extents. `of` finds the sub-layer in
+    /// the chain's module.
     fn checkpointed_op<M>(
         &self,
         [_, frames, bins, _]: [usize; 4],

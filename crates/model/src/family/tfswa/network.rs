@@ -213,7 +213,7 @@ impl Tfswa {
         Tensor::cat(vec![masks, topmost], 4)
     }
 
-    /// Applies `op` to a part of the network. If training recomputes anything, it keeps only `x` of this op.
+    /// Applies `op` to a part of the network. If training recomputes anything, it keeps only `x` of this operation.
     fn apply<M: Module + 'static>(&self, part: &M, x: Tensor<4>, op: CheckpointedOp<M>) -> Tensor<4> {
         if self.execution.recompute == Recompute::None {
             op.apply(part, x)
