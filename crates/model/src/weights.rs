@@ -8,23 +8,21 @@
 //! A file is untrusted. Sizes are bounded before they are read. Every tensor is compared with what the file's
 //! configuration demands before the network is allocated.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, TensorData};
-use safetensors::tensor::{Dtype, Metadata, TensorInfo, TensorView};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-#[cfg(not(target_family = "wasm"))]
-use unbraid_base::file;
 
 use crate::config::{MAX_PARAMETERS, ModelConfigError};
 use crate::execution::Execution;
 use crate::family::{ModelConfig, Network};
 use crate::migrate::{ChunkSizes, upgrade_config, upgrade_parameter_name};
-use crate::tensors::{named_shapes, named_tensors, with_tensors};
+use crate::tensors::{named_shapes, with_tensors};
 
 /// The metadata key of a weights file of this project.
 pub const METADATA_KEY: &str = "unbraid";
@@ -142,7 +140,8 @@ pub enum Reason {
 /// [`WeightsError`] if weights are not finite or the file cannot be written.
 #[cfg(not(target_family = "wasm"))]
 pub fn save(path: &Path, model: &Network, provenance: &Provenance) -> Result<(), WeightsError> {
-    let written = to_bytes(model, provenance).and_then(|bytes| Ok(file::write_whole(path, &bytes)?));
+    let written =
+        to_bytes(model, provenance).and_then(|bytes| Ok(unbraid_base::file::write_whole(path, &bytes)?));
     written.map_err(|reason| WeightsError { path: Some(path.to_owned()), reason })
 }
 
@@ -168,6 +167,9 @@ pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Loaded, WeightsError>
 
 #[cfg(not(target_family = "wasm"))]
 fn to_bytes(model: &Network, provenance: &Provenance) -> Result<Vec<u8>, Reason> {
+    use crate::tensors::named_tensors;
+    use safetensors::tensor::TensorView;
+
     let tensors = named_tensors(model).map_err(|error| Reason::Device(error.to_string()))?;
     let mut views = Vec::with_capacity(tensors.len());
     for (name, data) in &tensors {
@@ -184,7 +186,7 @@ fn to_bytes(model: &Network, provenance: &Provenance) -> Result<Vec<u8>, Reason>
         Description { format: FORMAT, config: model.config(), execution, provenance: provenance.clone() };
     let description =
         serde_json::to_string(&description).map_err(|error| Reason::Description(error.to_string()))?;
-    let metadata = HashMap::from([(METADATA_KEY.to_owned(), description)]);
+    let metadata = std::collections::HashMap::from([(METADATA_KEY.to_owned(), description)]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| Reason::Format(error.to_string()))
 }
 
