@@ -1,44 +1,13 @@
 //! The TFSWA network as a whole, on the CPU backend: what its masks mean, and that every parameter learns.
 
-use std::collections::BTreeMap;
+mod common;
 
-use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
-use unbraid_base::{Stereo, snr_db};
-use unbraid_model::family::tfswa::TfswaConfig;
+use burn::tensor::{Device, Tensor, TensorData};
+use common::{by_name, noise, own, small, values};
+use unbraid_base::Stereo;
 use unbraid_model::{
-    Execution, FamilyConfig, ModelConfig, Network, PRESETS, ParameterPath, Precision, Recompute,
-    SegmentModel, named_shapes, named_tensors, with_tensors,
+    Execution, ModelConfig, Network, PRESETS, SegmentModel, named_shapes, named_tensors, with_tensors,
 };
-use unbraid_ops::device::{self, Choice};
-
-fn own(config: &ModelConfig) -> &TfswaConfig {
-    let FamilyConfig::TfswaUnet(own) = &config.family;
-    own
-}
-
-/// Small, with every part: two sub-bands, a shifted window, sizes that need padding, and these resolutions.
-fn sized(dims: &[usize], depths: &[usize]) -> ModelConfig {
-    let preset = ModelConfig::preset("tfswa_unet_tiny").expect("a preset");
-    let family = FamilyConfig::TfswaUnet(TfswaConfig {
-        subbands: 2,
-        dims: dims.to_vec(),
-        depths: depths.to_vec(),
-        num_heads: 2,
-        window_size: [3, 5],
-        ..own(&preset).clone()
-    });
-    let stems = ["a", "b", "c"].map(String::from).to_vec();
-    ModelConfig { n_fft: 360, hop_length: 90, stems, family, ..preset }
-}
-
-fn small() -> ModelConfig {
-    sized(&[8, 12, 16], &[2, 1, 1])
-}
-
-fn noise(shape: [usize; 3], device: &Device) -> Tensor<3> {
-    device.seed(11);
-    Tensor::random(shape, Distribution::Normal(0.0, 0.1), device)
-}
 
 /// A network whose masks are `bias(part, stem, channel, sub-band)`, the same in every bin.
 fn constant_masks(config: &ModelConfig, bias: impl Fn(usize, usize, usize, usize) -> f32) -> Network {
@@ -192,30 +161,6 @@ fn chunks_do_not_change_the_stems() {
     }
 }
 
-/// Gradients by the parameters' names. A parameter without a gradient has an empty one.
-fn by_name(model: &Network, gradients: &burn::tensor::Gradients) -> BTreeMap<String, Vec<f32>> {
-    struct Named<'a>(ParameterPath, &'a burn::tensor::Gradients, BTreeMap<String, Vec<f32>>);
-    impl burn::module::ModuleVisitor for Named<'_> {
-        fn enter_module(&mut self, name: &str, container: &str) {
-            self.0.enter(name, container);
-        }
-        fn exit_module(&mut self, _name: &str, container: &str) {
-            self.0.exit(container);
-        }
-        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
-            let gradient = param.grad(self.1).map_or_else(Vec::new, values);
-            self.2.insert(self.0.name(), gradient);
-        }
-    }
-    let mut named = Named(ParameterPath::default(), gradients, BTreeMap::new());
-    burn::module::Module::visit(model, &mut named);
-    named.2
-}
-
-fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.into_data_as::<f32>().try_to_vec().expect("f32")
-}
-
 /// Every parameter has a gradient that is finite and not all zero.
 #[test]
 fn every_parameter_learns() {
@@ -230,108 +175,6 @@ fn every_parameter_learns() {
     let still: Vec<_> = gradients.iter().filter(|(_, values)| !learns(values)).collect();
     assert_eq!(gradients.len(), named_shapes(&model).len());
     assert!(still.is_empty(), "{still:?}");
-}
-
-/// The CPU, and a GPU where there is a trusted one (llvmpipe is trusted), each with a network. llvmpipe takes seconds
-/// to compile every kernel, so the GPU's network has one resolution.
-fn devices() -> Vec<(Device, ModelConfig)> {
-    let gpu = device::select(Choice::Gpu(None)).ok().map(|(device, _)| device);
-    let coarse = sized(&[8], &[2]);
-    std::iter::once((Device::flex(), small())).chain(gpu.map(|device| (device, coarse))).collect()
-}
-
-/// f16 has a significand of 11 bits. Stems and gradients differ from those of f32 by a little more than this rounding.
-/// The gradients of parameters stay f32.
-#[test]
-fn tokens_of_16_bits_give_the_same_stems_and_gradients() {
-    // As in training. Without the scale, half of the gradients would underflow in f16.
-    const LOSS_SCALE: f32 = 4096.0;
-    for (device, network) in devices() {
-        if !device.supports_dtype(DType::F16) {
-            continue;
-        }
-        device.seed(5);
-        let tensors = named_tensors(&network.init(&device)).expect("read back");
-        let mixture = noise([2, 2, 3000], &device);
-        let target = noise([2, 2, 3000], &device).unsqueeze_dim::<4>(1);
-        let run = |precision, recompute, chunk| {
-            let execution = Execution { tsa_chunk_size: chunk, fsa_chunk_size: chunk, recompute, precision };
-            let model = network.init(&device.clone().autodiff()).with_execution(execution);
-            let model = with_tensors(model, tensors.clone()).expect("the same shapes");
-            let stems = model.forward(mixture.clone().autodiff());
-            assert_eq!(stems.dtype(), DType::F32);
-            let loss = (stems.clone() - target.clone().autodiff() * 0.3).abs().mean() * LOSS_SCALE;
-            (values(stems.inner()), by_name(&model, &loss.backward()))
-        };
-        let (stems, gradients) = run(Precision::F32, Recompute::None, 0);
-        for (recompute, chunk) in [(Recompute::None, 0), (Recompute::Block, 5)] {
-            let (half_stems, half_gradients) = run(Precision::F16, recompute, chunk);
-            let off = snr(&stems, &half_stems);
-            let join =
-                |gradients: &BTreeMap<String, Vec<f32>>| gradients.values().flatten().copied().collect();
-            let (all, half): (Vec<f32>, Vec<f32>) = (join(&gradients), join(&half_gradients));
-            let gradients_off = snr(&all, &half);
-            println!("{device:?} {recompute:?}: stems {off:.1} dB, gradients {gradients_off:.1} dB");
-            assert!(off > 50.0 && off < 100.0, "{recompute:?}: stems are {off} dB from those of f32");
-            assert!(
-                gradients_off > 40.0,
-                "{recompute:?}: gradients are {gradients_off} dB from those of f32"
-            );
-            let scale = all.iter().fold(0f32, |m, x| m.max(x.abs()));
-            assert!(half.iter().all(|x| x.is_finite()) && scale > 1e-3, "{scale}");
-        }
-    }
-}
-
-fn snr(expected: &[f32], got: &[f32]) -> f64 {
-    snr_db(expected.iter().map(|&x| f64::from(x)), got.iter().map(|&x| f64::from(x)))
-}
-
-/// Recomputation and chunks change neither stems nor gradients, on the CPU, and on a GPU where there is a trusted one
-/// (llvmpipe is trusted).
-#[test]
-fn recomputation_does_not_change_the_gradients() {
-    for (device, network) in devices() {
-        let on_cpu = device == Device::flex();
-        device.seed(4);
-        let tensors = named_tensors(&network.init(&device)).expect("read back");
-        let mixture = noise([2, 2, 3000], &device);
-        let run = |recompute, tsa_chunk_size, fsa_chunk_size| {
-            let execution =
-                Execution { tsa_chunk_size, fsa_chunk_size, recompute, precision: Precision::F32 };
-            let model = network.init(&device.clone().autodiff()).with_execution(execution);
-            let model = with_tensors(model, tensors.clone()).expect("the same shapes");
-            let stems = model.forward(mixture.clone().autodiff());
-            let gradients = by_name(&model, &stems.clone().square().sum().backward());
-            (values(stems.inner()), gradients)
-        };
-        let (stems, gradients) = run(Recompute::None, 0, 0);
-        let model = with_tensors(network.init(&device), tensors.clone()).expect("the same shapes");
-        let untaped = values(model.forward(mixture.clone()));
-        let settings = [
-            (Recompute::Block, 32, 9),
-            (Recompute::Sublayer, 0, 0),
-            (Recompute::Sublayer, 7, 6),
-            (Recompute::Block, 0, 0),
-            (Recompute::Block, 5, 3),
-            (Recompute::None, 4, 9),
-        ];
-        for setting in settings.into_iter().take(if on_cpu { 6 } else { 1 }) {
-            let (again, recomputed) = run(setting.0, setting.1, setting.2);
-            if on_cpu && setting.0 != Recompute::None {
-                assert!(untaped == again, "{setting:?}");
-            }
-            let largest = stems.iter().fold(0f32, |m, x| m.max(x.abs()));
-            let error = stems.iter().zip(&again).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-            assert!(error <= 1e-5 * largest, "{setting:?}: {error} of {largest}");
-            for (name, gradient) in &gradients {
-                let largest = gradient.iter().fold(0f32, |m, x| m.max(x.abs()));
-                let error =
-                    gradient.iter().zip(&recomputed[name]).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-                assert!(largest > 0.0 && error < 1e-4 * largest, "{setting:?}, {name}: {error} of {largest}");
-            }
-        }
-    }
 }
 
 /// Segments that share a batch do not affect each other. On the CPU, parts of a batch run on several threads.
