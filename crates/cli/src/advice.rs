@@ -54,6 +54,7 @@ fn for_cause<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a str> {
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_separation));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_device));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_audio));
+    let advice = advice.or_else(|| cause.downcast_ref().and_then(for_audio_problem));
     advice.or_else(|| cause.downcast_ref().and_then(for_invented_songs))
 }
 
@@ -116,7 +117,11 @@ fn for_data(error: &DataError) -> Option<&'static str> {
 }
 
 fn for_audio(error: &AudioError) -> Option<&'static str> {
-    Some(match error.problem {
+    for_audio_problem(&error.problem)
+}
+
+fn for_audio_problem(problem: &Problem) -> Option<&'static str> {
+    Some(match problem {
         Problem::Write(_) => "Check the folder's permissions and the free space of the disk.",
         Problem::NotAFile => "Give the path of an audio file on disk.",
         Problem::Empty | Problem::Truncated(_) => "Copy or download the file again.",
