@@ -98,7 +98,7 @@ fn packer(target: &Path) -> Result<PathBuf> {
     Ok(folder.join("release").join(format!("web-pack{}", std::env::consts::EXE_SUFFIX)))
 }
 
-/// Copies a folder without the tests of the page's scripts.
+/// Copies a folder without what only developers need: the tests and the types of the page's scripts.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
@@ -106,10 +106,10 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         let name = path.file_name().unwrap_or_default();
         let target = to.join(name);
         if path.is_dir() {
-            if name != "tests" {
+            if name != "tests" && name != "types" {
                 copy(&path, &target)?;
             }
-        } else {
+        } else if !name.to_string_lossy().starts_with("jsconfig") {
             fs::copy(&path, &target).with_context(|| format!("cannot write {}", target.display()))?;
         }
     }
