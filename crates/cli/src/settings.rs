@@ -19,7 +19,7 @@ pub(crate) struct Settings<const ALL: bool> {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags<ALL>,
-    /// low-vram, or level1 to level3, which also change segments, transform and network
+    /// Settings for low memory: low-vram, level1, level2 or level3
     #[arg(long, value_name = "NAME", help_heading = "Memory")]
     preset: Option<MemoryPreset>,
 }
