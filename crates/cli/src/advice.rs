@@ -109,6 +109,9 @@ fn for_settings(error: &ConfigError) -> Option<&'static str> {
 fn for_data(error: &DataError) -> Option<&'static str> {
     match error {
         DataError::NoFolder(_) | DataError::NoTracks(_) => Some(DATA_LAYOUT),
+        DataError::UnknownFormat { .. } => {
+            Some("`unbraid data synth OUT` creates a data set of synthetic songs.")
+        }
         DataError::Audio(error) => for_audio(error),
         DataError::UnknownLength(_) => Some("Convert the file to wav or flac."),
         DataError::Lengths { .. } => Some("Cut or pad the stems of the track to one length."),

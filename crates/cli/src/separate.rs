@@ -20,14 +20,11 @@ use crate::interrupt;
 use crate::output::{notice, print};
 use crate::progress::song_bar;
 
-/// A quarter is common. It costs a third more work than no overlap.
-const DEFAULT_OVERLAP: f32 = 0.25;
-
 /// How songs are cut into segments for the network.
 #[derive(Debug, Args)]
 pub(crate) struct Segmentation {
     /// Share of a segment that the next one overlaps, from 0 to 0.75. More is smoother and slower
-    #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_OVERLAP)]
+    #[arg(long, value_name = "SHARE", default_value_t = SeparatorOptions::DEFAULT_OVERLAP)]
     overlap: f32,
     /// Length of a segment in seconds, by default as in training. Longer segments can lower the quality
     #[arg(long, value_name = "SECONDS")]

@@ -30,9 +30,6 @@ use unbraid_ops::device::memory_refused;
 /// that are not finite do not recover.
 const MOST_SKIPPED: u32 = 8;
 
-/// Overlap of the segments of a song in validation: the common quarter, which costs a third more than no overlap.
-const VALIDATION_OVERLAP: f32 = 0.25;
-
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainReport {
@@ -282,7 +279,7 @@ impl<'a> Trainer<'a> {
         let model = unpack(self.learner.model.clone(), &self.learner.average).valid();
         let options = SeparatorOptions {
             segment: self.config.segment_samples(&self.state.model),
-            overlap: VALIDATION_OVERLAP,
+            overlap: SeparatorOptions::DEFAULT_OVERLAP,
             batch: self.config.examples_at_once().min(64),
         };
         let limit = self.config.validation_seconds;
