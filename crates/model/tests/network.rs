@@ -3,7 +3,7 @@
 mod common;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use common::{by_name, noise, own, small, values};
+use common::{by_name, noise, own, small};
 use unbraid_base::Stereo;
 use unbraid_model::{
     Execution, ModelConfig, Network, PRESETS, SegmentModel, named_shapes, named_tensors, with_tensors,
