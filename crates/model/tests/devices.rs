@@ -1,6 +1,5 @@
 //! The network on every device: f16 tokens, gradient checkpointing and chunks against f32 without either. Without a
 //! trusted GPU (llvmpipe is trusted) its tests are reported as ignored, with the reason.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod common;
 
