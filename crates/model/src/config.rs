@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use unbraid_ops::{Stft, StftError};
 
-/// Most parameters that a network may have: 1 GiB in f32. It bounds the memory that an untrusted file can claim.
+/// Maximum number of parameters of a network: 1 GiB in f32. It bounds the memory that an untrusted file can claim.
 pub const MAX_PARAMETERS: usize = 1 << 28;
 
 /// Waveform channels of every mixture and stem.
@@ -23,7 +23,7 @@ pub enum ModelConfigError {
     Field {
         /// The field's name.
         field: &'static str,
-        /// What is wrong, and the bounds.
+        /// The reason, with the bounds.
         reason: String,
     },
     /// The network is too large.
@@ -63,7 +63,7 @@ pub struct Config<F> {
 }
 
 impl<F> Config<F> {
-    /// The same shared fields with `family` in place of this one's family fields.
+    /// The same shared fields, with `family` as the family's fields.
     pub(crate) fn with<G>(&self, family: G) -> Config<G> {
         Config {
             name: self.name.clone(),
@@ -113,7 +113,7 @@ pub(crate) fn wrong<T>(field: &'static str, reason: String) -> Result<T, ModelCo
     Err(ModelConfigError::Field { field, reason })
 }
 
-/// Refuses `field` where `value` is not from `least` to `most`.
+/// Refuses `field` if `value` is not from `least` to `most`.
 pub(crate) fn within(
     field: &'static str,
     value: usize,

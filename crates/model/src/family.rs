@@ -76,7 +76,7 @@ impl ModelConfig {
         Self::from_toml(text)
     }
 
-    /// Checks every field against its bounds and against the others. It allocates nothing of the network, and no
+    /// Checks every field against its bounds and against the others. It does not allocate the network, and no
     /// arithmetic in it can overflow.
     ///
     /// # Errors
@@ -119,8 +119,9 @@ impl ModelConfig {
     }
 }
 
-/// Parses a configuration file. The shared fields and the family's fields are parsed separately, each with its place
-/// in the text, so that errors name the line. serde's buffer for flattened and tagged fields would lose the places.
+/// Parses a configuration file. The shared fields and the family's fields are parsed separately, each with its
+/// position in the text, so that errors name the line. serde's buffer for flattened and tagged fields would lose
+/// the positions.
 fn parse(text: &str) -> Result<ModelConfig, toml::de::Error> {
     let mut own = DeTable::parse(text)?;
     let mut shared = Spanned::new(own.span(), DeTable::new());
@@ -171,7 +172,7 @@ impl Network {
         self.devices().swap_remove(0)
     }
 
-    /// Fewest samples that [`Network::forward`] takes.
+    /// Minimum number of samples that [`Network::forward`] accepts.
     pub fn least_samples(&self) -> usize {
         match self {
             Self::TfswaUnet(network) => network.least_samples(),

@@ -1,7 +1,7 @@
 //! Separation of a stream: blocks of samples in, blocks of stems out, by overlapping segments.
 //!
 //! Segments of equal length start every `segment · (1 − overlap)` samples. The stems of each segment are weighted by a
-//! window that fades over the overlap and is never zero. They are summed and divided by the summed weights. Where only
+//! window that fades over the overlap and is never zero. They are summed and divided by the summed weights. If only
 //! one segment contributes, as at both ends of the song, its weight cancels. The last segment is moved back so that it
 //! ends with the song: it is as long as the others and has as much context.
 
@@ -55,7 +55,7 @@ pub enum SeparateError {
     Device(#[from] ExecutionError),
 }
 
-/// What a [`Separator`] runs on segments: a network, or a stand-in such as a network that recovers from a lost device.
+/// A model that a [`Separator`] runs on segments: a network, or a wrapper such as one that recovers from a lost device.
 #[expect(async_fn_in_trait, reason = "one thread drives a separation, natively and in a browser's worker")]
 pub trait SegmentModel {
     /// Number of stems in the output.
@@ -64,7 +64,7 @@ pub trait SegmentModel {
     /// Samples per second of the song.
     fn sample_rate(&self) -> u32;
 
-    /// Fewest samples of a segment.
+    /// Minimum number of samples of a segment.
     fn least_samples(&self) -> usize;
 
     /// Segments of equal length → for each segment, for each stem, the same number of samples.
@@ -113,7 +113,7 @@ pub struct Separator<N = Network> {
     /// Samples from `input_start` on: those of the next segments, and those of the segment before them.
     input: Stereo,
     input_start: usize,
-    /// Where the next segment starts.
+    /// First sample of the next segment.
     next: usize,
     /// Weighted sums per stem, and the sums of the weights, from sample `finished` on.
     sums: Vec<Stereo>,
@@ -172,7 +172,7 @@ impl<N: SegmentModel> Separator<N> {
         let mut output = vec![Stereo::default(); self.sums.len()];
         let mut taken = 0;
         while taken < left {
-            // It takes no more than a batch needs, so that a whole song in one block is not copied at once.
+            // The input never holds more than a batch needs, so a whole song in one block is not copied at once.
             let needed = self.next + (self.batch - 1) * self.hop + self.segment - self.input_end();
             let end = left.min(taken + needed);
             for (input, block) in self.input.iter_mut().zip(block) {

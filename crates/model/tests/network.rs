@@ -1,4 +1,4 @@
-//! The TFSWA network as a whole, on the CPU backend: what its masks mean, and that every parameter learns.
+//! The TFSWA network as a whole, on the CPU backend: the meaning of its masks, and a gradient for every parameter.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ fn any_length_gives_stems_of_that_length() {
     assert_eq!(silence.abs().max().into_scalar::<f32>(), 0.0);
 }
 
-/// White noise comes back whole, including the topmost bin.
+/// White noise is reproduced, including the topmost bin.
 #[test]
 fn masks_of_one_give_the_mixture() {
     let model = constant_masks(&small(), |part, stem, channel, _| {
@@ -232,7 +232,7 @@ fn every_parameter_learns() {
     assert!(still.is_empty(), "{still:?}");
 }
 
-/// The CPU, and a GPU where there is a trusted one (llvmpipe is trusted), each with a network. llvmpipe takes seconds
+/// The CPU and, if there is one, a trusted GPU (llvmpipe is trusted), each with a network. llvmpipe takes seconds
 /// to compile every kernel, so the GPU's network has one resolution.
 fn devices() -> Vec<(Device, ModelConfig)> {
     let gpu = device::select(Choice::Gpu(None)).ok().map(|(device, _)| device);
@@ -287,7 +287,7 @@ fn snr(expected: &[f32], got: &[f32]) -> f64 {
     snr_db(expected.iter().map(|&x| f64::from(x)), got.iter().map(|&x| f64::from(x)))
 }
 
-/// Recomputation and chunks change neither stems nor gradients, on the CPU, and on a GPU where there is a trusted one
+/// Recomputation and chunks change neither stems nor gradients, on the CPU and, if there is one, on a trusted GPU
 /// (llvmpipe is trusted).
 #[test]
 fn recomputation_does_not_change_the_gradients() {

@@ -1,4 +1,4 @@
-//! Weights files: a saved network loads as it was, files of format 1 load, and every damaged file is refused.
+//! Weights files: a saved network loads unchanged, files of format 1 load, and every damaged file is refused.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;

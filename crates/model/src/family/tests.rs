@@ -53,7 +53,7 @@ fn toml_round_trip_and_unknown_fields() {
     assert!(ModelConfig::from_toml(&text.replace("n_fft = ", "n_fft = -")).is_err());
 }
 
-/// The shared fields and the family's fields are parsed separately, and both keep their place in the text.
+/// The shared fields and the family's fields are parsed separately, and both keep their position in the text.
 #[test]
 fn errors_in_toml_name_the_line() {
     let text = toml::to_string(&tiny()).unwrap();

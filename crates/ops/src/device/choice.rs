@@ -1,4 +1,4 @@
-//! What device a user asks for, and why there may be none.
+//! The device that a user requests, and the reasons why it may not be available.
 
 use std::fmt;
 use std::str::FromStr;
@@ -68,7 +68,7 @@ pub enum DeviceError {
     Untrusted {
         /// The adapter's name.
         name: String,
-        /// What is wrong with it.
+        /// The reason why it is not used.
         reason: String,
     },
     /// The driver refused to open the adapter.

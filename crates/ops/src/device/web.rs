@@ -37,7 +37,7 @@ pub enum WebGpuError {
         /// The browser's message.
         reason: String,
     },
-    /// The GPU failed at queued work: what was read since the last check is undefined.
+    /// Queued work failed on the GPU. Values that were read since the last check are undefined.
     #[error("the GPU failed: {0}")]
     Failed(String),
 }

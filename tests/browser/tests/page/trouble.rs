@@ -104,10 +104,10 @@ fn bad_models(world: &World) -> Result<()> {
         invented::bytes(move |header| header[name]["shape"] = json!(shape))
     };
     let cases: [(&str, Vec<u8>, &str); 6] = [
-        ("empty.safetensors", Vec::new(), "not a whole .safetensors file"),
-        ("cut.safetensors", good[..good.len() / 2].to_vec(), "not a whole .safetensors file"),
-        ("turned.safetensors", lying("head.weight", [512, 8]), "not those of its own configuration"),
-        ("larger.safetensors", lying("head.weight", [8, 1 << 40]), "not a whole .safetensors file"),
+        ("empty.safetensors", Vec::new(), "not a complete .safetensors file"),
+        ("cut.safetensors", good[..good.len() / 2].to_vec(), "not a complete .safetensors file"),
+        ("turned.safetensors", lying("head.weight", [512, 8]), "do not match its configuration"),
+        ("larger.safetensors", lying("head.weight", [8, 1 << 40]), "not a complete .safetensors file"),
         (
             "dims.safetensors",
             invented::bytes(|header| {
@@ -116,12 +116,12 @@ fn bad_models(world: &World) -> Result<()> {
                     .replace("\\\"dims\\\":[8]", "\\\"dims\\\":[16]");
                 header["__metadata__"]["unbraid"] = serde_json::from_str(&text).expect("still JSON");
             }),
-            "not those of its own configuration",
+            "do not match its configuration",
         ),
         (
             "letter.safetensors",
             b"This is a letter, and not a model. ".repeat(500),
-            "not a whole .safetensors file",
+            "not a complete .safetensors file",
         ),
     ];
     let page = Page::open(world, Gpu::None, "?device=cpu")?;
