@@ -70,7 +70,7 @@ pub enum Problem {
     Malformed {
         /// Time of the damage from the beginning. It is 0 for a header.
         seconds: f64,
-        /// What is wrong.
+        /// The contradiction.
         detail: String,
     },
     /// More than two channels.

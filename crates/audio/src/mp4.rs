@@ -30,7 +30,7 @@ pub(crate) struct Edit {
     pub(crate) length: Option<(u64, u64)>,
 }
 
-/// What the movie box of a file states.
+/// The contents of a file's movie box.
 #[derive(Debug, Default)]
 pub(crate) struct Mp4 {
     /// The edit of every audio track, with the track's number.

@@ -50,7 +50,7 @@ impl AudioReader {
         Ok(reader)
     }
 
-    /// Like [`open`](Self::open), for a source that is not a file. `extension`, of the file's name, is a hint.
+    /// Like [`open`](Self::open), for a source that is not a file. `extension` is that of the file's name, as a hint.
     ///
     /// # Errors
     /// As for [`AudioReader::open`]. A source that cannot seek is refused.
@@ -78,7 +78,7 @@ impl AudioReader {
         Some(self.resampler.as_ref().map_or(frames, |resampler| resampler.length(frames)))
     }
 
-    /// What the file holds, before conversion.
+    /// The properties of the file, before conversion.
     pub fn source(&self) -> &AudioInfo {
         self.decoder.info()
     }

@@ -1,4 +1,4 @@
-//! What to do about an error. The libraries' messages state facts; this file adds the flags and commands that help.
+//! Advice about errors. The libraries' messages state facts. This file adds the flags and commands that help.
 
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -37,7 +37,7 @@ pub(crate) fn advised(fact: impl Display, advice: impl Into<String>) -> anyhow::
     Advised { fact: fact.to_string(), advice: advice.into() }.into()
 }
 
-/// The advice for an error or for one of its causes: of those that have advice, for the outermost.
+/// The advice for an error: that of the outermost error in its chain of causes that has advice.
 pub(crate) fn advice(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(for_cause)
 }

@@ -74,7 +74,7 @@ pub enum TrainError {
     Diverged {
         /// The step at which the run ended.
         step: u64,
-        /// What was not finite: the loss or the gradient.
+        /// The value that was not finite: the loss or the gradient.
         what: &'static str,
         /// Number of consecutive steps.
         times: u32,

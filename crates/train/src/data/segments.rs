@@ -12,10 +12,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use unbraid_base::Stereo;
 
-/// Quiet places that are drawn for one segment before the loudest of them is taken.
+/// Number of quiet places that are drawn for one segment before the loudest of them is used.
 const DRAWS: usize = 8;
 
-/// Where and how segments are cut.
+/// The source of training segments: the tracks, and the settings by which segments are cut and augmented.
 #[derive(Clone)]
 pub(crate) struct Segments {
     dataset: Arc<dyn Dataset>,
@@ -28,7 +28,7 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Segments of `samples`, drawn from `tracks` (at least one) of `dataset` as `config` says.
+    /// Segments of `samples`, drawn from `tracks` (at least one) of `dataset` according to `config`.
     pub(crate) fn new(
         dataset: Arc<dyn Dataset>,
         tracks: Vec<usize>,

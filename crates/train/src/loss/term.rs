@@ -1,4 +1,4 @@
-//! What a term of the loss is, and what it sees.
+//! The interface of a term of the loss, and the signals that it compares.
 
 use burn::tensor::Tensor;
 

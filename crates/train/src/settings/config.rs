@@ -115,16 +115,16 @@ settings! {
         /// Frames that any other sub-layer processes at once, 0 for all.
         fsa_chunk_size: usize = 0, bounds: between(0.0, MOST_SEQUENCES), value_name: "FRAMES",
             may_change_on_resume: true, affects_memory: true;
-        /// Most memory of a step in bytes. A step that uses more ends the run.
+        /// Maximum memory of a step in bytes. A step that uses more ends the run.
         memory_limit: Option<u64> = None, kind: Kind::Bytes, bounds: at_least(1.0), value_name: "SIZE",
             may_change_on_resume: true;
     }
 
     group "Transform" {
-        /// Samples per STFT frame, in place of the network's own. A resumed run must have the same network.
+        /// Samples per STFT frame, instead of the network's own value. A resumed run must have the same network.
         n_fft: Option<usize> = None, bounds: between(256.0, 4096.0), value_name: "SAMPLES",
             may_change_on_resume: true, affects_memory: true;
-        /// Samples between STFT frames, in place of the network's own. A resumed run must have the same network.
+        /// Samples between STFT frames, instead of the network's own value. A resumed run must have the same network.
         hop_length: Option<usize> = None, bounds: between(16.0, 1024.0), value_name: "SAMPLES",
             may_change_on_resume: true, affects_memory: true;
     }
@@ -145,7 +145,7 @@ settings! {
         weight_decay: f64 = 0.01, bounds: at_least(0.0);
         /// Highest norm of the gradient over all parameters. A larger gradient is scaled down to it.
         clip_norm: f64 = 5.0, bounds: above(0.0);
-        /// Decay of the weights' moving average. The average is what is validated and exported.
+        /// Decay of the weights' moving average. Validation and export use this average.
         ema_decay: f64 = 0.999, bounds: from_below(0.0, 1.0);
     }
 
@@ -328,7 +328,7 @@ impl TrainConfig {
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }
 
-    /// Every setting in which a resumed run would no longer be the saved run; `None` where there is no such setting.
+    /// The settings that prevent resuming the saved run, with both values; `None` if there are none.
     ///
     /// All settings must be equal, except those that are declared with `may_change_on_resume`.
     pub(crate) fn differs_from(&self, saved: &Self) -> Option<String> {

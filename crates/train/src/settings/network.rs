@@ -1,4 +1,4 @@
-//! The network that a run's settings name, and what follows from both.
+//! The network that a run's settings name, and the values that depend on both.
 
 use unbraid_model::{Execution, ModelConfig};
 

@@ -91,7 +91,7 @@ pub const fn above_to(least: f64, most: f64) -> Bounds {
 /// The probabilities.
 pub const PROBABILITY: Bounds = between(0.0, 1.0);
 
-/// The bounds in words, after "must be"; `None` where there are none.
+/// The bounds in words, after "must be"; `None` if there are none.
 fn bounds_text(bounds: Bounds) -> Option<String> {
     Some(match bounds {
         (Bound::Unbounded, Bound::Unbounded) => return None,
@@ -168,7 +168,7 @@ impl Setting {
         self.help.split_once(". ").map_or(self.help.trim_end_matches('.'), |(summary, _)| summary)
     }
 
-    /// The bounds in words; `None` where there are none.
+    /// The bounds in words; `None` if there are none.
     pub fn bounds_text(&self) -> Option<String> {
         bounds_text(self.bounds)
     }
@@ -292,7 +292,7 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
     (number.is_finite() && number > 0.0).then_some((number * unit) as u64)
 }
 
-/// `name` with hyphens in place of underscores, at compile time.
+/// `name` with hyphens instead of underscores, at compile time.
 pub const fn kebab<const N: usize>(name: &str) -> [u8; N] {
     let (mut bytes, mut i) = ([0; N], 0);
     while i < N {
