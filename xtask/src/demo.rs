@@ -21,9 +21,9 @@ const STEPS: [&str; 5] = ["build", "songs", "training", "evaluation", "separatio
 const TRAINING: usize = 2;
 /// Minutes of the steps on two CPU cores, measured and rounded up. Training gets the remaining time.
 const EXPECTED: [f64; 5] = [15.0, 0.5, 0.0, 1.0, 0.3];
-/// Most minutes of training, even if the other steps are quick.
+/// Maximum minutes of training, even if the other steps are quick.
 const TRAINING_AT_MOST: f64 = 10.0;
-/// Least minutes of training. Seconds of training give a useless model, so the demo takes longer on a slow machine.
+/// Minimum minutes of training. Seconds of training give a useless model, so the demo takes longer on a slow machine.
 const TRAINING_AT_LEAST: f64 = 1.0;
 
 /// Marks a folder that the demo created. `--force` deletes only such folders.
@@ -143,7 +143,7 @@ fn prepare(out: &Path, force: bool) -> Result<()> {
     fs::write(out.join(MARK), "").with_context(|| format!("cannot write into {shown}"))
 }
 
-/// Copies the mixture of the first test song next to the folder of its stems. Gives the song's name and the copy.
+/// Copies the mixture of the first test song next to the folder of its stems. Returns the song's name and the copy.
 fn unseen(data: &Path, out: &Path) -> Result<(String, PathBuf)> {
     let folder = data.join("test");
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;

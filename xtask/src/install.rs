@@ -49,7 +49,7 @@ fn offer<const N: usize>(missing: [Option<Missing>; N], yes: bool) {
     }
 }
 
-/// What would be installed, and what else would change on this machine.
+/// The programs that would be installed, and all other changes to this machine.
 fn listing(needs: &[Need]) -> String {
     let mut text =
         "Some tests need programs that this machine lacks. Installing them means, as root:".to_owned();

@@ -1,7 +1,7 @@
-//! How people and CI use the project: `cargo xtask VERB`.
+//! How people and CI use the project: `cargo xtask COMMAND`.
 //!
-//! Verbs that compute start the release programs of the workspace. This program depends on none of its crates, so that
-//! it builds in seconds.
+//! Commands that compute start the release programs of the workspace. This program depends on none of its crates, so it
+//! builds in seconds.
 
 mod cargo;
 mod check;
@@ -73,7 +73,7 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Forwarded {
-    /// Arguments of the program that this verb starts; --help lists them
+    /// Arguments of the program that this command starts; --help lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<OsString>,
 }

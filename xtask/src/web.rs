@@ -12,7 +12,7 @@ pub(crate) use serve::Server;
 
 use crate::cargo::{say, target_folder};
 
-/// Verbs for the page.
+/// Commands for the page.
 #[derive(clap::Subcommand)]
 pub(crate) enum Web {
     /// Builds a folder that any static host can serve under any path

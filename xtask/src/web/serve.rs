@@ -18,7 +18,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; 
                       connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// Most bytes of a request, including its headers.
+/// Maximum number of bytes of a request, including its headers.
 const LONGEST_REQUEST: u64 = 64 << 10;
 
 /// Serves a folder.
