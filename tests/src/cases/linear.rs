@@ -60,7 +60,7 @@ impl LinearCase {
             "gradients alone",
             &ours[1..].concat(),
             &valueless[1..].concat(),
-            "leaving the output out changes no bit",
+            "omitting the output changes no bit",
         );
         Ok(checks.chain([alone, short_rows(&ours.concat(), &rows.concat())]).collect())
     }

@@ -50,7 +50,7 @@ impl StftCase {
     /// If the device fails.
     pub async fn run(&self, target: &Target) -> Result<Vec<Check>, ExecutionError> {
         let device = &target.device.clone().autodiff();
-        let plan = Stft::new(self.n_fft, self.hop).expect("the cases are of sizes it takes");
+        let plan = Stft::new(self.n_fft, self.hop).expect("the sizes of the cases are valid");
         let wave_shape = [self.batch, self.samples];
         let transform = self.transform();
         let spectrum_shape = [self.batch, transform.frames(), transform.bins(), 2];

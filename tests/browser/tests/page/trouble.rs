@@ -51,7 +51,7 @@ fn refused(page: &Page<'_>, path: &Path, part: &str) -> Result<()> {
         "for (const close of document.querySelectorAll('[data-test=\"notice-close\"]')) close.click();",
         &[],
     )?;
-    // Nothing of it can be separated. A file that was accepted as a song can be removed.
+    // It cannot be separated. A file that was accepted as a song can be removed.
     page.ensure("document.querySelector('#song').hidden || ($('song').dataset.state === 'failed' && $('separate').disabled)")?;
     page.browser.run("if (!document.querySelector('#song').hidden) $('remove').click();", &[]).map(drop)
 }
@@ -83,7 +83,7 @@ fn bad_songs(world: &World) -> Result<()> {
     let huge = folder.path().join("huge.wav");
     fs::File::create(&huge)?.set_len(3_000_000_000)?;
     refused(&page, &huge, "3.0 GB")?;
-    // No worker received it, so nothing of it was read.
+    // No worker received it, so no part of it was read.
     page.ensure("watch.sent.includes('cut.wav') && !watch.sent.includes('huge.wav')")?;
 
     // The page still works, and one sample is a song.

@@ -23,7 +23,7 @@ pub(crate) enum Bench {
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Only this device: cpu, gpu, or gpu:N; every trusted device if not given
+    /// Only this device: cpu, gpu, or gpu:N [default: every trusted device]
     #[arg(long)]
     device: Option<Choice>,
     #[command(flatten)]
@@ -229,7 +229,7 @@ pub(crate) fn one(one: &One) -> Result<()> {
         let options =
             Attention { sequences: sequences(operation)?, heads, rotary: operation != "window", chunk: None };
         let bias = options.bias_shape().map(|shape| Tensor::<2>::zeros(shape, &device).require_grad());
-        // As many sequences at a time as have scores that fit into one binding of the device.
+        // A chunk is the largest number of sequences whose scores fit into one binding of the device.
         let length = match options.sequences {
             Sequences::Time => frames,
             Sequences::Frequency => bins,
