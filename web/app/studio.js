@@ -13,7 +13,7 @@ import { bytes, sentence, spoken } from "./format.js";
  */
 const RUN_IN = 6;
 /**
- * Bytes. The wasm module has the same limit (crates/wasm/src/source.rs); this check refuses the file before it is read.
+ * Bytes. The wasm module has the same limit (crates/wasm/src/source.rs). This check refuses the file before it is read.
  */
 const LARGEST_FILE = 2 ** 31;
 

@@ -78,7 +78,7 @@ fn agreement(given: bool, terminal: bool, ask: impl FnOnce() -> bool) -> Agreeme
     }
 }
 
-/// Asks on the terminal; anything but a yes is a no.
+/// Asks on the terminal. Any answer except a yes is a no.
 fn ask() -> bool {
     eprint!("Install them? [y/N] ");
     std::io::stderr().flush().ok();

@@ -28,7 +28,7 @@ struct Options {
     json: Option<PathBuf>,
 }
 
-/// Names and flags of the settings. All have batch size 1; all but the tiny ones have chunks of 64 sequences.
+/// Names and flags of the settings. All have batch size 1. All except the tiny ones have chunks of 64 sequences.
 const SETTINGS: [(&str, &str); 11] = [
     (
         "6 s, 2048/512, sublayer",

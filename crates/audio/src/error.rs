@@ -30,7 +30,7 @@ impl fmt::Display for AudioError {
 
 impl std::error::Error for AudioError {}
 
-/// Why an audio file cannot be read or written.
+/// The reason why an audio file cannot be read or written.
 ///
 /// The messages state facts. Advice depends on the program, so front ends add it.
 #[derive(Debug, thiserror::Error)]

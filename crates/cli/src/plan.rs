@@ -22,7 +22,7 @@ use crate::settings::{Settings, bytes, flags_between};
 /// tensors in an unspecified order, which affects how the pools are reused.
 const DRY_STEPS: u64 = 4;
 
-/// Fewest real steps on the CPU, where the optimiser's state exists from step 2 on too.
+/// Minimum number of real steps on the CPU. The optimiser's state exists from step 2 on.
 const REAL_STEPS: u64 = 2;
 
 #[derive(Debug, Args)]

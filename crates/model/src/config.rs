@@ -12,7 +12,7 @@ pub(crate) const STEREO: usize = 2;
 /// The fields of [`Config`] that are not the family's.
 pub(crate) const SHARED: [&str; 5] = ["name", "stems", "sample_rate", "n_fft", "hop_length"];
 
-/// Why a configuration is refused. The message names the field and its bounds.
+/// The reason why a configuration is refused. The message names the field and its bounds.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelConfigError {
     /// Not TOML, or a field is missing, unknown, or of the wrong type.

@@ -24,7 +24,7 @@ pub struct SeparatorOptions {
     pub batch: usize,
 }
 
-/// Why a separation fails.
+/// The reason why a separation fails.
 #[derive(Debug, thiserror::Error)]
 pub enum SeparateError {
     /// An option is out of bounds.
@@ -190,7 +190,7 @@ impl<N: SegmentModel> Separator<N> {
     /// as the song has.
     ///
     /// # Errors
-    /// As [`Separator::push`].
+    /// Those of [`Separator::push`].
     pub async fn finish(mut self) -> Result<Vec<Stereo>, SeparateError> {
         let mut output = vec![Stereo::default(); self.sums.len()];
         let end = self.input_end();

@@ -93,7 +93,7 @@ impl Loaded {
     }
 }
 
-/// Why a weights file cannot be read or written.
+/// The reason why a weights file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {reason}", source_name(.path))]
 pub struct WeightsError {
@@ -157,10 +157,10 @@ pub fn load(path: &Path, device: &Device) -> Result<Loaded, WeightsError> {
     loaded.map_err(|reason| WeightsError { path: Some(path.to_owned()), reason })
 }
 
-/// As [`load`], from the bytes of a file.
+/// Like [`load`], from the bytes of a file.
 ///
 /// # Errors
-/// As [`load`].
+/// Those of [`load`].
 pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Loaded, WeightsError> {
     read(bytes, bytes.len() as u64, device).map_err(|reason| WeightsError { path: None, reason })
 }

@@ -58,7 +58,7 @@ impl<M> CheckpointedOp<M> {
         Self { chunks: (chunks.len() > 1).then_some((axis, chunks)), ..Self::whole(function) }
     }
 
-    /// Sets the function that the backward pass differentiates where only gradients are needed. It must have the
+    /// Sets the function that the backward pass differentiates if only gradients are needed. It must have the
     /// gradients of the operation's function, and its output may be undefined, as that of `linear_for_gradients` is.
     #[must_use]
     pub fn for_gradients(

@@ -5,7 +5,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, activation::gelu};
 use unbraid_ops::{CheckpointedOp, checkpointed, linear, linear_for_gradients};
 
-/// Two functions of channels. The second keeps the number of channels; the first need not.
+/// Two functions of channels. The second keeps the number of channels. The first may change it.
 #[derive(Module, Debug)]
 struct Block {
     first: Linear,

@@ -14,7 +14,7 @@ use crate::report::{Check, Expected};
 pub struct LinearCase {
     /// Tokens, and their channels before and after the map.
     pub extents: Extents,
-    /// Precision of the stored tokens; weights and biases are f32.
+    /// Precision of the stored tokens. Weights and biases are f32.
     pub precision: Precision,
 }
 

@@ -9,9 +9,9 @@ use super::layout::Sequences;
 pub struct Attention {
     /// How the plane is divided into sequences.
     pub sequences: Sequences,
-    /// Number of heads; divides the channels.
+    /// Number of heads. It divides the number of channels.
     pub heads: usize,
-    /// Whether queries and keys have rotary positions. For time and frequency sequences; requires an even head width.
+    /// Whether queries and keys have rotary positions. These require an even head width and exclude windows.
     pub rotary: bool,
     /// Sequences per dispatch, a bound on the work of one dispatch. `None` leaves the choice to the operation. The
     /// result is the same for every value, bit for bit.

@@ -46,7 +46,7 @@ impl fmt::Display for Choice {
     }
 }
 
-/// Why a requested device is not available.
+/// The reason why a requested device is not available.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The text names no device.

@@ -14,7 +14,7 @@ use burn::tensor::wgpu::{WgpuSetup, wgpu};
 use super::properties::{Features, Limits, check_adapter};
 use crate::runtime::kernel::{self, Kernel};
 
-/// Why WebGPU is not available, or how it failed.
+/// The reason why WebGPU is not available, or its failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WebGpuError {
     /// The browser has no WebGPU, or does not allow it on this page.

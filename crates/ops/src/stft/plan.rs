@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-/// Why the sizes of a transform are refused.
+/// The reason why the sizes of a transform are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StftError {
     /// n_fft is odd, out of range, or has a prime factor above 5.

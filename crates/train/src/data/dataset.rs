@@ -77,7 +77,7 @@ pub(crate) struct Format {
     pub(crate) open: fn(&Part<'_>) -> Result<Box<dyn Dataset>, DataError>,
 }
 
-/// Why a data set cannot be used.
+/// The reason why a data set cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The folder of the data set does not exist.

@@ -15,7 +15,7 @@ use unbraid_base::file;
 use unbraid_model::ModelConfig;
 use unbraid_model::migrate::{upgrade_config, upgrade_parameter_name};
 
-/// Why a checkpoint cannot be written or used.
+/// The reason why a checkpoint cannot be written or used.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The file cannot be written. An earlier version of it is unchanged.

@@ -14,7 +14,7 @@ use unbraid_base::Stereo;
 /// The δ of uSDR. It keeps the score of a silent song finite.
 const DELTA: f64 = 1e-7;
 
-/// Scores of a stem in dB. `None` (null in JSON) where a score is not defined, for example for a silent stem.
+/// Scores of a stem in dB. `None` (null in JSON) if a score is not defined, for example for a silent stem.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StemScores {
     /// Whole-song signal-to-distortion ratio.
@@ -109,7 +109,7 @@ impl SongScore {
         self.sums.iter().enumerate().map(|(stem, sums)| sums.scores(self.csdr(stem))).collect()
     }
 
-    /// As in museval, a window in which the reference or estimate of any stem is silent is left out for all stems.
+    /// As in museval, a window in which the reference or estimate of any stem is silent is omitted for all stems.
     fn csdr(&self, stem: usize) -> Option<f64> {
         let ratios = (0..self.windows[stem].len()).filter_map(|w| {
             let sounding = self.windows.iter().all(|windows| windows[w][0] > 0.0 && windows[w][1] > 0.0);

@@ -13,7 +13,7 @@ use crate::settings::setting::{
     Kind, PROBABILITY, SettingType, above, above_to, at_least, between, from_below, value_text,
 };
 
-/// Why settings cannot be used. Every message names the setting.
+/// The reason why settings cannot be used. Every message names the setting.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.

@@ -204,7 +204,7 @@ impl Kind {
         }
     }
 
-    /// How a flag spells a value of this kind, where that is not obvious.
+    /// The spelling of a value of this kind in a flag, if it is not obvious.
     fn syntax(self) -> &'static str {
         match self {
             Self::Bytes => ", for example 8GB, 7.5GiB or 800MB",

@@ -40,7 +40,7 @@ pub fn measure(
 /// meaningless.
 ///
 /// # Errors
-/// As [`measure`].
+/// Those of [`measure`].
 pub fn dry_run(
     config: &TrainConfig,
     steps: u64,

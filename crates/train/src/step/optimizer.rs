@@ -13,7 +13,7 @@ use crate::step::muon::Muon;
 use crate::step::parameters::ParameterLayout;
 use burn::tensor::{Device, Tensor};
 
-/// Keeps the update finite where the gradient has always been 0. It is small compared with useful gradients.
+/// Keeps the update finite if the gradient has always been 0. It is small compared with useful gradients.
 const EPSILON: f64 = 1e-8;
 
 /// AdamW (Loshchilov and Hutter, arXiv:1711.05101, algorithm 2). Tensors with one axis do not decay. With
