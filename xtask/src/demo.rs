@@ -1,4 +1,4 @@
-//! From a clone to stems: builds, invents songs, trains, evaluates on unseen songs, and separates one of them.
+//! From a clone to stems: builds, generates songs, trains, evaluates on unseen songs, and separates one of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,13 +35,13 @@ pub(crate) struct Options {
     /// Minutes of the whole demo, including the build; training gets the rest, at most 10
     #[arg(long, default_value_t = 25.0, value_parser = sensible_minutes)]
     minutes: f64,
-    /// Folder for the stems, the report, the invented songs and the trained model
+    /// Folder for the stems, the report, the synthetic songs and the trained model
     #[arg(long, default_value = "demo")]
     out: PathBuf,
     /// Replace an earlier demo
     #[arg(long)]
     force: bool,
-    /// Seed of the invented songs and of the training
+    /// Seed of the synthetic songs and of the training
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -68,7 +68,7 @@ pub(crate) fn demo(options: &Options) -> Result<()> {
     };
     let seed = options.seed.to_string();
 
-    plan.begin(&format!("Inventing {TRACKS} songs of {TRACK_SECONDS} s; a fifth of them is not trained on"));
+    plan.begin(&format!("Generating {TRACKS} songs of {TRACK_SECONDS} s, a fifth of them for evaluation"));
     let data = out.join("data");
     let (tracks, seconds) = (TRACKS.to_string(), TRACK_SECONDS.to_string());
     run(unbraid(&["data", "synth"]).arg(&data).args([

@@ -1,4 +1,4 @@
-//! How people and CI use the project: `cargo xtask COMMAND`.
+//! Development tasks for people and CI: `cargo xtask COMMAND`.
 //!
 //! Commands that compute start the release programs of the workspace. This program depends on none of its crates, so it
 //! builds in seconds.
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// How people and CI use Unbraid.
+/// Development tasks of Unbraid, for people and CI.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -28,7 +28,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// From a fresh clone to separated stems: builds, invents songs, trains, evaluates, separates
+    /// From a fresh clone to separated stems: builds, generates songs, trains, evaluates, separates
     Demo(demo::Options),
     /// Runs all tests, after offering to install the programs that they need
     ///

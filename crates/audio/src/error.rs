@@ -53,7 +53,7 @@ pub enum Problem {
     Empty,
     /// The file's first bytes belong to no supported format.
     #[error(
-        "not an audio file that can be read; supported are wav, aiff, flac, mp3, ogg (Vorbis) and m4a (AAC-LC, ALAC)"
+        "not an audio file of a supported format (wav, aiff, flac, mp3, ogg with Vorbis, m4a with AAC-LC or ALAC)"
     )]
     UnknownFormat,
     /// The format is known, but its codec or a feature of it is not supported.

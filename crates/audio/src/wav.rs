@@ -93,7 +93,7 @@ pub(crate) fn parse(
                 };
                 if declared > available {
                     return Err(Problem::Truncated(format!(
-                        "its header announces {declared} bytes of audio, and it holds {available}"
+                        "its header announces {declared} bytes of audio, but it holds {available}"
                     )));
                 }
                 return parse_format(&format, body, declared);

@@ -11,7 +11,7 @@ use unbraid_synth::SynthError;
 use unbraid_train::{ConfigError, DataError, EvaluateError, TrainError};
 
 const DATA_LAYOUT: &str = "A data set has the layout of MUSDB18-HQ: train/TRACK/{drums,bass,other,vocals}.wav. \
-                           `unbraid data synth OUT` creates one with invented songs.";
+                           `unbraid data synth OUT` creates one with synthetic songs.";
 const WEIGHTS: &str = "Give the model.safetensors of a run's folder, where `unbraid train` writes it.";
 const OTHER_DEVICE: &str = "Try again, or compute with `--device cpu`.";
 const LESS_MEMORY: &str =

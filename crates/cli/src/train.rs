@@ -123,7 +123,7 @@ impl Arguments {
                 // The process has printed its error.
                 Some(code) => std::process::exit(code),
                 None => {
-                    let fact = format!("the training process was ended from outside ({status})");
+                    let fact = format!("the training process was terminated from outside ({status})");
                     return Err(advised(fact, "`--resume` continues the run."));
                 }
             }

@@ -113,7 +113,7 @@ pub(crate) fn wrong<T>(field: &'static str, reason: String) -> Result<T, ModelCo
     Err(ModelConfigError::Field { field, reason })
 }
 
-/// Refuses `field` if `value` is not from `least` to `most`.
+/// Refuses `field` if `value` is not in the range `least` to `most`.
 pub(crate) fn within(
     field: &'static str,
     value: usize,
@@ -123,5 +123,5 @@ pub(crate) fn within(
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    wrong(field, format!("{value} is not from {least} to {most}"))
+    wrong(field, format!("{value} is not in the range {least} to {most}"))
 }

@@ -132,13 +132,13 @@ impl<N: SegmentModel> Separator<N> {
         let (least, most) = (network.least_samples(), 120 * network.sample_rate() as usize);
         let refuse = |reason| Err(SeparateError::Options(reason));
         if !(least..=most).contains(&segment) {
-            return refuse(format!("a segment of {segment} samples is not from {least} to {most}"));
+            return refuse(format!("a segment length of {segment} samples is not in the range {least} to {most}"));
         }
         if !(0.0..=0.75).contains(&overlap) {
-            return refuse(format!("an overlap of {overlap} is not from 0 to 0.75"));
+            return refuse(format!("an overlap of {overlap} is not in the range 0 to 0.75"));
         }
         if !(1..=64).contains(&batch) {
-            return refuse(format!("a batch of {batch} segments is not from 1 to 64"));
+            return refuse(format!("a batch size of {batch} is not in the range 1 to 64"));
         }
         let shared = (segment as f64 * f64::from(overlap)).round() as usize;
         let sums = vec![Stereo::default(); network.stems()];

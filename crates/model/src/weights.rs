@@ -198,7 +198,7 @@ fn read(mut source: impl Read, length: u64, device: &Device) -> Result<Loaded, R
         .map_err(|error| Reason::Format(format!("header: {error}")))?;
     if header.data_len() as u64 != data_length {
         return Err(Reason::Format(format!(
-            "the header announces {} bytes of tensors, the file has {data_length}",
+            "the header announces {} bytes of tensors, but the file has {data_length}",
             header.data_len()
         )));
     }
@@ -276,7 +276,7 @@ fn describe(header: &Metadata) -> Result<(Description, Rename), Reason> {
         }
         (Some(format), _) if format == u64::from(FORMAT) => str::to_owned,
         (Some(format), _) => {
-            let reason = format!("it is of format {format}, this version reads 1 to {FORMAT}");
+            let reason = format!("it is of format {format}, but this version reads 1 to {FORMAT}");
             return Err(Reason::Description(reason));
         }
         (None, _) => return Err(Reason::Description("it has no format number".to_owned())),

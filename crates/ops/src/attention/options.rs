@@ -42,7 +42,7 @@ impl Attention {
         let width = channels / (3 * self.heads);
         assert!(
             (1..=MAX_HEAD_WIDTH).contains(&width),
-            "head width {width} is not from 1 to {MAX_HEAD_WIDTH}"
+            "head width {width} is not in the range 1 to {MAX_HEAD_WIDTH}"
         );
         if let Sequences::Window { size, shift } = self.sequences {
             assert!(

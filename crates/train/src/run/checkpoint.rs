@@ -251,7 +251,7 @@ impl Checkpoints {
                     } else {
                         "left in place".into()
                     };
-                    report(&format!("{error}; it is {fate}, and the checkpoint before it is used"));
+                    report(&format!("{error}; it is {fate}, and the previous checkpoint is used"));
                 }
             }
         }

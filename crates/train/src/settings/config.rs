@@ -32,8 +32,8 @@ pub enum ConfigError {
         /// The parser's message, with the line and the setting.
         message: String,
     },
-    /// Values that do not work. The list holds all of them, not only the first.
-    #[error("these settings do not work:\n  {}", .0.join("\n  "))]
+    /// Invalid values. The list holds all of them, not only the first.
+    #[error("invalid settings:\n  {}", .0.join("\n  "))]
     Invalid(Vec<String>),
     /// `model` is neither a known network nor a usable network file.
     #[error("model = \"{model}\": {message}")]
