@@ -8,7 +8,7 @@ import { bytes, sentence, spoken } from "./format.js";
 /** @import { OverviewMessage, Stereo } from "../types/protocol.d.ts" */
 
 /**
- * Least seconds by which a continued separation starts early, so that the network sees the audio before its first
+ * Minimum seconds by which a continued separation starts early, so that the network sees the audio before its first
  * block.
  */
 const RUN_IN = 6;

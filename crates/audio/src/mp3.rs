@@ -15,7 +15,7 @@ use crate::error::Problem;
 use crate::symphonia_decoder::SymphoniaFormat;
 use crate::trim::{SeekInfo, Trim, to_i64};
 
-/// The most bytes before the first frame that are neither a tag nor audio.
+/// Maximum number of bytes before the first frame that are neither a tag nor audio.
 const MAX_JUNK: u64 = 64 * 1024;
 
 /// The frames of a file.

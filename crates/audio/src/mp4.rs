@@ -16,7 +16,7 @@ use crate::source::read_up_to;
 use crate::symphonia_decoder::SymphoniaFormat;
 use crate::trim::{SeekInfo, Trim, to_i64};
 
-/// The most boxes that are read in one file. A real file has a few dozen at these levels.
+/// Maximum number of boxes that are read in one file. A real file has a few dozen at these levels.
 const MAX_BOXES: usize = 10_000;
 
 /// The part of a track that is presented.

@@ -132,7 +132,9 @@ impl<N: SegmentModel> Separator<N> {
         let (least, most) = (network.least_samples(), 120 * network.sample_rate() as usize);
         let refuse = |reason| Err(SeparateError::Options(reason));
         if !(least..=most).contains(&segment) {
-            return refuse(format!("a segment length of {segment} samples is not in the range {least} to {most}"));
+            return refuse(format!(
+                "a segment length of {segment} samples is not in the range {least} to {most}"
+            ));
         }
         if !(0.0..=0.75).contains(&overlap) {
             return refuse(format!("an overlap of {overlap} is not in the range 0 to 0.75"));
@@ -244,7 +246,7 @@ impl<N: SegmentModel> Separator<N> {
         Ok(())
     }
 
-    /// A segment of the input. A song that is shorter than the network's least length is padded with silence.
+    /// A segment of the input. A song that is shorter than the network's minimum is padded with silence.
     fn cut(&self, start: usize) -> Stereo {
         let from = start - self.input_start;
         self.input.each_ref().map(|channel| {

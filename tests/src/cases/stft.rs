@@ -9,7 +9,7 @@ use crate::plain;
 use crate::reference::stft::Transform;
 use crate::report::{Check, Expected};
 
-/// Least SNR of an f32 waveform after the round trip, in dB.
+/// Minimum SNR of an f32 waveform after the round trip, in dB.
 const ROUND_TRIP_SNR_DB: f64 = 120.0;
 
 /// One transform of some waveforms.

@@ -186,7 +186,7 @@ fn machine() -> &'static Machine {
     })
 }
 
-/// Graphics APIs to search, best first. OpenGL is omitted: its drivers compile WGSL the least faithfully.
+/// Graphics APIs to search, best first. OpenGL is omitted, because its drivers compile WGSL least faithfully.
 fn apis() -> &'static [wgpu::Backend] {
     if cfg!(target_vendor = "apple") {
         &[wgpu::Backend::Metal]

@@ -78,12 +78,12 @@ pub const fn above(least: f64) -> Bounds {
     (Bound::Excluded(least), Bound::Unbounded)
 }
 
-/// From `least`, which is included, to `most`, which is not.
+/// From `least` (included) to `most` (excluded).
 pub const fn from_below(least: f64, most: f64) -> Bounds {
     (Bound::Included(least), Bound::Excluded(most))
 }
 
-/// From `least`, which is not included, to `most`, which is.
+/// From `least` (excluded) to `most` (included).
 pub const fn above_to(least: f64, most: f64) -> Bounds {
     (Bound::Excluded(least), Bound::Included(most))
 }

@@ -71,7 +71,7 @@ pub(crate) struct One {
 struct Cost {
     /// Median of the timed runs.
     seconds: f64,
-    /// The run before those, in which kernels are compiled.
+    /// The first run, in which kernels are compiled. It is not among the timed runs.
     first_seconds: f64,
     /// Mean magnitude of the gradient of the input, which must be equal for both implementations.
     gradient_size: f32,
