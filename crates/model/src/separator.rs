@@ -174,7 +174,7 @@ impl<N: SegmentModel> Separator<N> {
         let mut output = vec![Stereo::default(); self.sums.len()];
         let mut taken = 0;
         while taken < left {
-            // The input never holds more than a batch needs, so a whole song in one block is not copied at once.
+            // Takes no more samples than a batch needs, so a whole song in one block is not copied at once.
             let needed = self.next + (self.batch - 1) * self.hop + self.segment - self.input_end();
             let end = left.min(taken + needed);
             for (input, block) in self.input.iter_mut().zip(block) {

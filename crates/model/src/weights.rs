@@ -297,7 +297,7 @@ fn check_tensors(
     let found: BTreeMap<String, &TensorInfo> =
         tensors.iter().map(|(name, &info)| (rename(name), info)).collect();
     if found.len() != tensors.len() {
-        return Err(Reason::Tensors("two tensors have names of the same parameter".to_owned()));
+        return Err(Reason::Tensors("two tensors map to the same parameter".to_owned()));
     }
     for (name, shape) in expected {
         let info = found.get(name).ok_or_else(|| Reason::Tensors(format!("{name} is missing")))?;

@@ -270,8 +270,8 @@ pub(crate) fn one(one: &One) -> Result<()> {
     child::send(&Cost { seconds: seconds[runs / 2], first_seconds, peak_bytes, gradient_size })
 }
 
-/// Measures the peak memory of tensors: on a GPU the size of burn's pools, which never shrink, and on the CPU the resident
-/// set size of the process, by Linux's high-water mark.
+/// Measures the peak memory of tensors: on a GPU the size of burn's pools, which never shrink, and on the CPU the
+/// resident set size of the process, by Linux's high-water mark.
 ///
 /// crates/train reads the same mark. conformance does not depend on it, and sysinfo does not report the mark.
 struct Meter {
