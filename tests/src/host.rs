@@ -1,4 +1,4 @@
-//! Numbers on the host, and their way to a device and back.
+//! Numbers on the host, and their transfer to a device and back.
 
 use std::f64::consts::TAU;
 

@@ -1,7 +1,7 @@
-//! M4a (AAC, ALAC): whether the file is complete, and where its song lies.
+//! M4a (AAC, ALAC): checks that the file is complete, and finds the extent of its song.
 //!
 //! An AAC encoder adds a delay before the first sample (usually 1024 or 2112 samples) and pads its last block. Two
-//! places in the file state where the song lies: the track's edit list (ISO/IEC 14496-12, 8.6.6), and iTunes'
+//! places in the file state the extent of the song: the track's edit list (ISO/IEC 14496-12, 8.6.6), and iTunes'
 //! gapless tag `iTunSMPB`, which is exact to the sample.
 
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_ALAC};

@@ -1,7 +1,7 @@
 //! All formats except uncompressed wav: symphonia demuxes and decodes, and this file counts the frames.
 //!
 //! A player may ignore a missing end or play an encoder's delay. Separation and training need exactly the song.
-//! Therefore each format states where its song lies ([`SymphoniaFormat::trim`]), everything outside of it is dropped
+//! Therefore each format states the extent of its song ([`SymphoniaFormat::trim`]), everything outside of it is dropped
 //! here, and missing audio is an error.
 
 use std::io::{Seek, SeekFrom};

@@ -45,7 +45,7 @@ pub enum WebGpuError {
 /// Errors since the last [`WebGpu::check`].
 static ERRORS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Names and source texts of kernels.
+/// Names and sources of kernels.
 type Kernels = Vec<(String, String)>;
 
 thread_local! {
@@ -56,7 +56,7 @@ thread_local! {
 /// Records an error of the GPU for [`WebGpu::check`]. The program's logger must call it: burn logs kernels that do not
 /// compile, and does not report them in another way.
 pub fn note_error(error: &str) {
-    // burn appends the kernel's source text.
+    // burn appends the kernel's source.
     let error = error.split("\n--- shader source").next().unwrap_or_default().to_owned();
     ERRORS.lock().unwrap_or_else(PoisonError::into_inner).push(error);
 }

@@ -99,7 +99,7 @@ settings! {
     }
 
     group "Memory" {
-        /// Segments on the device at once, 0 for the whole batch. Their gradients are accumulated over the batch.
+        /// Micro-batch: segments on the device at once, 0 for the whole batch. Gradients are accumulated over the batch.
         micro_batch_size: usize = 0, may_change_on_resume: true, affects_memory: true;
         /// Number format of the network's tokens and their gradients. f16 halves their memory and needs a GPU with
         /// 16-bit floats.
@@ -132,7 +132,7 @@ settings! {
     group "Optimizer" {
         /// Update rule. Muon is for the matrices of linear layers and leaves the other parameters to AdamW.
         optimizer: OptimizerKind = OptimizerKind::AdamW, affects_memory: true;
-        /// Highest learning rate. It is reached at the end of the warm-up.
+        /// Peak learning rate. It is reached at the end of the warm-up.
         learning_rate: f64 = 5e-4, bounds: above_to(0.0, 1.0), value_name: "RATE", may_change_on_resume: true;
         /// Learning rate at the end of the run. It is at most `learning_rate`.
         final_learning_rate: f64 = 5e-6, bounds: at_least(0.0), value_name: "RATE", may_change_on_resume: true;
@@ -143,7 +143,7 @@ settings! {
         /// Decoupled weight decay. It applies to every parameter with two or more axes: matrices and kernels, and also the
         /// relative-position bias tables and the frequency embedding.
         weight_decay: f64 = 0.01, bounds: at_least(0.0);
-        /// Highest norm of the gradient over all parameters. A larger gradient is scaled down to it.
+        /// Maximum norm of the gradient over all parameters. A larger gradient is clipped to it.
         clip_norm: f64 = 5.0, bounds: above(0.0);
         /// Decay of the weights' moving average. Validation and export use this average.
         ema_decay: f64 = 0.999, bounds: from_below(0.0, 1.0);
@@ -168,7 +168,7 @@ settings! {
         channel_swap_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
         /// Probability that a stem's sign is flipped.
         sign_flip_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
-        /// Lowest mean absolute sample of an excerpt. A quieter excerpt is drawn again, a limited number of times.
+        /// Minimum mean absolute sample of an excerpt. A quieter excerpt is drawn again, a limited number of times.
         min_mean_abs: f32 = 1e-3, bounds: from_below(0.0, 1.0), value_name: "LEVEL";
     }
 
@@ -177,7 +177,7 @@ settings! {
         validation_interval: u64 = 5000, value_name: "STEPS", may_change_on_resume: true;
         /// Share of the training tracks kept for validation. MUSDB18 has its own validation tracks instead.
         validation_share: f64 = 0.1, bounds: from_below(0.0, 1.0), value_name: "SHARE";
-        /// Scored seconds of each validation song, from its start. Without this setting, songs are scored whole.
+        /// Scored seconds of each validation song, from its start. Without this setting, whole songs are scored.
         validation_seconds: Option<f64> = None, bounds: at_least(1.0), value_name: "SECONDS";
         /// Steps between checkpoints, 0 for one at the end only.
         checkpoint_interval: u64 = 1000, value_name: "STEPS", may_change_on_resume: true;
