@@ -1,9 +1,10 @@
 //! WGSL kernels: their specialisations and the assembly of their source.
 //!
 //! A shader file is valid WGSL with one entry point, `main`. A line such as `// import common/sequences.wgsl` names a
-//! file whose source is inserted before it. Specialisation replaces the values of module constants (`const HEAD_WIDTH: u32 =
-//! 4u;`) and of `alias Element = f32;`, and unrolls the loops that the comment `// unrolled` marks. It changes nothing
-//! else. WGSL's `override` does not suffice, because the size of an array in a function cannot depend on an `override`.
+//! file whose source is inserted before it. Specialisation replaces the values of module constants
+//! (`const HEAD_WIDTH: u32 = 4u;`) and of `alias Element = f32;`, and unrolls the loops that the comment `// unrolled`
+//! marks. It changes nothing else. WGSL's `override` does not suffice, because the size of an array in a function cannot
+//! depend on it.
 
 use std::{fmt::Debug, hash::Hash};
 
@@ -30,8 +31,8 @@ macro_rules! wgsl {
         ($path, include_str!(concat!("../../../../shaders/", $path)))
     };
 }
-/// The paths below `shaders/` and the sources of the shader files. The files under `common/` are imports without an entry
-/// point.
+/// The paths below `shaders/` and the sources of the shader files. The files under `common/` are imports without an
+/// entry point.
 pub const FILES: &[(&str, &str)] = &[
     wgsl!("attention/backward_bias.wgsl"),
     wgsl!("attention/backward_key.wgsl"),

@@ -57,8 +57,8 @@ pub struct TrainReport {
 /// Trains according to `config`. With `resume`, continues from the newest undamaged checkpoint of the run folder.
 ///
 /// On the same device, with the same number of threads and no time budget, a run that was interrupted and resumed gives
-/// the same result as an uninterrupted one, bit for bit. The work runs on the calling thread. The exported model is the moving
-/// average of the weights at the best validation, or at the end if there was no validation.
+/// the same result as an uninterrupted one, bit for bit. The work runs on the calling thread. The exported model is the
+/// moving average of the weights at the best validation, or at the end if there was no validation.
 ///
 /// # Errors
 /// If the configuration, the data set or the run folder cannot be used, the device fails or lacks memory, or the loss

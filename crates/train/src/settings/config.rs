@@ -99,7 +99,8 @@ settings! {
     }
 
     group "Memory" {
-        /// Micro-batch: segments on the device at once, 0 for the whole batch. Gradients are accumulated over the batch.
+        /// Micro-batch: segments on the device at once, 0 for the whole batch. Gradients are accumulated over the
+        /// batch.
         micro_batch_size: usize = 0, may_change_on_resume: true, affects_memory: true;
         /// Number format of the network's tokens and their gradients. f16 halves their memory and needs a GPU with
         /// 16-bit floats.
