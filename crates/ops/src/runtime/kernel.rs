@@ -3,8 +3,8 @@
 //! A shader file is valid WGSL with one entry point, `main`. A line such as `// import common/sequences.wgsl` names a
 //! file whose source is inserted before it. Specialisation replaces the values of module constants
 //! (`const HEAD_WIDTH: u32 = 4u;`) and of `alias Element = f32;`, and unrolls the loops that the comment `// unrolled`
-//! marks. It changes nothing else. WGSL's `override` does not suffice, because the size of an array in a function cannot
-//! depend on it.
+//! marks. It changes nothing else. WGSL's `override` does not suffice, because the size of an array in a function
+//! cannot depend on it.
 
 use std::{fmt::Debug, hash::Hash};
 
