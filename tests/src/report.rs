@@ -39,8 +39,8 @@ pub const FORWARD_SNR_DB: f64 = 100.0;
 
 /// Allowance for unavoidable rounding, in multiples of the reference's rounding floor, added to twice the plain error.
 ///
-/// On a tensor of few numbers, burn's own operations can be exact by chance, and twice an error of zero is an impossible
-/// bound. Measured on all cases, 0.6 is needed.
+/// On a tensor of few numbers, burn's own operations can be exact by chance, and twice an error of zero is an
+/// impossible bound. Measured on all cases, 0.6 is needed.
 pub const FLOOR: f64 = 1.0;
 
 impl Check {

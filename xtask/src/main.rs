@@ -39,7 +39,8 @@ enum Verb {
     /// Tests that cannot run on this machine are ignored, each with its reason. The last line of the output is
     /// "N passed, N failed, N skipped", where ignored tests count as skipped.
     Test(test::Options),
-    /// Checks formatting, imports, dependencies, types of scripts, licences, lints, docs and shaders; the cheap ones first
+    /// Checks formatting, imports, dependencies, types of scripts, licences, lints, docs and shaders; the cheap ones
+    /// first
     Check,
     /// Trains a model (`unbraid train`)
     #[command(disable_help_flag = true)]

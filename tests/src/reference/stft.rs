@@ -1,5 +1,5 @@
-//! The STFT and its inverse as matrices, with every coefficient by definition. A transform is the product with its matrix,
-//! and its backward pass the product with the transposed matrix.
+//! The STFT and its inverse as matrices, with every coefficient by definition. A transform is the product with its
+//! matrix, and its backward pass the product with the transposed matrix.
 
 use std::f64::consts::TAU;
 

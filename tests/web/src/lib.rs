@@ -1,4 +1,5 @@
-//! The conformance cases in a browser: the library of the native run, on WebGPU or on the CPU path. Empty except on wasm.
+//! The conformance cases in a browser: the library of the native run, on WebGPU or on the CPU path. Empty except on
+//! wasm.
 #![cfg(target_family = "wasm")]
 
 use burn::tensor::Device;

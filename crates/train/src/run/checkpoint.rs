@@ -1,8 +1,8 @@
 //! The state of a run in one file, which is written completely or not at all. Reading detects a damaged file.
 //!
-//! The file is safetensors with four vectors over all parameters: the weights, their moving average, and the two moments
-//! of the optimiser. Its metadata holds the rest of the state and a checksum over everything. No random state is saved,
-//! because a segment is a function of (seed, index).
+//! The file is safetensors with four vectors over all parameters: the weights, their moving average, and the two
+//! moments of the optimiser. Its metadata holds the rest of the state and a checksum over everything. No random state
+//! is saved, because a segment is a function of (seed, index).
 
 use crate::step::loss_scale::LossScale;
 use crate::step::parameters::ParameterLayout;

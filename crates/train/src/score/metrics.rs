@@ -5,8 +5,8 @@
 //! cSDR   = median over windows of 1 s of 10 log₁₀ (Σ s² / Σ (ŝ − s)²)                    (museval, BSSEval v4)
 //! SI-SDR = 10 log₁₀ (‖αs‖² / ‖αs − ŝ‖²),  α = ⟨ŝ, s⟩ / ‖s‖², mean not removed            (Le Roux et al. 2019)
 //! ```
-//! All sums run over both channels. The baseline is the uSDR of a·x, where x is the mixture and a = ⟨s, x⟩ / ‖x‖² is the
-//! constant that fits the stem best. It is the score that is reached without separating anything.
+//! All sums run over both channels. The baseline is the uSDR of a·x, where x is the mixture and a = ⟨s, x⟩ / ‖x‖² is
+//! the constant that fits the stem best. It is the score that is reached without separating anything.
 
 use serde::{Deserialize, Serialize};
 use unbraid_base::Stereo;

@@ -141,8 +141,8 @@ settings! {
         warmup_steps: u64 = 1000, value_name: "STEPS", may_change_on_resume: true;
         /// Decay rates of the gradient's first and second moments.
         betas: [f64; 2] = [0.9, 0.999], bounds: from_below(0.0, 1.0);
-        /// Decoupled weight decay. It applies to every parameter with two or more axes: matrices and kernels, and also the
-        /// relative-position bias tables and the frequency embedding.
+        /// Decoupled weight decay. It applies to every parameter with two or more axes: matrices and kernels, and also
+        /// the relative-position bias tables and the frequency embedding.
         weight_decay: f64 = 0.01, bounds: at_least(0.0);
         /// Maximum norm of the gradient over all parameters. A larger gradient is clipped to it.
         clip_norm: f64 = 5.0, bounds: above(0.0);

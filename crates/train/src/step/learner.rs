@@ -123,8 +123,8 @@ impl Learner {
     /// The losses (the total, then the terms) and the gradient `[p]` at the weights. The gradient is multiplied by the
     /// loss scale.
     ///
-    /// Processes `at_once` items at a time, split into up to `workers` parts that run in parallel. Losses are means over
-    /// items, so the losses of the batch are the weighted means of those of the parts.
+    /// Processes `at_once` items at a time, split into up to `workers` parts that run in parallel. Losses are means
+    /// over items, so the losses of the batch are the weighted means of those of the parts.
     fn batch_gradient(&self, targets: &Tensor<4>, at_once: usize, workers: usize) -> [Tensor<1>; 2] {
         let items = targets.dims()[0];
         let batches = targets.clone().split(at_once.min(items), 0).into_iter();

@@ -24,8 +24,8 @@ const SHARE: f64 = 0.99;
 
 const MOST_GAP_MS: f64 = 50.0;
 
-/// Bound for the median of the longest gaps of the runs. A pause that the page causes is in every run. Measured as above:
-/// medians between 34 and 136 ms.
+/// Bound for the median of the longest gaps of the runs. A pause that the page causes is in every run. Measured as
+/// above: medians between 34 and 136 ms.
 const MOST_PAUSE_MS: f64 = 250.0;
 
 fn frames(world: &World) -> Result<()> {
