@@ -1,5 +1,5 @@
 // The separation worker: all decoding and all computation happen here. types/protocol.d.ts describes its messages.
-// One request runs at a time; later requests wait.
+// One request runs at a time. Later requests wait.
 
 import init, { Overview, Session, heapBytes } from "./wasm/unbraid_wasm.js";
 
@@ -72,7 +72,7 @@ async function overviewOfNext() {
 }
 
 /**
- * Expected errors have a kind; any other error is a bug.
+ * Expected errors have a kind. Any other error is a bug.
  * @param {WorkerRequest|{}} origin
  * @param {unknown} error
  */

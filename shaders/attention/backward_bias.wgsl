@@ -16,7 +16,7 @@ const OWN: u32 = 4u;
 var<workgroup> pairs: array<f32, TILE * WORKGROUP>;
 var<workgroup> shared_windows: u32;
 
-// The number of windows of a part; the last part may have fewer. Provably uniform, as uniform_sequence_length is.
+// The number of windows of a part. The last part may have fewer. It is provably uniform, like uniform_sequence_length.
 fn uniform_windows(part: u32, lane: u32) -> u32 {
     if lane == 0u {
         shared_windows = min(parameters[3], parameters[2] - part * parameters[3]);

@@ -64,8 +64,8 @@ fn key_vector(token: u32, position: u32, head: u32, i: u32) -> vec4<f32> {
     return placed_vector(token, position, KEY, head, i);
 }
 
-// Vector i with its rotary position; zero outside the plane. The table has no entries beyond the sequence's end, and
-// what a read beyond the table returns may be NaN, so nothing is read there.
+// Vector i with its rotary position; zero outside the plane. The table ends with the sequence, and a read beyond it may
+// return NaN, so nothing is read there.
 fn placed_vector(token: u32, position: u32, part: u32, head: u32, i: u32) -> vec4<f32> {
     if token == NO_TOKEN {
         return vec4(0.0);

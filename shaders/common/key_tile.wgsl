@@ -2,7 +2,7 @@
 // import common/heads.wgsl
 
 const WORKGROUP: u32 = 64u;
-// Keys per tile; a multiple of four.
+// Keys per tile, a multiple of four.
 const TILE: u32 = 32u;
 // Queries per invocation, WORKGROUP positions apart. Each value read from the tile is used for all of them.
 const OWN: u32 = 2u;

@@ -1,4 +1,4 @@
-// The product of tokens and a matrix. Tokens are the rows of A and C; these functions load and store them.
+// The product of tokens and a matrix. Tokens are the rows of A and C, which these functions load and store.
 // import common/tile.wgsl
 
 alias Element = f32;

@@ -1,4 +1,4 @@
-//! Numbers on the host, and their way to a device and back.
+//! Numbers on the host, and their transfer to a device and back.
 
 use std::f64::consts::TAU;
 
@@ -27,7 +27,7 @@ pub fn round(x: f64, precision: Precision) -> f64 {
 pub struct Random(ChaCha8Rng);
 
 impl Random {
-    /// A generator whose numbers depend on the name of what they are for, and on nothing else.
+    /// A generator whose numbers depend only on `name`, which states their purpose.
     pub fn named(name: &str) -> Self {
         // FNV-1a: the standard library's hash may change from release to release.
         let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -62,7 +62,7 @@ pub fn upload<const D: usize>(
 /// A tensor's values. Waiting is asynchronous, as browsers demand.
 ///
 /// # Errors
-/// Where the device could not finish what the tensor depends on.
+/// If the device fails in a computation that the tensor depends on.
 pub async fn download<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>, ExecutionError> {
     let data = tensor.into_data_async().await?;
     Ok(data.iter::<f64>().collect())

@@ -39,8 +39,8 @@ pub const FORWARD_SNR_DB: f64 = 100.0;
 
 /// Allowance for unavoidable rounding, in multiples of the reference's rounding floor, added to twice the plain error.
 ///
-/// On a tensor of few numbers, burn's own operations can be exact by chance, and twice an error of zero is an impossible
-/// bound. Measured on all cases, 0.6 is needed.
+/// On a tensor of few numbers, burn's own operations can be exact by chance, and twice an error of zero is an
+/// impossible bound. Measured on all cases, 0.6 is needed.
 pub const FLOOR: f64 = 1.0;
 
 impl Check {
@@ -158,8 +158,8 @@ fn max_error(expected: &[f64], got: &[f64]) -> Option<f64> {
     max_error_beyond(Precision::F32, expected, got)
 }
 
-/// The same, but for f16 only the part beyond the rounding of each number. WGSL lets a device round up or down, and
-/// subnormal f16 numbers have a fixed step.
+/// Like `max_error`, but for f16 only the part beyond the rounding of each number. WGSL lets a device round up or down,
+/// and subnormal f16 numbers have a fixed step.
 fn max_error_beyond(precision: Precision, expected: &[f64], got: &[f64]) -> Option<f64> {
     const SUBNORMAL_STEP: f64 = 1.0 / (1 << 24) as f64;
     if expected.len() != got.len() || !got.iter().chain(expected).all(|x| x.is_finite()) {

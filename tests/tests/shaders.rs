@@ -1,4 +1,4 @@
-//! Parses and validates every shader without a GPU: as a file, and in every specialisation of the cases and presets.
+//! Parses and validates every shader without a GPU: as a file, and in every specialisation of the cases and standard networks.
 //! Checks each against WebGPU's default limits and the bindings of the Rust code.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -7,7 +7,7 @@ use naga::front::wgsl;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 use unbraid_model::family::tfswa::{Positional, TfswaConfig};
-use unbraid_model::{FamilyConfig, ModelConfig, PRESETS};
+use unbraid_model::{FamilyConfig, ModelConfig, STANDARD_NETWORKS};
 use unbraid_ops::kernel::{self, Kernel};
 use unbraid_ops::{
     Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, Pass, Precision, Sequences,
@@ -174,7 +174,7 @@ fn attention_kernels() -> Vec<AttentionKernel> {
             kernels.extend(passes(&options, case.width, case.precision));
         }
     }
-    for config in tfswa_presets() {
+    for config in tfswa_networks() {
         let heads = config.num_heads;
         let [frames, bins] = config.window_size;
         let rotary = config.positional == Positional::Rotary;
@@ -201,7 +201,7 @@ fn stft_kernels() -> Vec<StftKernel> {
         Case::Attention(_) | Case::Token(_) | Case::Linear(_) => None,
     });
     let mut kernels = Vec::new();
-    for (n_fft, hop) in cases.chain(presets().map(|config| (config.n_fft, config.hop_length))) {
+    for (n_fft, hop) in cases.chain(networks().map(|config| (config.n_fft, config.hop_length))) {
         for pass in [StftPass::Forward, StftPass::Inverse, StftPass::OverlapAdd] {
             for adjoint in [false, true] {
                 for precision in [Precision::F32, Precision::F16] {
@@ -220,7 +220,7 @@ fn token_kernels() -> Vec<TokenKernel> {
         Case::Attention(_) | Case::Stft(_) | Case::Linear(_) => None,
     });
     let mut passes = vec![TokenPass::Gelu, TokenPass::GeluBackward];
-    for channels in cases.chain(tfswa_presets().flat_map(|config| config.dims)) {
+    for channels in cases.chain(tfswa_networks().flat_map(|config| config.dims)) {
         let channels = channels as u32;
         passes.extend([
             TokenPass::Norm(channels),
@@ -238,7 +238,7 @@ fn linear_kernels() -> Vec<LinearKernel> {
         Case::Attention(_) | Case::Stft(_) | Case::Token(_) => None,
     });
     let mut kernels = Vec::new();
-    let maps = tfswa_presets()
+    let maps = tfswa_networks()
         .flat_map(|config| config.dims)
         .flat_map(|c| [[c, c], [c, 3 * c], [c, 4 * c], [4 * c, c]]);
     for [inputs, outputs] in cases.chain(maps) {
@@ -251,12 +251,12 @@ fn linear_kernels() -> Vec<LinearKernel> {
     kernels
 }
 
-fn presets() -> impl Iterator<Item = ModelConfig> {
-    PRESETS.into_iter().map(|name| ModelConfig::preset(name).unwrap())
+fn networks() -> impl Iterator<Item = ModelConfig> {
+    STANDARD_NETWORKS.into_iter().map(|name| ModelConfig::standard(name).unwrap())
 }
 
-fn tfswa_presets() -> impl Iterator<Item = TfswaConfig> {
-    presets().map(|config| {
+fn tfswa_networks() -> impl Iterator<Item = TfswaConfig> {
+    networks().map(|config| {
         let FamilyConfig::TfswaUnet(own) = config.family;
         own
     })

@@ -8,12 +8,12 @@ import { bytes, sentence, spoken } from "./format.js";
 /** @import { OverviewMessage, Stereo } from "../types/protocol.d.ts" */
 
 /**
- * Least seconds by which a continued separation starts early, so that the network sees the audio before its first
+ * Minimum seconds by which a continued separation starts early, so that the network sees the audio before its first
  * block.
  */
 const RUN_IN = 6;
 /**
- * Bytes. The wasm module has the same limit (crates/wasm/src/source.rs); this check refuses the file before it is read.
+ * Bytes. The wasm module has the same limit (crates/wasm/src/source.rs). This check refuses the file before it is read.
  */
 const LARGEST_FILE = 2 ** 31;
 

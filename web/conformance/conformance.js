@@ -1,4 +1,4 @@
-// The page: the choices, a table that grows, a report. The address can choose too: ?device=cpu&only=a,b&run
+// The page: the choices, a growing table and a report. The address can also choose: ?device=cpu&only=a,b&run
 
 import { byId } from "../app/view/dom.js";
 

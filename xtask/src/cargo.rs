@@ -10,7 +10,7 @@ use serde_json::Value;
 /// Manifest of the program that packs wasm modules: a separate workspace.
 pub(crate) const WEB_PACK: &str = "xtask/web-pack/Cargo.toml";
 
-/// Shows progress. It goes to standard error, so that standard output has only the result of a verb.
+/// Shows progress. It goes to standard error, so that standard output has only the result of a command.
 pub(crate) fn say(line: &str) {
     eprintln!("==> {line}");
 }
@@ -57,7 +57,7 @@ pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
     command.status().with_context(|| format!("cannot start `{}`", shown(command)))
 }
 
-/// Runs a command to its end and gives its exit code; 1 if a signal ended it.
+/// Runs a command to its end and returns its exit code, or 1 if a signal ended it.
 pub(crate) fn exit_code(command: &mut Command) -> Result<u8> {
     Ok(status(command)?.code().and_then(|code| code.try_into().ok()).unwrap_or(1))
 }
@@ -80,7 +80,7 @@ pub(crate) fn write_json(path: &Path, value: &Value) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// What cargo knows about the packages of the workspace, without those they depend on.
+/// cargo's metadata of the workspace's packages, without their dependencies.
 pub(crate) fn metadata() -> Result<Value> {
     json_of(&mut cargo(&["metadata", "--no-deps", "--format-version", "1"]))
 }

@@ -20,7 +20,7 @@ const CHECKS: [(&str, Check); 10] = [
     ("Formatting", formatting),
     ("Dependencies between crates", || passed(arrows::check())),
     ("Imports between files, and lengths of files", || passed(sources::check())),
-    ("Use of dependencies", || passed(unused::check())),
+    ("Unused dependencies", || passed(unused::check())),
     ("Types of the page's scripts", types::check),
     ("Licences and sources of dependencies", deny::licences),
     ("Known vulnerabilities of dependencies", deny::vulnerabilities),

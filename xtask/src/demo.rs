@@ -1,4 +1,4 @@
-//! From a clone to stems: builds, invents songs, trains, evaluates on unseen songs, and separates one of them.
+//! From a clone to stems: builds, generates songs, trains, evaluates on unseen songs, and separates one of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,9 +21,9 @@ const STEPS: [&str; 5] = ["build", "songs", "training", "evaluation", "separatio
 const TRAINING: usize = 2;
 /// Minutes of the steps on two CPU cores, measured and rounded up. Training gets the remaining time.
 const EXPECTED: [f64; 5] = [15.0, 0.5, 0.0, 1.0, 0.3];
-/// Most minutes of training, even if the other steps are quick.
+/// Maximum minutes of training, even if the other steps are quick.
 const TRAINING_AT_MOST: f64 = 10.0;
-/// Least minutes of training. Seconds of training give a useless model, so the demo takes longer on a slow machine.
+/// Minimum minutes of training. Seconds of training give a useless model, so the demo takes longer on a slow machine.
 const TRAINING_AT_LEAST: f64 = 1.0;
 
 /// Marks a folder that the demo created. `--force` deletes only such folders.
@@ -35,13 +35,13 @@ pub(crate) struct Options {
     /// Minutes of the whole demo, including the build; training gets the rest, at most 10
     #[arg(long, default_value_t = 25.0, value_parser = sensible_minutes)]
     minutes: f64,
-    /// Folder for the stems, the report, the invented songs and the trained model
+    /// Folder for the stems, the report, the synthetic songs and the trained model
     #[arg(long, default_value = "demo")]
     out: PathBuf,
     /// Replace an earlier demo
     #[arg(long)]
     force: bool,
-    /// Seed of the invented songs and of the training
+    /// Seed of the synthetic songs and of the training
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -68,7 +68,7 @@ pub(crate) fn demo(options: &Options) -> Result<()> {
     };
     let seed = options.seed.to_string();
 
-    plan.begin(&format!("Inventing {TRACKS} songs of {TRACK_SECONDS} s; a fifth of them is not trained on"));
+    plan.begin(&format!("Generating {TRACKS} songs of {TRACK_SECONDS} s, a fifth of them for evaluation"));
     let data = out.join("data");
     let (tracks, seconds) = (TRACKS.to_string(), TRACK_SECONDS.to_string());
     run(unbraid(&["data", "synth"]).arg(&data).args([
@@ -143,7 +143,7 @@ fn prepare(out: &Path, force: bool) -> Result<()> {
     fs::write(out.join(MARK), "").with_context(|| format!("cannot write into {shown}"))
 }
 
-/// Copies the mixture of the first test song next to the folder of its stems. Gives the song's name and the copy.
+/// Copies the mixture of the first test song next to the folder of its stems. Returns the song's name and the copy.
 fn unseen(data: &Path, out: &Path) -> Result<(String, PathBuf)> {
     let folder = data.join("test");
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;

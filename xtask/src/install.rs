@@ -49,7 +49,7 @@ fn offer<const N: usize>(missing: [Option<Missing>; N], yes: bool) {
     }
 }
 
-/// What would be installed, and what else would change on this machine.
+/// The programs that would be installed, and all other changes to this machine.
 fn listing(needs: &[Need]) -> String {
     let mut text =
         "Some tests need programs that this machine lacks. Installing them means, as root:".to_owned();
@@ -78,7 +78,7 @@ fn agreement(given: bool, terminal: bool, ask: impl FnOnce() -> bool) -> Agreeme
     }
 }
 
-/// Asks on the terminal; anything but a yes is a no.
+/// Asks on the terminal. Any answer except a yes is a no.
 fn ask() -> bool {
     eprint!("Install them? [y/N] ");
     std::io::stderr().flush().ok();

@@ -1,7 +1,7 @@
-//! How people and CI use the project: `cargo xtask VERB`.
+//! Development tasks for people and CI: `cargo xtask COMMAND`.
 //!
-//! Verbs that compute start the release programs of the workspace. This program depends on none of its crates, so that
-//! it builds in seconds.
+//! Commands that compute start the release programs of the workspace. This program depends on none of its crates, so it
+//! builds in seconds.
 
 mod cargo;
 mod check;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// How people and CI use Unbraid.
+/// Development tasks of Unbraid, for people and CI.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -28,7 +28,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// From a fresh clone to separated stems: builds, invents songs, trains, evaluates, separates
+    /// From a fresh clone to separated stems: builds, generates songs, trains, evaluates, separates
     Demo(demo::Options),
     /// Runs all tests, after offering to install the programs that they need
     ///
@@ -39,7 +39,8 @@ enum Verb {
     /// Tests that cannot run on this machine are ignored, each with its reason. The last line of the output is
     /// "N passed, N failed, N skipped", where ignored tests count as skipped.
     Test(test::Options),
-    /// Checks formatting, imports, dependencies, types of scripts, licences, lints, docs and shaders; the cheap ones first
+    /// Checks formatting, imports, dependencies, types of scripts, licences, lints, docs and shaders; the cheap ones
+    /// first
     Check,
     /// Trains a model (`unbraid train`)
     #[command(disable_help_flag = true)]
@@ -73,7 +74,7 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Forwarded {
-    /// Arguments of the program that this verb starts; --help lists them
+    /// Arguments of the program that this command starts; --help lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<OsString>,
 }

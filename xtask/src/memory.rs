@@ -1,4 +1,4 @@
-//! `cargo xtask bench memory`: the memory of training at common settings, measured by `unbraid plan` in one process a
+//! `cargo xtask bench memory`: the memory of training at common settings, measured by `unbraid plan` in one process per
 //! setting.
 
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ struct Options {
     /// cpu, gpu, or gpu:N, as `unbraid doctor` lists them
     #[arg(long, default_value = "gpu")]
     device: String,
-    /// Real steps of each setting; 0 makes only a dry run, which computes nothing
+    /// Real steps of each setting; 0 makes only a dry run, which runs no kernel
     #[arg(long, default_value_t = 3)]
     steps: u32,
     /// Only settings whose name contains this
@@ -28,7 +28,7 @@ struct Options {
     json: Option<PathBuf>,
 }
 
-/// Names and flags of the settings. All have batch size 1; all but the tiny ones have chunks of 64 sequences.
+/// Names and flags of the settings. All have batch size 1. All except the tiny ones have chunks of 64 sequences.
 const SETTINGS: [(&str, &str); 11] = [
     (
         "6 s, 2048/512, sublayer",
@@ -64,7 +64,7 @@ pub(crate) fn memory(args: &[std::ffi::OsString]) -> Result<()> {
     };
     let binary = build("unbraid")?;
     let mut rows = Vec::new();
-    println!("{:<30} {:>10} {:>10} {:>10} {:>10}", "", "peak MB", "kept MB", "real MB", "s a step");
+    println!("{:<30} {:>10} {:>10} {:>10} {:>10}", "", "peak MB", "kept MB", "real MB", "s per step");
     for (name, flags) in SETTINGS.into_iter().filter(|(name, _)| name.contains(&options.only)) {
         let mut command = program(&binary);
         command.args(["plan", "--json", "--batch-size", "1", "--device", &options.device]);

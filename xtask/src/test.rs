@@ -23,7 +23,7 @@ pub(crate) struct Options {
     yes: bool,
 }
 
-/// Runs all tests and gives the exit code.
+/// Runs all tests and returns the exit code.
 pub(crate) fn test(options: &Options) -> Result<u8> {
     install::for_tests(options.yes);
     let target = target_folder()?;

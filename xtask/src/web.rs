@@ -12,7 +12,7 @@ pub(crate) use serve::Server;
 
 use crate::cargo::{say, target_folder};
 
-/// Verbs for the page.
+/// Commands for the page.
 #[derive(clap::Subcommand)]
 pub(crate) enum Web {
     /// Builds a folder that any static host can serve under any path
@@ -23,7 +23,7 @@ pub(crate) enum Web {
     },
     /// Builds the page and serves it to this machine only
     Serve {
-        /// Port; 0 takes a free one
+        /// Port; 0 selects a free one
         #[arg(long, default_value_t = 8080)]
         port: u16,
     },

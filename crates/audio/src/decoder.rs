@@ -7,7 +7,7 @@ use crate::info::AudioInfo;
 
 /// Decodes one file to stereo at the file's own sample rate. Mono is copied to both channels.
 pub(crate) trait Decoder: Send {
-    /// What the file holds.
+    /// The properties of the file.
     fn info(&self) -> &AudioInfo;
 
     /// Appends the next block to `out`. Returns `false` at the end.

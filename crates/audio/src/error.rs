@@ -30,7 +30,7 @@ impl fmt::Display for AudioError {
 
 impl std::error::Error for AudioError {}
 
-/// Why an audio file cannot be read or written.
+/// The reason why an audio file cannot be read or written.
 ///
 /// The messages state facts. Advice depends on the program, so front ends add it.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ pub enum Problem {
     Empty,
     /// The file's first bytes belong to no supported format.
     #[error(
-        "not an audio file that can be read; supported are wav, aiff, flac, mp3, ogg (Vorbis) and m4a (AAC-LC, ALAC)"
+        "not an audio file of a supported format (wav, aiff, flac, mp3, ogg with Vorbis, m4a with AAC-LC or ALAC)"
     )]
     UnknownFormat,
     /// The format is known, but its codec or a feature of it is not supported.
@@ -70,7 +70,7 @@ pub enum Problem {
     Malformed {
         /// Time of the damage from the beginning. It is 0 for a header.
         seconds: f64,
-        /// What is wrong.
+        /// The contradiction.
         detail: String,
     },
     /// More than two channels.

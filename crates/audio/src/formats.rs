@@ -15,7 +15,7 @@ use crate::plain::Plain;
 use crate::symphonia_decoder::SymphoniaDecoder;
 use crate::wav::{self, WavDecoder};
 
-/// Opens a decoder for `source`. `extension`, of the file's name, is a hint.
+/// Opens a decoder for `source`. `extension` is that of the file's name, as a hint.
 pub(crate) fn open(
     mut source: Box<dyn MediaSource>,
     extension: Option<&str>,

@@ -1,4 +1,4 @@
-//! What an audio file holds, and which properties are accepted.
+//! The properties of an audio file, and their accepted ranges.
 
 use std::ops::RangeInclusive;
 

@@ -33,7 +33,7 @@ mod writer;
 pub use error::{AudioError, Problem};
 pub use info::AudioInfo;
 pub use reader::{AudioReader, read_segment};
-/// What [`AudioReader::from_source`] reads from, for example a `std::io::Cursor` over bytes.
+/// A source for [`AudioReader::from_source`], for example a `std::io::Cursor` over bytes.
 pub use symphonia::core::io::MediaSource;
 pub use unbraid_base::Stereo;
 #[cfg(not(target_family = "wasm"))]

@@ -1,4 +1,4 @@
-//! Mp3: whether the file is complete, and where its song lies.
+//! Mp3: checks that the file is complete, and finds the extent of its song.
 //!
 //! An mp3 states its length only in an optional tag in its first frame. Therefore the frames are counted, from header
 //! to header. Headers: ISO/IEC 11172-3, 2.4.1.3, and 13818-3 for the low rates. Tags: Xing's and Fraunhofer's (VBRI).
@@ -15,7 +15,7 @@ use crate::error::Problem;
 use crate::symphonia_decoder::SymphoniaFormat;
 use crate::trim::{SeekInfo, Trim, to_i64};
 
-/// The most bytes before the first frame that are neither a tag nor audio.
+/// Maximum number of bytes before the first frame that are neither a tag nor audio.
 const MAX_JUNK: u64 = 64 * 1024;
 
 /// The frames of a file.

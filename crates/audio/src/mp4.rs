@@ -1,7 +1,7 @@
-//! M4a (AAC, ALAC): whether the file is complete, and where its song lies.
+//! M4a (AAC, ALAC): checks that the file is complete, and finds the extent of its song.
 //!
 //! An AAC encoder adds a delay before the first sample (usually 1024 or 2112 samples) and pads its last block. Two
-//! places in the file state where the song lies: the track's edit list (ISO/IEC 14496-12, 8.6.6), and iTunes'
+//! places in the file state the extent of the song: the track's edit list (ISO/IEC 14496-12, 8.6.6), and iTunes'
 //! gapless tag `iTunSMPB`, which is exact to the sample.
 
 use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_ALAC};
@@ -16,7 +16,7 @@ use crate::source::read_up_to;
 use crate::symphonia_decoder::SymphoniaFormat;
 use crate::trim::{SeekInfo, Trim, to_i64};
 
-/// The most boxes that are read in one file. A real file has a few dozen at these levels.
+/// Maximum number of boxes that are read in one file. A real file has a few dozen at these levels.
 const MAX_BOXES: usize = 10_000;
 
 /// The part of a track that is presented.
@@ -30,7 +30,7 @@ pub(crate) struct Edit {
     pub(crate) length: Option<(u64, u64)>,
 }
 
-/// What the movie box of a file states.
+/// The contents of a file's movie box.
 #[derive(Debug, Default)]
 pub(crate) struct Mp4 {
     /// The edit of every audio track, with the track's number.

@@ -1,4 +1,4 @@
-//! Ogg (Vorbis): whether the file is complete, and where its song lies.
+//! Ogg (Vorbis): checks that the file is complete, and finds the extent of its song.
 
 use symphonia::core::codecs::audio::well_known::CODEC_ID_VORBIS;
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};

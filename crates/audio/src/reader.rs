@@ -50,10 +50,10 @@ impl AudioReader {
         Ok(reader)
     }
 
-    /// Like [`open`](Self::open), for a source that is not a file. `extension`, of the file's name, is a hint.
+    /// Like [`open`](Self::open), for a source that is not a file. `extension` is that of the file's name, as a hint.
     ///
     /// # Errors
-    /// As for [`AudioReader::open`]. A source that cannot seek is refused.
+    /// Those of [`AudioReader::open`]. A source that cannot seek is refused.
     pub fn from_source(
         source: Box<dyn MediaSource>,
         extension: Option<&str>,
@@ -78,7 +78,7 @@ impl AudioReader {
         Some(self.resampler.as_ref().map_or(frames, |resampler| resampler.length(frames)))
     }
 
-    /// What the file holds, before conversion.
+    /// The properties of the file, before conversion.
     pub fn source(&self) -> &AudioInfo {
         self.decoder.info()
     }
@@ -142,7 +142,7 @@ impl AudioReader {
 /// noise, whose samples depend on where decoding began.
 ///
 /// # Errors
-/// As for [`AudioReader`]. Damage outside of the segment may pass.
+/// Those of [`AudioReader`]. Damage outside of the segment may not be detected.
 pub fn read_segment(path: &Path, start: u64, frames: usize, rate: u32) -> Result<Stereo, AudioError> {
     let mut reader = AudioReader::open(path, rate)?;
     reader.seek(start)?;

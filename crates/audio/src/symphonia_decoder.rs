@@ -1,7 +1,7 @@
 //! All formats except uncompressed wav: symphonia demuxes and decodes, and this file counts the frames.
 //!
-//! A player may ignore a missing end or play an encoder's delay. For separation and training both make a wrong song.
-//! Therefore each format states where its song lies ([`SymphoniaFormat::trim`]), everything outside of it is dropped
+//! A player may ignore a missing end or play an encoder's delay. Separation and training need exactly the song.
+//! Therefore each format states the extent of its song ([`SymphoniaFormat::trim`]), everything outside of it is dropped
 //! here, and missing audio is an error.
 
 use std::io::{Seek, SeekFrom};
@@ -21,7 +21,7 @@ use crate::error::Problem;
 use crate::info::{AudioInfo, check_layout};
 use crate::trim::{SeekInfo, Trim};
 
-/// What one format adds to symphonia.
+/// The parts of a decoder that depend on the format.
 pub(crate) trait SymphoniaFormat {
     /// The container's name in error messages.
     fn container(&self) -> &'static str;
@@ -32,7 +32,7 @@ pub(crate) trait SymphoniaFormat {
     /// The name of container and codec in [`AudioInfo::format`]. `None` if the codec is not supported.
     fn name(&self, codec: AudioCodecId) -> Option<&'static str>;
 
-    /// Which part of the decoder's output is the song, and how to seek in the file. `None` if seeking does not work.
+    /// The part of the decoder's output that is the song, and how to seek in the file. `None` if seeking does not work.
     fn trim(&self, track: &Track, codec: &AudioCodecParameters, sample_rate: u32)
     -> (Trim, Option<SeekInfo>);
 

@@ -1,4 +1,4 @@
-//! Which part of a decoder's output is the song.
+//! The part of a decoder's output that is the song.
 
 /// The part of the decoder's output that is the song, in frames.
 ///

@@ -14,7 +14,7 @@ use crate::error::Problem;
 use crate::info::{AudioInfo, check_layout};
 use crate::source::read_up_to;
 
-/// The most frames that are read at once. This is longer than a training segment, and 4 MiB of the widest samples.
+/// Maximum number of frames that are read at once: more than a training segment, and 4 MiB of the widest samples.
 const MAX_READ: usize = 1 << 18;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub(crate) fn parse(
                 };
                 if declared > available {
                     return Err(Problem::Truncated(format!(
-                        "its header announces {declared} bytes of audio, and it holds {available}"
+                        "its header announces {declared} bytes of audio, but it holds {available}"
                     )));
                 }
                 return parse_format(&format, body, declared);

@@ -1,4 +1,4 @@
-//! What to do about an error. The libraries' messages state facts; this file adds the flags and commands that help.
+//! Advice about errors. The libraries' messages state facts. This file adds the flags and commands that help.
 
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -11,7 +11,7 @@ use unbraid_synth::SynthError;
 use unbraid_train::{ConfigError, DataError, EvaluateError, TrainError};
 
 const DATA_LAYOUT: &str = "A data set has the layout of MUSDB18-HQ: train/TRACK/{drums,bass,other,vocals}.wav. \
-                           `unbraid data synth OUT` creates one with invented songs.";
+                           `unbraid data synth OUT` creates one with synthetic songs.";
 const WEIGHTS: &str = "Give the model.safetensors of a run's folder, where `unbraid train` writes it.";
 const OTHER_DEVICE: &str = "Try again, or compute with `--device cpu`.";
 const LESS_MEMORY: &str =
@@ -37,7 +37,7 @@ pub(crate) fn advised(fact: impl Display, advice: impl Into<String>) -> anyhow::
     Advised { fact: fact.to_string(), advice: advice.into() }.into()
 }
 
-/// The advice for an error or for one of its causes: of those that have advice, for the outermost.
+/// The advice for an error: that of the outermost error in its chain of causes that has advice.
 pub(crate) fn advice(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(for_cause)
 }
@@ -99,7 +99,9 @@ fn for_settings(error: &ConfigError) -> Option<&'static str> {
             "`unbraid settings` lists every setting with its flag, its type and its bounds."
         }
         // The network is known, so the problem is in another setting.
-        ConfigError::Model { model, .. } if unbraid_model::PRESETS.contains(&model.as_str()) => return None,
+        ConfigError::Model { model, .. } if unbraid_model::STANDARD_NETWORKS.contains(&model.as_str()) => {
+            return None;
+        }
         ConfigError::Model { .. } => {
             "`--model` takes tfswa_unet, tfswa_unet_small, tfswa_unet_tiny, or a file like those in configs/model."
         }

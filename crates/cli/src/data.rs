@@ -10,7 +10,7 @@ use crate::progress::song_bar;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Create invented songs in the MUSDB18-HQ layout: drums, bass, other and a synthetic singing voice
+    /// Create synthetic songs in the MUSDB18-HQ layout: drums, bass, other and a singing voice
     Synth {
         /// A new or empty folder
         out: PathBuf,
@@ -30,7 +30,7 @@ impl Verb {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let Self::Synth { out, tracks, seconds, seed } = self;
         let (train, test) = Options::divide(tracks);
-        let bar = song_bar("inventing songs".into(), Some(tracks as u64));
+        let bar = song_bar("generating songs".into(), Some(tracks as u64));
         let options = Options { train, test, seconds, seed, rate: 44_100 };
         let result =
             unbraid_synth::write_dataset(&out, &options, &mut |done, _| bar.set_position(done as u64));

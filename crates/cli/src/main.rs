@@ -74,7 +74,7 @@ fn message(error: &anyhow::Error) -> String {
 fn main() -> ExitCode {
     let verb = Cli::parse().verb;
     let separates = matches!(verb, Verb::Separate(_) | Verb::Evaluate(_));
-    // Separation ends at a safe place. Training installs its own handler, and the other verbs may end at once.
+    // Separation stops at a safe point. Training installs its own handler, and the other commands may stop immediately.
     if separates {
         interrupt::install();
     }

@@ -1,6 +1,6 @@
 //! `unbraid plan`: estimates the memory of training before it starts.
 //!
-//! On a GPU the estimate is a dry run of some steps. Every tensor gets its place in the memory pools and gives it back.
+//! On a GPU the estimate is a dry run of some steps. Every tensor is placed in the memory pools and then freed.
 //! Every kernel is built, but none is started, and no memory of the device is allocated. The CPU has no dry run: there
 //! the steps are real, which also gives their time. Each estimate runs in its own process, because memory pools never
 //! shrink.
@@ -22,7 +22,7 @@ use crate::settings::{Settings, bytes, flags_between};
 /// tensors in an unspecified order, which affects how the pools are reused.
 const DRY_STEPS: u64 = 4;
 
-/// Fewest real steps on the CPU, where the optimiser's state exists from step 2 on too.
+/// Minimum number of real steps on the CPU. The optimiser's state exists from step 2 on.
 const REAL_STEPS: u64 = 2;
 
 #[derive(Debug, Args)]
@@ -268,7 +268,7 @@ mod tests {
         {
             for (level, config) in parse(&format!("{preset} {flags}"))?.levels(&file)? {
                 let taken = parse(&format!("{level} {flags}"))?.settings.over(file.clone())?;
-                assert_eq!(taken, config, "{level} in place of {preset}, {flags}");
+                assert_eq!(taken, config, "{level} instead of {preset}, {flags}");
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use unbraid_train::{Event, Flow, Listener, StepEvent};
 
 use crate::output::notice;
 
-/// Time between lines where there is no bar.
+/// Time between lines if there is no bar.
 const LINE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Positions of the bar. The number exceeds the columns of any terminal.

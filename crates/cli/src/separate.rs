@@ -94,7 +94,7 @@ struct Report {
 
 #[derive(Debug, Serialize)]
 struct SongReport {
-    // JSON is UTF-8 and a path need not be, so these are texts.
+    // JSON is UTF-8, and a path may be in another encoding, so these are strings.
     song: String,
     stems: Vec<String>,
     audio_seconds: f64,

@@ -1,4 +1,4 @@
-//! `unbraid train`.
+//! `unbraid train`: trains a network.
 
 use std::process::{Command, ExitStatus};
 
@@ -17,7 +17,7 @@ use crate::plan::{fallbacks_with_flags, first_fitting, has_f16};
 use crate::progress::Screen;
 use crate::settings::{Settings, flags_between};
 
-/// What to do when a step does not get its memory.
+/// The reaction to a step that runs out of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OnOutOfMemory {
     Stop,
@@ -123,7 +123,7 @@ impl Arguments {
                 // The process has printed its error.
                 Some(code) => std::process::exit(code),
                 None => {
-                    let fact = format!("the training process was ended from outside ({status})");
+                    let fact = format!("the training process was terminated from outside ({status})");
                     return Err(advised(fact, "`--resume` continues the run."));
                 }
             }

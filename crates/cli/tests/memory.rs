@@ -1,7 +1,7 @@
-//! Checks what the program says about memory: a plan agrees with real steps, and a run that is out of memory uses its
+//! Checks how the program handles memory: a plan agrees with real steps, and a run that is out of memory uses its
 //! fallbacks.
 //!
-//! This file has its own harness, so that a test that needs a GPU is reported as ignored where there is none.
+//! This file has its own harness, so that a test that needs a GPU is reported as ignored if there is none.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// A test, which is reported as ignored with the reason for which it cannot run here.
+/// A test that is reported as ignored, with the reason, if it cannot run here.
 fn trial(name: &str, cannot_run: Option<&'static str>, test: fn()) -> Trial {
     let trial = Trial::test(name, move || {
         test();

@@ -74,7 +74,7 @@ fn a_result_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn a_file_in_place_of_the_stems_folder_is_refused() {
+fn a_file_with_the_name_of_the_stems_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     song(&folder.path().join("song"));
     let output = program(folder.path(), "separate song --model none --out .").output().unwrap();

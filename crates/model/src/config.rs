@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use unbraid_ops::{Stft, StftError};
 
-/// Most parameters that a network may have: 1 GiB in f32. It bounds the memory that an untrusted file can claim.
+/// Maximum number of parameters of a network: 1 GiB in f32. It bounds the memory that an untrusted file can claim.
 pub const MAX_PARAMETERS: usize = 1 << 28;
 
 /// Waveform channels of every mixture and stem.
@@ -12,7 +12,7 @@ pub(crate) const STEREO: usize = 2;
 /// The fields of [`Config`] that are not the family's.
 pub(crate) const SHARED: [&str; 5] = ["name", "stems", "sample_rate", "n_fft", "hop_length"];
 
-/// Why a configuration is refused. The message names the field and its bounds.
+/// The reason why a configuration is refused. The message names the field and its bounds.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelConfigError {
     /// Not TOML, or a field is missing, unknown, or of the wrong type.
@@ -23,7 +23,7 @@ pub enum ModelConfigError {
     Field {
         /// The field's name.
         field: &'static str,
-        /// What is wrong, and the bounds.
+        /// The reason, with the bounds.
         reason: String,
     },
     /// The network is too large.
@@ -31,13 +31,13 @@ pub enum ModelConfigError {
         "the model configuration describes {0} parameters, more than the {MAX_PARAMETERS} that are allowed"
     )]
     Size(usize),
-    /// No preset has this name.
-    #[error("there is no preset {name:?}; presets are {list}", list = presets.join(", "))]
-    Preset {
+    /// No standard network has this name.
+    #[error("there is no network {name:?}; the standard networks are {list}", list = known.join(", "))]
+    UnknownNetwork {
         /// The unknown name.
         name: String,
         /// The names that exist.
-        presets: &'static [&'static str],
+        known: &'static [&'static str],
     },
 }
 
@@ -63,7 +63,7 @@ pub struct Config<F> {
 }
 
 impl<F> Config<F> {
-    /// The same shared fields with `family` in place of this one's family fields.
+    /// The same shared fields, with `family` as the family's fields.
     pub(crate) fn with<G>(&self, family: G) -> Config<G> {
         Config {
             name: self.name.clone(),
@@ -113,7 +113,7 @@ pub(crate) fn wrong<T>(field: &'static str, reason: String) -> Result<T, ModelCo
     Err(ModelConfigError::Field { field, reason })
 }
 
-/// Refuses `field` where `value` is not from `least` to `most`.
+/// Refuses `field` if `value` is not in the range `least` to `most`.
 pub(crate) fn within(
     field: &'static str,
     value: usize,
@@ -123,5 +123,5 @@ pub(crate) fn within(
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    wrong(field, format!("{value} is not from {least} to {most}"))
+    wrong(field, format!("{value} is not in the range {least} to {most}"))
 }

@@ -1,8 +1,8 @@
 //! The registry of network families.
 //!
 //! To add a family: write a module in this folder whose network implements [`Family`], give it a variant in
-//! [`FamilyConfig`] and in [`Network`], and follow the compiler to the matches in this file. Add a preset under
-//! `configs/model/` and its name to [`PRESETS`]. No other file changes.
+//! [`FamilyConfig`] and in [`Network`], and follow the compiler to the matches in this file. Add a standard network under
+//! `configs/model/` and its name to [`STANDARD_NETWORKS`]. No other file changes.
 
 pub mod tfswa;
 
@@ -19,8 +19,8 @@ use crate::network::Family;
 use tfswa::config::TfswaConfig;
 use tfswa::network::Tfswa;
 
-/// Names of the presets, largest first. A preset is a network size: a file under `configs/model/`.
-pub const PRESETS: [&str; 3] = ["tfswa_unet", "tfswa_unet_small", "tfswa_unet_tiny"];
+/// Names of the standard networks, the files under `configs/model/`. The largest is first.
+pub const STANDARD_NETWORKS: [&str; 3] = ["tfswa_unet", "tfswa_unet_small", "tfswa_unet_tiny"];
 
 /// Names of the families, as in the field `family` of a configuration.
 const FAMILIES: &[&str] = &["tfswa_unet"];
@@ -28,7 +28,7 @@ const FAMILIES: &[&str] = &["tfswa_unet"];
 /// A network of any family, without its weights.
 ///
 /// It is untrusted until [`ModelConfig::validate`] has passed. [`ModelConfig::from_toml`] and
-/// [`ModelConfig::preset`] return valid ones only.
+/// [`ModelConfig::standard`] return valid ones only.
 pub type ModelConfig = Config<FamilyConfig>;
 
 /// The family of a network, with the configuration fields that only this family has.
@@ -62,21 +62,26 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// The preset of this name, one of [`PRESETS`].
+    /// The standard network of this name, one of [`STANDARD_NETWORKS`].
     ///
     /// # Errors
-    /// [`ModelConfigError::Preset`] for any other name.
-    pub fn preset(name: &str) -> Result<Self, ModelConfigError> {
+    /// [`ModelConfigError::UnknownNetwork`] for any other name.
+    pub fn standard(name: &str) -> Result<Self, ModelConfigError> {
         let text = match name {
             "tfswa_unet" => include_str!("../../../configs/model/tfswa_unet.toml"),
             "tfswa_unet_small" => include_str!("../../../configs/model/tfswa_unet_small.toml"),
             "tfswa_unet_tiny" => include_str!("../../../configs/model/tfswa_unet_tiny.toml"),
-            _ => return Err(ModelConfigError::Preset { name: name.to_owned(), presets: &PRESETS }),
+            _ => {
+                return Err(ModelConfigError::UnknownNetwork {
+                    name: name.to_owned(),
+                    known: &STANDARD_NETWORKS,
+                });
+            }
         };
         Self::from_toml(text)
     }
 
-    /// Checks every field against its bounds and against the others. It allocates nothing of the network, and no
+    /// Checks every field against its bounds and against the others. It does not allocate the network, and no
     /// arithmetic in it can overflow.
     ///
     /// # Errors
@@ -119,8 +124,9 @@ impl ModelConfig {
     }
 }
 
-/// Parses a configuration file. The shared fields and the family's fields are parsed separately, each with its place
-/// in the text, so that errors name the line. serde's buffer for flattened and tagged fields would lose the places.
+/// Parses a configuration file. The shared fields and the family's fields are parsed separately, each with its
+/// position in the text, so that errors name the line. serde's buffer for flattened and tagged fields would lose
+/// the positions.
 fn parse(text: &str) -> Result<ModelConfig, toml::de::Error> {
     let mut own = DeTable::parse(text)?;
     let mut shared = Spanned::new(own.span(), DeTable::new());
@@ -171,7 +177,7 @@ impl Network {
         self.devices().swap_remove(0)
     }
 
-    /// Fewest samples that [`Network::forward`] takes.
+    /// Minimum number of samples that [`Network::forward`] accepts.
     pub fn least_samples(&self) -> usize {
         match self {
             Self::TfswaUnet(network) => network.least_samples(),

@@ -2,7 +2,7 @@
 //!
 //! A network belongs to a [`Family`], such as the TFSWA U-Net in [`family::tfswa`]. A [`ModelConfig`] describes a
 //! network, a weights file stores it with its description ([`weights`]), and a [`Separator`] runs it over songs of any
-//! length. The module [`family`] lists the families and says how to add one.
+//! length. The module [`family`] lists the families and explains how to add one.
 //!
 //! Axis letters: `b` batch · `s` stems · `c` channels · `n` samples · `t` frames · `f` bins · `h` heads ·
 //! `d` head width · `w` window area. Tokens are channels-last: `[b, t, f, c]`.
@@ -18,7 +18,7 @@ pub mod weights;
 
 pub use config::{Config, MAX_PARAMETERS, ModelConfigError};
 pub use execution::{Execution, Recompute};
-pub use family::{FamilyConfig, ModelConfig, Network, PRESETS};
+pub use family::{FamilyConfig, ModelConfig, Network, STANDARD_NETWORKS};
 pub use network::Family;
 pub use separator::{SegmentModel, SeparateError, Separator, SeparatorOptions};
 pub use tensors::{ParameterPath, TensorsError, named_shapes, named_tensors, ordered_shapes, with_tensors};

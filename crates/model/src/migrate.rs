@@ -1,15 +1,14 @@
-//! Upgrades of what earlier versions wrote: configurations and parameter names of format 1.
+//! Upgrades configurations and parameter names of format 1, which earlier versions wrote.
 //!
 //! Format 1 knew one family, so its configurations have no field `family`. They contain the chunk sizes, which are
-//! part of the `Execution` since format 2. The layers of the patch embedding were
-//! named `stem`.
+//! part of the `Execution` since format 2. The layers of the patch embedding were named `stem`.
 //!
 //! Weights files hold their format's number. A training checkpoint holds none, but its configuration shows the format.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The part of an execution that a weights file stores: what separation should use. 0: everything at once.
+/// The part of an execution that a weights file stores: the chunk sizes for separation. 0: everything at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ChunkSizes {
@@ -20,7 +19,7 @@ pub struct ChunkSizes {
 }
 
 /// Upgrades a configuration of format 1, as JSON, in place. Returns the chunk sizes that it contained, as JSON: an
-/// object of [`ChunkSizes`]' fields. A configuration of a later format stays as it is, and gives `None`.
+/// object of [`ChunkSizes`]' fields. A configuration of a later format is unchanged, and the result is `None`.
 pub fn upgrade_config(config: &mut Value) -> Option<Value> {
     let fields = config.as_object_mut().filter(|fields| !fields.contains_key("family"))?;
     let mut chunks = serde_json::Map::new();

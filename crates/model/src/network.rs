@@ -1,4 +1,4 @@
-//! What every family of networks provides.
+//! The interface of every family of networks.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -17,7 +17,7 @@ pub trait Family: Module {
     type Config;
 
     /// Checks the family's fields against their bounds and against the shared fields, which have passed their own
-    /// checks. It allocates nothing of the network, and no arithmetic in it may overflow.
+    /// checks. It does not allocate the network, and no arithmetic in it may overflow.
     ///
     /// # Errors
     /// [`ModelConfigError::Field`] for the first field that is wrong.
@@ -44,7 +44,7 @@ pub trait Family: Module {
     #[must_use]
     fn with_execution(self, execution: Execution) -> Self;
 
-    /// Fewest samples that [`Family::forward`] takes.
+    /// Minimum number of samples that [`Family::forward`] accepts.
     fn least_samples(&self) -> usize;
 
     /// `mixture [b, 2, n]` → stems `[b, s, 2, n]`, `n` at least [`Family::least_samples`].

@@ -1,7 +1,7 @@
 //! Separation of a stream: blocks of samples in, blocks of stems out, by overlapping segments.
 //!
 //! Segments of equal length start every `segment · (1 − overlap)` samples. The stems of each segment are weighted by a
-//! window that fades over the overlap and is never zero. They are summed and divided by the summed weights. Where only
+//! window that fades over the overlap and is never zero. They are summed and divided by the summed weights. If only
 //! one segment contributes, as at both ends of the song, its weight cancels. The last segment is moved back so that it
 //! ends with the song: it is as long as the others and has as much context.
 
@@ -29,7 +29,7 @@ impl SeparatorOptions {
     pub const DEFAULT_OVERLAP: f32 = 0.25;
 }
 
-/// Why a separation fails.
+/// The reason why a separation fails.
 #[derive(Debug, thiserror::Error)]
 pub enum SeparateError {
     /// An option is out of bounds.
@@ -60,7 +60,7 @@ pub enum SeparateError {
     Device(#[from] ExecutionError),
 }
 
-/// What a [`Separator`] runs on segments: a network, or a stand-in such as a network that recovers from a lost device.
+/// A model that a [`Separator`] runs on segments: a network, or a wrapper such as one that recovers from a lost device.
 #[expect(async_fn_in_trait, reason = "one thread drives a separation, natively and in a browser's worker")]
 pub trait SegmentModel {
     /// Number of stems in the output.
@@ -69,7 +69,7 @@ pub trait SegmentModel {
     /// Samples per second of the song.
     fn sample_rate(&self) -> u32;
 
-    /// Fewest samples of a segment.
+    /// Minimum number of samples of a segment.
     fn least_samples(&self) -> usize;
 
     /// Segments of equal length → for each segment, for each stem, the same number of samples.
@@ -118,7 +118,7 @@ pub struct Separator<N = Network> {
     /// Samples from `input_start` on: those of the next segments, and those of the segment before them.
     input: Stereo,
     input_start: usize,
-    /// Where the next segment starts.
+    /// First sample of the next segment.
     next: usize,
     /// Weighted sums per stem, and the sums of the weights, from sample `finished` on.
     sums: Vec<Stereo>,
@@ -137,13 +137,15 @@ impl<N: SegmentModel> Separator<N> {
         let (least, most) = (network.least_samples(), 120 * network.sample_rate() as usize);
         let refuse = |reason| Err(SeparateError::Options(reason));
         if !(least..=most).contains(&segment) {
-            return refuse(format!("a segment of {segment} samples is not from {least} to {most}"));
+            return refuse(format!(
+                "a segment length of {segment} samples is not in the range {least} to {most}"
+            ));
         }
         if !(0.0..=0.75).contains(&overlap) {
-            return refuse(format!("an overlap of {overlap} is not from 0 to 0.75"));
+            return refuse(format!("an overlap of {overlap} is not in the range 0 to 0.75"));
         }
         if !(1..=64).contains(&batch) {
-            return refuse(format!("a batch of {batch} segments is not from 1 to 64"));
+            return refuse(format!("a batch size of {batch} is not in the range 1 to 64"));
         }
         let shared = (segment as f64 * f64::from(overlap)).round() as usize;
         let sums = vec![Stereo::default(); network.stems()];
@@ -177,7 +179,7 @@ impl<N: SegmentModel> Separator<N> {
         let mut output = vec![Stereo::default(); self.sums.len()];
         let mut taken = 0;
         while taken < left {
-            // It takes no more than a batch needs, so that a whole song in one block is not copied at once.
+            // Takes no more samples than a batch needs, so a whole song in one block is not copied at once.
             let needed = self.next + (self.batch - 1) * self.hop + self.segment - self.input_end();
             let end = left.min(taken + needed);
             for (input, block) in self.input.iter_mut().zip(block) {
@@ -195,7 +197,7 @@ impl<N: SegmentModel> Separator<N> {
     /// as the song has.
     ///
     /// # Errors
-    /// As [`Separator::push`].
+    /// Those of [`Separator::push`].
     pub async fn finish(mut self) -> Result<Vec<Stereo>, SeparateError> {
         let mut output = vec![Stereo::default(); self.sums.len()];
         let end = self.input_end();
@@ -249,7 +251,7 @@ impl<N: SegmentModel> Separator<N> {
         Ok(())
     }
 
-    /// A segment of the input. A song that is shorter than the network's least length is padded with silence.
+    /// A segment of the input. A song that is shorter than the network's minimum is padded with silence.
     fn cut(&self, start: usize) -> Stereo {
         let from = start - self.input_start;
         self.input.each_ref().map(|channel| {

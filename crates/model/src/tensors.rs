@@ -78,7 +78,7 @@ pub fn ordered_shapes<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
     lister.shapes
 }
 
-/// As [`ordered_shapes`], by name.
+/// Like [`ordered_shapes`], by name.
 pub fn named_shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
     ordered_shapes(module).into_iter().collect()
 }

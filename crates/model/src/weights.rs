@@ -30,7 +30,7 @@ pub const METADATA_KEY: &str = "unbraid";
 /// Version of the metadata's layout and of the tensors' names and meaning. Format 1 is read too.
 const FORMAT: u32 = 2;
 
-/// Most bytes of a header. The names and shapes of the largest network take less.
+/// Maximum number of bytes of a header. The names and shapes of the largest network take less.
 const MAX_HEADER: usize = 8 << 20;
 
 /// Bytes of the number that precedes the header: its length.
@@ -80,7 +80,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The best length of a segment in seconds: that of training, or 6 where the file does not contain it.
+    /// The best length of a segment in seconds: that of training, or 6 if the file does not contain it.
     ///
     /// Attention degrades on sequences longer than those of training: a demo network that was trained on segments of
     /// 1 s lost 0.6 dB of uSDR on segments of 6 s.
@@ -93,7 +93,7 @@ impl Loaded {
     }
 }
 
-/// Why a weights file cannot be read or written.
+/// The reason why a weights file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {reason}", source_name(.path))]
 pub struct WeightsError {
@@ -114,7 +114,7 @@ pub enum Reason {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// The file is not a safetensors file, or its length is wrong.
-    #[error("not a whole .safetensors file: {0}")]
+    #[error("not a complete .safetensors file: {0}")]
     Format(String),
     /// A safetensors file of another program, or of a later version of this one.
     #[error("not a weights file that this version of Unbraid can use: {0}")]
@@ -133,8 +133,8 @@ pub enum Reason {
     Device(String),
 }
 
-/// Writes `model` with the chunk sizes of its execution to `path`, whole or not at all: an existing file is replaced
-/// only by a complete one.
+/// Writes `model` with the chunk sizes of its execution to `path`, completely or not at all: an existing file is
+/// replaced only by a complete one.
 ///
 /// # Errors
 /// [`WeightsError`] if weights are not finite or the file cannot be written.
@@ -145,7 +145,7 @@ pub fn save(path: &Path, model: &Network, provenance: &Provenance) -> Result<(),
     written.map_err(|reason| WeightsError { path: Some(path.to_owned()), reason })
 }
 
-/// Reads a weights file. Nothing of the network is allocated before the file has passed all checks of its header.
+/// Reads a weights file. The network is not allocated before the file has passed all checks of its header.
 ///
 /// # Errors
 /// [`WeightsError`] with the file's name and the reason.
@@ -157,10 +157,10 @@ pub fn load(path: &Path, device: &Device) -> Result<Loaded, WeightsError> {
     loaded.map_err(|reason| WeightsError { path: Some(path.to_owned()), reason })
 }
 
-/// As [`load`], from the bytes of a file.
+/// Like [`load`], from the bytes of a file.
 ///
 /// # Errors
-/// As [`load`].
+/// Those of [`load`].
 pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Loaded, WeightsError> {
     read(bytes, bytes.len() as u64, device).map_err(|reason| WeightsError { path: None, reason })
 }
@@ -198,13 +198,13 @@ fn read(mut source: impl Read, length: u64, device: &Device) -> Result<Loaded, R
         .map_err(|error| Reason::Format(format!("header: {error}")))?;
     if header.data_len() as u64 != data_length {
         return Err(Reason::Format(format!(
-            "the header announces {} bytes of tensors, the file has {data_length}",
+            "the header announces {} bytes of tensors, but the file has {data_length}",
             header.data_len()
         )));
     }
     let (Description { config, execution, provenance, .. }, rename) = describe(&header)?;
     let ChunkSizes { tsa_chunk_size, fsa_chunk_size } = execution;
-    // The parameters are lazy: the network has names and shapes, and takes no memory until weights are put in.
+    // The parameters are lazy: the network has names and shapes, but needs no memory until it gets its weights.
     let model = config.init(device).with_execution(Execution {
         tsa_chunk_size,
         fsa_chunk_size,
@@ -276,7 +276,7 @@ fn describe(header: &Metadata) -> Result<(Description, Rename), Reason> {
         }
         (Some(format), _) if format == u64::from(FORMAT) => str::to_owned,
         (Some(format), _) => {
-            let reason = format!("it is of format {format}, this version reads 1 to {FORMAT}");
+            let reason = format!("it is of format {format}, but this version reads 1 to {FORMAT}");
             return Err(Reason::Description(reason));
         }
         (None, _) => return Err(Reason::Description("it has no format number".to_owned())),
@@ -286,8 +286,8 @@ fn describe(header: &Metadata) -> Result<(Description, Rename), Reason> {
     Ok((description, rename))
 }
 
-/// Compares every tensor's name, type and shape with the network's. Extents follow from these: the header's own check
-/// ties them to type and shape, end to end, without gaps.
+/// Compares every tensor's name, type and shape with the network's. The byte ranges need no check here:
+/// parsing the header has verified that they match type and shape and follow each other without gaps.
 fn check_tensors(
     header: &Metadata,
     rename: Rename,
@@ -297,7 +297,7 @@ fn check_tensors(
     let found: BTreeMap<String, &TensorInfo> =
         tensors.iter().map(|(name, &info)| (rename(name), info)).collect();
     if found.len() != tensors.len() {
-        return Err(Reason::Tensors("two tensors stand for the same parameter".to_owned()));
+        return Err(Reason::Tensors("two tensors map to the same parameter".to_owned()));
     }
     for (name, shape) in expected {
         let info = found.get(name).ok_or_else(|| Reason::Tensors(format!("{name} is missing")))?;

@@ -1,4 +1,4 @@
-//! The TFSWA network as a whole, on the CPU backend: what its masks mean, and that every parameter learns.
+//! The TFSWA network as a whole, on the CPU backend: the meaning of its masks, and a gradient for every parameter.
 
 mod common;
 
@@ -6,7 +6,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use common::{by_name, noise, own, small};
 use unbraid_base::Stereo;
 use unbraid_model::{
-    Execution, ModelConfig, Network, PRESETS, SegmentModel, named_shapes, named_tensors, with_tensors,
+    Execution, ModelConfig, Network, STANDARD_NETWORKS, SegmentModel, named_shapes, named_tensors,
+    with_tensors,
 };
 
 /// A network whose masks are `bias(part, stem, channel, sub-band)`, the same in every bin.
@@ -40,7 +41,7 @@ fn decibels(signal: f32, error: f32) -> f32 {
 
 #[test]
 fn parameters_are_counted_without_building() {
-    let configs = PRESETS.map(|name| ModelConfig::preset(name).expect("a preset"));
+    let configs = STANDARD_NETWORKS.map(|name| ModelConfig::standard(name).expect("a standard network"));
     for config in configs.into_iter().chain([small()]) {
         let built: usize =
             named_shapes(&config.init(&Device::flex())).values().map(|s| s.iter().product::<usize>()).sum();
@@ -62,7 +63,7 @@ fn any_length_gives_stems_of_that_length() {
     assert_eq!(silence.abs().max().into_scalar::<f32>(), 0.0);
 }
 
-/// White noise comes back whole, including the topmost bin.
+/// White noise is reproduced, including the topmost bin.
 #[test]
 fn masks_of_one_give_the_mixture() {
     let model = constant_masks(&small(), |part, stem, channel, _| {
@@ -180,7 +181,7 @@ fn every_parameter_learns() {
 /// Segments that share a batch do not affect each other. On the CPU, parts of a batch run on several threads.
 #[test]
 fn segments_of_a_batch_are_separated_independently() {
-    let network = ModelConfig::preset("tfswa_unet_tiny").unwrap().init(&Device::flex());
+    let network = ModelConfig::standard("tfswa_unet_tiny").unwrap().init(&Device::flex());
     let segment = |seed: usize| -> Stereo {
         [1, 2].map(|c| (0..3000).map(|i| ((i * (seed + 3 * c)) as f32 * 0.01).sin() * 0.3).collect())
     };

@@ -1,4 +1,4 @@
-//! Weights files: a saved network loads as it was, files of format 1 load, and every damaged file is refused.
+//! Weights files: a saved network loads unchanged, files of format 1 load, and every damaged file is refused.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -15,8 +15,8 @@ use unbraid_model::{
 fn model() -> Network {
     let device = Device::flex();
     device.seed(1);
-    let preset = ModelConfig::preset("tfswa_unet_tiny").expect("a preset");
-    let FamilyConfig::TfswaUnet(own) = &preset.family;
+    let tiny = ModelConfig::standard("tfswa_unet_tiny").expect("a standard network");
+    let FamilyConfig::TfswaUnet(own) = &tiny.family;
     let family = FamilyConfig::TfswaUnet(TfswaConfig {
         dims: vec![8, 8],
         depths: vec![1, 1],
@@ -25,7 +25,7 @@ fn model() -> Network {
         ..own.clone()
     });
     let execution = Execution { tsa_chunk_size: 5, fsa_chunk_size: 0, ..Execution::default() };
-    ModelConfig { n_fft: 256, hop_length: 64, family, ..preset }.init(&device).with_execution(execution)
+    ModelConfig { n_fft: 256, hop_length: 64, family, ..tiny }.init(&device).with_execution(execution)
 }
 
 fn provenance() -> Provenance {
@@ -157,7 +157,7 @@ fn the_built_in_model_separates_as_before_format_2() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/models/default.safetensors");
     let bytes = fs::read(path).unwrap();
     let loaded = weights::from_bytes(&bytes, &Device::flex()).unwrap();
-    assert_eq!(loaded.config, ModelConfig::preset("tfswa_unet_tiny").unwrap());
+    assert_eq!(loaded.config, ModelConfig::standard("tfswa_unet_tiny").unwrap());
     let parameters = |network: &Network| -> usize {
         named_shapes(network).values().map(|shape| shape.iter().product::<usize>()).sum()
     };

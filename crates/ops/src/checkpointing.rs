@@ -58,7 +58,7 @@ impl<M> CheckpointedOp<M> {
         Self { chunks: (chunks.len() > 1).then_some((axis, chunks)), ..Self::whole(function) }
     }
 
-    /// Sets the function that the backward pass differentiates where only gradients are needed. It must have the
+    /// Sets the function that the backward pass differentiates if only gradients are needed. It must have the
     /// gradients of the operation's function, and its output may be undefined, as that of `linear_for_gradients` is.
     #[must_use]
     pub fn for_gradients(
@@ -74,7 +74,7 @@ impl<M> CheckpointedOp<M> {
         let mut y: Option<Tensor<4>> = None;
         for chunk in chunks {
             let part = (self.function)(module, slice_of(&x, *axis, chunk));
-            // Assigned to its place in the plane: a concatenation would need the memory of the plane twice.
+            // Each chunk is assigned to its place in the plane. A concatenation would need twice the memory.
             let whole = y.take().unwrap_or_else(|| {
                 let mut dims = part.dims();
                 dims[*axis] = x.dims()[*axis];

@@ -11,7 +11,7 @@
 //!
 //! Each operation is a public function over [`burn::tensor::Tensor`], with WGSL kernels for wgpu devices and a
 //! multi-threaded path for the CPU backend (Flex). [`checkpointed`] adds gradient checkpointing. The crate does no
-//! file I/O and knows no model.
+//! file I/O and contains no model.
 //!
 //! Axis letters, here and everywhere: `b` batch · `s` stems · `c` channels · `n` samples · `t` frames ·
 //! `f` bins · `h` heads · `d` head width · `w` window area. Tokens are channels-last: `[b, t, f, c]`.

@@ -5,7 +5,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, activation::gelu};
 use unbraid_ops::{CheckpointedOp, checkpointed, linear, linear_for_gradients};
 
-/// Two functions of channels. The second keeps the number of channels; the first need not.
+/// Two functions of channels. The second keeps the number of channels. The first may change it.
 #[derive(Module, Debug)]
 struct Block {
     first: Linear,
@@ -114,7 +114,7 @@ fn calls_can_be_nested() {
     assert_close(&plain, &nested, "nested");
 }
 
-/// A function whose last operation leaves its output undefined has the right gradients, and is not used for the output.
+/// A function that leaves its output undefined gives the right gradients, and is not used for the output.
 #[test]
 fn the_last_output_may_be_undefined_for_gradients() {
     type LastOp = fn(Tensor<4>, Tensor<2>, Tensor<1>) -> Tensor<4>;

@@ -1,5 +1,5 @@
 //! STFT and inverse STFT compared with their definitions in f64, on the CPU and on a trusted adapter.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 use std::f64::consts::TAU;
 
@@ -27,7 +27,7 @@ const TESTS: [(&str, DType, Test); 6] = [
 ];
 
 /// Runs every test on the CPU and on a trusted adapter. Without an adapter, its tests are reported as ignored, with the
-/// reason. Outputs are poisoned, so that elements that are not written show.
+/// reason. Outputs are poisoned, so that unwritten elements stay NaN.
 fn main() {
     let arguments = Arguments::from_args();
     poison_outputs(true);

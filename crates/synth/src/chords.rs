@@ -56,7 +56,7 @@ impl Player {
     }
 }
 
-/// What all instruments share.
+/// The values that all instruments share.
 struct Stage<'a> {
     score: &'a Score,
     rate: f64,

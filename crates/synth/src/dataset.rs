@@ -13,7 +13,7 @@ use unbraid_base::file::sync_folder;
 
 use crate::song::{RATES, STEMS, song};
 
-/// How many songs to write, and which.
+/// The number of songs to write, and their properties.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Number of tracks in `train/`.
@@ -52,7 +52,7 @@ impl Options {
     }
 }
 
-/// Why a data set could not be written.
+/// The reason why a data set could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum SynthError {
     /// An option is out of range.

@@ -1,4 +1,4 @@
-//! Why a training run cannot start or continue. The messages state facts; a front end adds advice.
+//! The reason why a training run cannot start or continue. The messages state facts, and a front end adds advice.
 
 use crate::data::dataset::DataError;
 use crate::loss::term::LossError;
@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 use unbraid_ops::device::{MemoryRefused, memory_refused};
 
-/// Why a training run cannot start or continue.
+/// The reason why a training run cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The configuration cannot be used.
@@ -74,7 +74,7 @@ pub enum TrainError {
     Diverged {
         /// The step at which the run ended.
         step: u64,
-        /// What was not finite: the loss or the gradient.
+        /// The value that was not finite: the loss or the gradient.
         what: &'static str,
         /// Number of consecutive steps.
         times: u32,

@@ -1,5 +1,5 @@
 //! Training on a GPU. Without one (llvmpipe counts) the tests are reported as ignored, with the reason.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 mod common;
 

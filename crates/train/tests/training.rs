@@ -1,5 +1,5 @@
 //! Training from files to the exported model, with a network small enough for a test.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 mod common;
 

@@ -11,8 +11,8 @@ use unbraid_ops::device::{self, WebGpu, WebGpuError};
 
 use crate::error::Failure;
 
-/// Least SNR of a GPU's stems against the CPU's on the test signal, in dB. With rounding alone it is above 100. With a
-/// driver that computes wrong values it is below 20.
+/// Minimum SNR of a GPU's stems against the CPU's on the test signal, in dB. With rounding alone it is above 100. With
+/// a driver that computes wrong values it is below 20.
 const LEAST_SNR_DB: f64 = 60.0;
 
 /// The device that computes.

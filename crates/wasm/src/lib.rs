@@ -2,7 +2,7 @@
 //!
 //! A `Session` holds a device and a model. A `Separation` returns a song's stems block by block. An `Overview` returns
 //! the song's waveform. All of it runs in one dedicated worker. Files are read in chunks, and finished blocks leave the
-//! heap, so memory does not grow with the song. The crate is empty on other targets than wasm.
+//! heap, so memory does not grow with the song. The crate is empty on targets other than wasm.
 #![cfg(target_family = "wasm")]
 
 mod engine;

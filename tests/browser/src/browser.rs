@@ -121,10 +121,10 @@ impl<'a> Browser<'a> {
         Ok(entries.iter().filter_map(|entry| Some(entry["message"].as_str()?.to_owned())).collect())
     }
 
-    /// Sends a command of Chromium's debugging protocol (CDP) and gives its result.
+    /// Sends a command of Chromium's debugging protocol (CDP) and returns its result.
     ///
     /// # Errors
-    /// The error that Chromium answers.
+    /// The error in Chromium's answer.
     pub fn devtools(&self, command: &str, parameters: &Value) -> Result<Value> {
         self.command("POST", "/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }

@@ -20,8 +20,8 @@ const PROGRAMS: [&str; 2] = ["firefox", "firefox-esr"];
 /// Longest time to start.
 const START: Duration = Duration::from_secs(60);
 
-/// Enables WebGPU on every adapter, including software ones. Marionette uses a free port. The other preferences turn off
-/// connections that Firefox would open itself.
+/// Enables WebGPU on every adapter, including software ones. Marionette uses a free port. The other preferences turn
+/// off connections that Firefox would open itself.
 const PREFERENCES: &str = r#"
 user_pref("dom.webgpu.enabled", true);
 user_pref("gfx.webgpu.ignore-blocklist", true);

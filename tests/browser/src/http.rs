@@ -1,4 +1,4 @@
-//! The subset of HTTP that a local driver needs: one request a connection, with JSON bodies.
+//! The subset of HTTP that a local driver needs: one request per connection, with JSON bodies.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::window::PATIENCE;
 
-/// Sends `body` (an empty one if null) and gives the answer's `value`.
+/// Sends `body` (an empty one if null) and returns the answer's `value`.
 pub(crate) fn request(port: u16, method: &str, path: &str, body: &Value) -> Result<Value> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("the driver does not answer")?;
     stream.set_read_timeout(Some(PATIENCE)).context("cannot set the socket's time-out")?;

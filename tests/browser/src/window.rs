@@ -16,14 +16,14 @@ pub trait Window {
     /// If the page cannot be loaded.
     fn go(&self, url: &str) -> Result<()>;
 
-    /// Runs the body of a function in the page. The last argument of the function is a callback; gives the value that
-    /// the script passes to it.
+    /// Runs the body of a function in the page. The last argument of the function is a callback. Returns the value
+    /// that the script passes to it.
     ///
     /// # Errors
     /// If the script never calls back. Errors that it throws asynchronously are lost; [`Window::run`] reports them.
     fn run_async(&self, script: &str, arguments: &[Value]) -> Result<Value>;
 
-    /// Runs the body of a function in the page and gives its return value. Waits for a promise.
+    /// Runs the body of a function in the page and returns its result. Waits for a promise.
     ///
     /// # Errors
     /// The error that the script throws.

@@ -334,7 +334,7 @@ pub fn cases() -> Vec<AttentionCase> {
         window([1, 1, 1], [8, 8], [4, 4], 4, 4),
         window([1, 97, 2], [8, 8], [0, 4], 2, 2),
         AttentionCase { bias: false, ..window([1, 9, 17], [8, 8], [4, 0], 1, 64) },
-        // So many windows that a partial sum of the bias gradient covers several of them.
+        // Enough windows that a partial sum of the bias gradient covers several of them.
         AttentionCase { chunks: true, ..window([1, 33, 33], [2, 3], [1, 1], 2, 4) },
     ];
     let f16 = [

@@ -14,7 +14,7 @@ use crate::report::{Check, Expected};
 pub struct LinearCase {
     /// Tokens, and their channels before and after the map.
     pub extents: Extents,
-    /// Precision of the stored tokens; weights and biases are f32.
+    /// Precision of the stored tokens. Weights and biases are f32.
     pub precision: Precision,
 }
 
@@ -60,7 +60,7 @@ impl LinearCase {
             "gradients alone",
             &ours[1..].concat(),
             &valueless[1..].concat(),
-            "leaving the output out changes no bit",
+            "omitting the output changes no bit",
         );
         Ok(checks.chain([alone, short_rows(&ours.concat(), &rows.concat())]).collect())
     }

@@ -1,8 +1,8 @@
 //! The cases.
 //!
 //! Every output is filled with NaN before its kernel runs, so that a missing element is visible. Elementwise operations
-//! come before and after each of ours, forward and backward, so that with fusion, fused kernels surround ours. The native
-//! driver runs every case with fusion and without it.
+//! come before and after each of ours, forward and backward, so that with fusion, fused kernels surround ours. The
+//! native driver runs every case with fusion and without it.
 
 pub mod attention;
 pub mod linear;

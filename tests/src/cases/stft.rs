@@ -9,7 +9,7 @@ use crate::plain;
 use crate::reference::stft::Transform;
 use crate::report::{Check, Expected};
 
-/// Least SNR of an f32 waveform after the round trip, in dB.
+/// Minimum SNR of an f32 waveform after the round trip, in dB.
 const ROUND_TRIP_SNR_DB: f64 = 120.0;
 
 /// One transform of some waveforms.
@@ -50,7 +50,7 @@ impl StftCase {
     /// If the device fails.
     pub async fn run(&self, target: &Target) -> Result<Vec<Check>, ExecutionError> {
         let device = &target.device.clone().autodiff();
-        let plan = Stft::new(self.n_fft, self.hop).expect("the cases are of sizes it takes");
+        let plan = Stft::new(self.n_fft, self.hop).expect("the sizes of the cases are valid");
         let wave_shape = [self.batch, self.samples];
         let transform = self.transform();
         let spectrum_shape = [self.batch, transform.frames(), transform.bins(), 2];

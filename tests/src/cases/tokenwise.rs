@@ -19,7 +19,7 @@ pub struct TokenCase {
     pub channels: usize,
     /// Mean and standard deviation of the inputs.
     pub input: [f64; 2],
-    /// Precision of the stored tokens; scale and offset are f32.
+    /// Precision of the stored tokens. Scale and offset are f32.
     pub precision: Precision,
 }
 

@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use unbraid_ops::Stft;
 
-/// As [`unbraid_ops::stft`].
+/// The counterpart of [`unbraid_ops::stft`].
 pub fn stft(waveform: &Tensor<2>, plan: &Stft) -> Tensor<4> {
     let [batch, samples] = waveform.dims();
     let (n_fft, frames, bins) = (plan.n_fft(), plan.frames(samples), plan.bins());
@@ -24,7 +24,7 @@ pub fn stft(waveform: &Tensor<2>, plan: &Stft) -> Tensor<4> {
     product(windowed, 2 * bins, coefficient).reshape([batch, frames, bins, 2])
 }
 
-/// As [`unbraid_ops::istft`].
+/// The counterpart of [`unbraid_ops::istft`].
 pub fn istft(spectrogram: &Tensor<4>, plan: &Stft, samples: usize) -> Tensor<2> {
     let [batch, frames, bins, _] = spectrogram.dims();
     let (n_fft, hop) = (plan.n_fft(), plan.hop());

@@ -26,7 +26,8 @@ pub struct Outcome {
     pub bias_gradient: Vec<f64>,
 }
 
-/// `softmax(q kᵀ / √d + bias) v` and the gradients of `Σ gradient · output`, and the sensitivities of all these numbers.
+/// `softmax(q kᵀ / √d + bias) v` and the gradients of `Σ gradient · output`, and the sensitivities of all these
+/// numbers.
 ///
 /// The sensitivity of a number is its change for a relative error of one in the terms of its sum. Times the unit
 /// roundoff, it is the error that no floating-point implementation avoids. In the backward pass, the probabilities are
@@ -213,8 +214,8 @@ fn sequences([batch, frames, bins]: Plane, sequences: Sequences) -> Vec<Sequence
     }
 }
 
-/// Swin's shifted windows in steps: pad to whole windows, apply the cyclic shift, number the regions of the shifted plane,
-/// and partition it into windows.
+/// Swin's shifted windows in steps: pad to whole windows, apply the cyclic shift, number the regions of the shifted
+/// plane, and partition it into windows.
 fn windows(extent: [usize; 2], size: [usize; 2], shift: [usize; 2], first_token: usize) -> Vec<Sequence> {
     let padded = [0, 1].map(|axis| extent[axis].div_ceil(size[axis]) * size[axis]);
 

@@ -1,16 +1,16 @@
-//! The STFT and its inverse as matrices, with every coefficient by definition. A transform is the product with its matrix,
-//! and its backward pass the product with the transposed matrix.
+//! The STFT and its inverse as matrices, with every coefficient by definition. A transform is the product with its
+//! matrix, and its backward pass the product with the transposed matrix.
 
 use std::f64::consts::TAU;
 
 /// Frame length, hop and length of the waveform.
 #[derive(Debug, Clone, Copy)]
 pub struct Transform {
-    /// Samples of a frame; even.
+    /// Samples of a frame, an even number.
     pub n_fft: usize,
     /// Samples between the starts of successive frames.
     pub hop: usize,
-    /// Samples of the waveform; more than `n_fft / 2`.
+    /// Samples of the waveform, more than `n_fft / 2`.
     pub samples: usize,
 }
 
@@ -122,7 +122,7 @@ impl Transform {
             for k in 0..self.n_fft {
                 let (cos, sin) = turns[j * k % self.n_fft];
                 if k == 0 || k == self.n_fft / 2 {
-                    // A real signal has real bins here; an imaginary part is ignored.
+                    // A real signal has real bins here, so an imaginary part is ignored.
                     entry(m, self.index(t, k, 0), weight * cos);
                 } else if k < self.n_fft / 2 {
                     entry(m, self.index(t, k, 0), weight * cos);

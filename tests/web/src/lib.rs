@@ -1,4 +1,5 @@
-//! The conformance cases in a browser: the library of the native run, on WebGPU or on the CPU path. Empty except on wasm.
+//! The conformance cases in a browser: the library of the native run, on WebGPU or on the CPU path. Empty except on
+//! wasm.
 #![cfg(target_family = "wasm")]
 
 use burn::tensor::Device;
@@ -87,7 +88,7 @@ impl Conformance {
         self.gpu.as_ref().map_or_else(String::new, |gpu| format!("{:?}, {:?}", gpu.limits, gpu.features))
     }
 
-    /// Runs the case with an index and gives its checks as JSON: an array of entries of the native report.
+    /// Runs the case with an index and returns its checks as JSON: an array of entries of the native report.
     pub async fn run(&self, index: usize) -> String {
         let Some(case) = self.cases.get(index) else { return "[]".to_owned() };
         let device = self.gpu.as_ref().map_or_else(Device::flex, |gpu| gpu.device.clone());

@@ -29,7 +29,7 @@ export class PictureBuilder {
     this.hop = hop;
     this.#fft = new Fft(WINDOW);
     this.#window = Float32Array.from({ length: WINDOW }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / WINDOW));
-    // The windows leave no gap, which a drum stroke could fall into.
+    // The windows leave no gap that a drum stroke could fall into.
     this.#columns = Math.max(1, hop / WINDOW);
     const top = Math.min(HIGHEST, 0.48 * sampleRate);
     const binOf = (/** @type {number} */ row) => ((LOWEST * (top / LOWEST) ** (row / ROWS)) / sampleRate) * WINDOW;

@@ -7,7 +7,7 @@ import { clock, parseClock, spoken } from "../format.js";
 
 /** Seconds of the trial part. */
 const TRIAL = 10;
-/** Least seconds of a part. */
+/** Minimum length of a part in seconds. */
 const SHORTEST = 1;
 
 /** Event: `change`. */

@@ -1,4 +1,4 @@
-//! Which crate of the workspace may use which, so that code and design do not drift apart.
+//! The allowed dependencies between the crates of the workspace, so that code and design do not drift apart.
 
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -28,11 +28,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Crates that must not depend on burn and its kernels, so that they build in seconds.
 const WITHOUT_BURN: &[&str] = &["unbraid-base", "unbraid-audio", "unbraid-synth", "browser", "xtask"];
 
-/// Asserts the arrows for the workspace, including the dependencies of tests and build scripts.
+/// Checks the dependencies between the crates of the workspace, including those of tests and build scripts.
 pub(super) fn check() -> Result<()> {
     let broken = broken(&metadata()?);
     if !broken.is_empty() {
-        bail!("dependencies between crates that the design does not have:\n  {}", broken.join("\n  "));
+        bail!("dependencies between crates that the design does not allow:\n  {}", broken.join("\n  "));
     }
     Ok(())
 }
@@ -70,12 +70,12 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_workspace_keeps_its_arrows() {
+    fn the_workspace_has_only_allowed_dependencies() {
         check().unwrap();
     }
 
     #[test]
-    fn wrong_arrows_are_named() {
+    fn forbidden_dependencies_are_named() {
         let package = |name: &str, uses: &[&str]| {
             let uses: Vec<Value> = uses.iter().map(|used| json!({ "name": used })).collect();
             json!({ "name": name, "dependencies": uses })
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_no_circle_because_it_is_in_order() {
+    fn the_table_is_in_order_and_so_has_no_cycle() {
         let position = |name: &str| ARROWS.iter().position(|(known, _)| *known == name).unwrap();
         for (user, allowed) in ARROWS {
             assert!(allowed.iter().all(|used| position(used) < position(user)), "{user} uses a later crate");

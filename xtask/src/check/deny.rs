@@ -15,7 +15,7 @@ pub(super) fn licences() -> Result<Outcome> {
     on_both_workspaces(&["bans", "licenses", "sources"])
 }
 
-/// Known vulnerabilities, where their list can be fetched.
+/// Known vulnerabilities, if their list can be fetched.
 pub(super) fn vulnerabilities() -> Result<Outcome> {
     if let Some(missing) = missing() {
         return Ok(missing);

@@ -1,6 +1,6 @@
 //! The modules of a crate, the files that define them, and the paths through which they use each other.
 //!
-//! Sources are read as tokens, so comments and strings are no paths. Code that only tests have is left out.
+//! Sources are read as tokens, so paths in comments and strings do not count. Code that only tests have is omitted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
 use super::files::read;
 
-/// A path of names; of a module, from the crate's root.
+/// A path of names. The path of a module starts at the crate's root.
 type Names = Vec<String>;
 
 /// The modules and paths of a crate.
 #[derive(Debug, Default)]
 pub(super) struct Modules {
-    /// The files of each module: more than one where conditions choose between them.
+    /// The files of each module: more than one if conditions choose between them.
     files: BTreeMap<Names, BTreeSet<PathBuf>>,
     paths: Vec<Reference>,
     /// For a module and a name imported into it: the path that was imported.
@@ -32,7 +32,7 @@ struct Reference {
     path: Names,
 }
 
-/// Where tokens stand.
+/// The position of tokens: their file and module.
 #[derive(Clone)]
 struct Place {
     file: PathBuf,
@@ -42,7 +42,7 @@ struct Place {
 }
 
 impl Modules {
-    /// Reads a crate from its root file on.
+    /// Reads a crate, starting with its root file.
     pub(super) fn read(root: &Path) -> Result<Self> {
         let mut modules = Self::default();
         let folder = root.parent().context("a file lies in a folder")?.to_owned();
@@ -50,7 +50,7 @@ impl Modules {
         Ok(modules)
     }
 
-    /// Pairs of different files, the first of which uses an item of a module that the second defines.
+    /// Pairs of different files. The first uses an item of a module that the second defines.
     pub(super) fn imports(&self) -> impl Iterator<Item = (&Path, &Path)> {
         self.paths.iter().flat_map(|Reference { file, module, path }| {
             let target = self
@@ -61,8 +61,8 @@ impl Modules {
         })
     }
 
-    /// A path from the crate's root; `None` where it leads to another crate or to a name of no module. At most so many
-    /// imports are followed, so that imports of each other's names end.
+    /// The same path from the crate's root; `None` if it leads to another crate or names no module. At most `follow`
+    /// imports are followed, so that mutual imports terminate.
     fn absolute(&self, module: &[String], path: &[String], follow: usize) -> Option<Names> {
         let (first, rest) = path.split_first()?;
         match first.as_str() {
@@ -118,7 +118,7 @@ impl Modules {
                         i += 2;
                     }
                 }
-                // `use<'a>` of a return type has no names of modules.
+                // `use<'a>` in a return type contains no module.
                 TokenTree::Ident(word) if word == "use" && !is_punct(tokens.get(i), '<') => {
                     let end = i + tokens[i..].iter().take_while(|token| !is_punct(Some(token), ';')).count();
                     self.use_tree(place, &tokens[i..end], &[]);
@@ -172,7 +172,7 @@ impl Modules {
         }
     }
 
-    /// What follows `use`, or stands between its braces.
+    /// Records the imports in the tokens after `use`, or between its braces.
     fn use_tree(&mut self, place: &Place, tokens: &[TokenTree], before: &[String]) {
         for tree in tokens.split(|token| is_punct(Some(token), ',')) {
             let mut path = before.to_vec();
@@ -215,7 +215,7 @@ fn is_punct(token: Option<&TokenTree>, wanted: char) -> bool {
     matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == wanted)
 }
 
-/// The names of the path that starts at a token; only one where another path goes on there.
+/// The names of the path that starts at a token, or only the name at the token if it continues another path.
 fn path_at(tokens: &[TokenTree], at: usize) -> Names {
     let colons = |at: usize| is_punct(tokens.get(at), ':') && is_punct(tokens.get(at + 1), ':');
     let mut names = vec![tokens[at].to_string()];
@@ -310,13 +310,13 @@ fn end_of_item(tokens: &[TokenTree], start: usize) -> usize {
     at
 }
 
-/// What ends a piece of code, besides a semicolon.
+/// The token that ends a piece of code.
 enum Ending {
     /// Only a semicolon: an import or a value, which may hold braces.
     Semicolon,
-    /// Braces: any other item.
+    /// Braces or a semicolon: any other item.
     Brace,
-    /// Braces or a comma: a field, a variant or a match arm.
+    /// Braces, a semicolon or a comma: a field, a variant or a match arm.
     Comma,
 }
 

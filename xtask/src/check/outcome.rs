@@ -1,4 +1,4 @@
-/// How a check ended that did not fail.
+/// The outcome of a check that did not fail.
 pub(super) enum Outcome {
     Passed,
     /// It cannot run on this machine, for this reason.

@@ -1,4 +1,4 @@
-//! Source files: no imports in a circle inside a crate, and no file longer than a reader can take in.
+//! Source files: no import cycles inside a crate, and no file of more than 400 lines.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use super::files::{read, rust_files};
 use super::modules::Modules;
 use crate::cargo::{metadata, root};
 
-/// Most lines of a Rust file, its tests included.
+/// Maximum number of lines of a Rust file, including its tests.
 const MOST_LINES: usize = 400;
 
 /// Folders with the Rust files of the workspace.
 const FOLDERS: [&str; 3] = ["crates", "tests", "xtask"];
 
-/// Asserts both rules for the whole workspace.
+/// Checks both rules for the whole workspace.
 pub(super) fn check() -> Result<()> {
-    let mut broken = circles()?;
+    let mut broken = cycles()?;
     broken.extend(long_files()?);
     if !broken.is_empty() {
         bail!("files that break the rules of this workspace:\n  {}", broken.join("\n  "));
@@ -25,27 +25,27 @@ pub(super) fn check() -> Result<()> {
     Ok(())
 }
 
-/// The circles of every library, program and integration test of the workspace.
-fn circles() -> Result<Vec<String>> {
+/// The import cycles of every library, program and integration test of the workspace.
+fn cycles() -> Result<Vec<String>> {
     let metadata = metadata()?;
     let packages = metadata["packages"].as_array().context("`cargo metadata` names no packages")?;
     let mut found = BTreeSet::new();
     for target in packages.iter().flat_map(|package| package["targets"].as_array()).flatten() {
         let path = Path::new(target["src_path"].as_str().context("a target without a source file")?);
-        found.extend(circles_below(path)?.iter().map(Circle::shown));
+        found.extend(cycles_below(path)?.iter().map(Cycle::shown));
     }
     Ok(found.into_iter().collect())
 }
 
-/// Files of which each reaches each by imports.
+/// Files that all import each other, directly or through others: a strongly connected component.
 #[derive(Debug, PartialEq)]
-struct Circle {
+struct Cycle {
     files: Vec<PathBuf>,
-    /// The shortest way from a file through others back to itself.
+    /// The shortest cycle.
     shortest: Vec<PathBuf>,
 }
 
-impl Circle {
+impl Cycle {
     fn shown(&self) -> String {
         let name = |path: &PathBuf| path.strip_prefix(root()).unwrap_or(path).display().to_string();
         let way: Vec<String> = self.shortest.iter().chain(self.shortest.first()).map(name).collect();
@@ -54,20 +54,20 @@ impl Circle {
         let others = if others.is_empty() {
             String::new()
         } else {
-            format!(" (also in this circle: {})", others.join(", "))
+            format!(" (also in this component: {})", others.join(", "))
         };
-        format!("imports in a circle: {}{others}", way.join(" → "))
+        format!("import cycle: {}{others}", way.join(" → "))
     }
 }
 
-/// The circles of one crate, given its root file.
-fn circles_below(root: &Path) -> Result<Vec<Circle>> {
+/// The import cycles of one crate, given its root file.
+fn cycles_below(root: &Path) -> Result<Vec<Cycle>> {
     let modules = Modules::read(root)?;
     let mut imports: BTreeMap<&Path, BTreeSet<&Path>> = BTreeMap::new();
     for (from, to) in modules.imports() {
         imports.entry(from).or_default().insert(to);
     }
-    let mut circles = Vec::new();
+    let mut cycles = Vec::new();
     let mut seen = BTreeSet::new();
     for &file in imports.keys() {
         let mut files = reached(&imports, file);
@@ -76,13 +76,13 @@ fn circles_below(root: &Path) -> Result<Vec<Circle>> {
             let ways = files.iter().filter_map(|file| way_back(&imports, file));
             let shortest = ways.min_by_key(Vec::len).unwrap_or_default();
             let owned = |path: &Path| path.to_owned();
-            circles.push(Circle {
+            cycles.push(Cycle {
                 files: files.into_iter().map(owned).collect(),
                 shortest: shortest.into_iter().map(owned).collect(),
             });
         }
     }
-    Ok(circles)
+    Ok(cycles)
 }
 
 type Imports<'a> = BTreeMap<&'a Path, BTreeSet<&'a Path>>;
@@ -97,7 +97,7 @@ fn reached<'a>(imports: &Imports<'a>, file: &'a Path) -> BTreeSet<&'a Path> {
     reached
 }
 
-/// The shortest way from a file back to itself, without its repetition at the end.
+/// The shortest cycle through a file. The file is not repeated at the end.
 fn way_back<'a>(imports: &Imports<'a>, file: &'a Path) -> Option<Vec<&'a Path>> {
     let mut seen = BTreeSet::new();
     let mut waiting = VecDeque::from([vec![file]]);
@@ -134,35 +134,35 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn no_file_of_the_workspace_imports_in_a_circle_or_is_too_long() {
+    fn the_workspace_has_no_import_cycle_and_no_long_file() {
         check().unwrap();
     }
 
-    /// Writes the files of a crate and gives its circles as file names.
-    fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+    /// Writes the files of a crate and returns its import cycles as file names.
+    fn cycles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let circles = circles_below(&folder.path().join(files[0].0)).unwrap();
+        let cycles = cycles_below(&folder.path().join(files[0].0)).unwrap();
         let name = |path: PathBuf| path.strip_prefix(&folder).unwrap().display().to_string();
-        circles.into_iter().map(|circle| circle.files.into_iter().map(name).collect()).collect()
+        cycles.into_iter().map(|cycle| cycle.files.into_iter().map(name).collect()).collect()
     }
 
     #[test]
-    fn a_child_that_imports_from_the_parent_that_uses_it_is_a_circle() {
+    fn a_child_that_imports_from_the_parent_that_uses_it_is_a_cycle() {
         let child = ("child.rs", "use super::Item;\n");
         assert_eq!(
-            circles_of(&[("lib.rs", "mod child;\npub use child::Other;\npub struct Item;"), child]),
+            cycles_of(&[("lib.rs", "mod child;\npub use child::Other;\npub struct Item;"), child]),
             [["child.rs", "lib.rs"]]
         );
         // A declaration alone is no import.
-        assert!(circles_of(&[("lib.rs", "mod child;\npub struct Item;"), child]).is_empty());
+        assert!(cycles_of(&[("lib.rs", "mod child;\npub struct Item;"), child]).is_empty());
         // A path in a body is.
         assert_eq!(
-            circles_of(&[("lib.rs", "mod child;\nfn f() { println!(\"{}\", child::g()); }"), child]),
+            cycles_of(&[("lib.rs", "mod child;\nfn f() { println!(\"{}\", child::g()); }"), child]),
             [["child.rs", "lib.rs"]]
         );
     }
@@ -176,7 +176,7 @@ mod tests {
             ("b.rs", "pub mod c;\n"),
             ("b/c.rs", "use super::super::a::deep::*;\n"),
         ];
-        assert_eq!(circles_of(&files), [["a/deep.rs", "b/c.rs"]]);
+        assert_eq!(cycles_of(&files), [["a/deep.rs", "b/c.rs"]]);
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
             ("b.rs", "pub mod c;\n"),
             ("b/c.rs", "pub struct Thing(crate::a::Inner);\n"),
         ];
-        assert_eq!(circles_of(&files), [["a.rs", "b/c.rs"]]);
+        assert_eq!(cycles_of(&files), [["a.rs", "b/c.rs"]]);
     }
 
     #[test]
@@ -197,9 +197,9 @@ mod tests {
                  #[cfg(test)]\nfn f<A, B>() { crate::b::x() }\nstruct S { #[cfg(test)] x: crate::b::X, y: u8 }\n\
                  #[cfg(test)]\nmod more;\n#[test]\nfn t() { crate::b::x() }";
         let files = [("lib.rs", "mod a;\nmod b;"), ("a.rs", a), ("b.rs", "use crate::a::A;")];
-        assert!(circles_of(&files).is_empty());
+        assert!(cycles_of(&files).is_empty());
         let not_test = "#[cfg(not(test))]\nuse crate::b::x;";
-        assert_eq!(circles_of(&[files[0], ("a.rs", not_test), files[2]]), [["a.rs", "b.rs"]]);
+        assert_eq!(cycles_of(&[files[0], ("a.rs", not_test), files[2]]), [["a.rs", "b.rs"]]);
     }
 
     #[test]
@@ -213,20 +213,20 @@ mod tests {
             ("two.rs", "use crate::user::U;"),
             ("user.rs", "use crate::place::P;\nmod inline { use super::U; }"),
         ];
-        assert_eq!(circles_of(&files), [["two.rs", "user.rs"]]);
+        assert_eq!(cycles_of(&files), [["two.rs", "user.rs"]]);
     }
 
     #[test]
-    fn the_shortest_way_is_shown_and_the_other_files_are_named() {
+    fn the_shortest_cycle_is_shown_and_the_other_files_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         file("lib.rs", "mod a; mod b; mod c;");
         file("a.rs", "use crate::b::B; use crate::c::C;");
         file("b.rs", "use crate::c::C; use crate::a::A;");
         file("c.rs", "use crate::a::A;");
-        let circles = circles_below(&folder.path().join("lib.rs")).unwrap();
-        let [circle] = &circles[..] else { panic!("{circles:?}") };
-        assert_eq!((circle.files.len(), circle.shortest.len()), (3, 2));
-        assert!(circle.shown().contains("also in this circle: "), "{}", circle.shown());
+        let cycles = cycles_below(&folder.path().join("lib.rs")).unwrap();
+        let [cycle] = &cycles[..] else { panic!("{cycles:?}") };
+        assert_eq!((cycle.files.len(), cycle.shortest.len()), (3, 2));
+        assert!(cycle.shown().contains("also in this component: "), "{}", cycle.shown());
     }
 }

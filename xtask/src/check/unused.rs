@@ -1,7 +1,7 @@
-//! Every dependency is named by the code of the package that declares it.
+//! Checks that the code of each package names every dependency that the package declares.
 //!
-//! A dependency that is there for its features only is listed in the manifest, in the format of cargo-machete:
-//! `[package.metadata.cargo-machete]`, `ignored = ["NAME"]`. An entry of that list without need is an error too.
+//! A dependency that is declared only for its features is listed in the manifest, in the format of cargo-machete:
+//! `[package.metadata.cargo-machete]`, `ignored = ["NAME"]`. An unnecessary entry in that list is an error too.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::files::{read, rust_files};
 use crate::cargo::{metadata, root};
 
-/// Asserts it for the whole workspace.
+/// Checks the whole workspace.
 pub(super) fn check() -> Result<()> {
     let metadata = metadata()?;
     let packages = metadata["packages"].as_array().context("`cargo metadata` names no packages")?;
@@ -38,7 +38,7 @@ pub(super) fn check() -> Result<()> {
     let left_over = shared(&manifest).filter(|name| !declared.contains(*name));
     broken.extend(left_over.map(|name| format!("no package uses {name} of [workspace.dependencies]")));
     if !broken.is_empty() {
-        bail!("dependencies without use:\n  {}", broken.join("\n  "));
+        bail!("unused dependencies:\n  {}", broken.join("\n  "));
     }
     Ok(())
 }

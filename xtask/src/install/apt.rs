@@ -1,4 +1,4 @@
-//! Debian's packages: which are installed, and installing more.
+//! Queries and installs Debian packages.
 
 use std::process::{Command, Stdio};
 
@@ -38,7 +38,7 @@ impl Admin {
     /// Root itself, or sudo. On a terminal, sudo may ask for a password.
     ///
     /// # Errors
-    /// Where neither can be had.
+    /// If neither is available.
     pub(super) fn find(terminal: bool) -> Result<Self> {
         if output(&["id", "-u"])?.trim() == "0" {
             return Ok(Self { prefix: &[] });

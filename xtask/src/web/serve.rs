@@ -18,7 +18,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; 
                       connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// Most bytes of a request, including its headers.
+/// Maximum number of bytes of a request, including its headers.
 const LONGEST_REQUEST: u64 = 64 << 10;
 
 /// Serves a folder.
@@ -29,7 +29,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens on the loopback interface; port 0 takes a free one.
+    /// Listens on the loopback interface. Port 0 selects a free port.
     pub(crate) fn bind(folder: &Path, port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
             .with_context(|| format!("port {port} is not available; choose another with --port"))?;

@@ -1,4 +1,4 @@
-//! `web-pack bindgen MODULE.wasm NAME OUT` writes the module and its JavaScript into a folder;
+//! `web-pack bindgen MODULE.wasm NAME OUT` writes the module and its JavaScript into a folder.
 //! `web-pack compress FOLDER` adds a .br and a .gz for every file that compression makes at least a tenth smaller.
 
 use std::fs;

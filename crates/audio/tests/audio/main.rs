@@ -1,5 +1,5 @@
 //! Tests of the public interface.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 mod bad_input;
 mod common;

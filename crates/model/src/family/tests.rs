@@ -3,7 +3,7 @@ use crate::tensors::named_shapes;
 use tfswa::config::Positional;
 
 fn tiny() -> ModelConfig {
-    ModelConfig::preset("tfswa_unet_tiny").expect("a preset")
+    ModelConfig::standard("tfswa_unet_tiny").expect("a standard network")
 }
 
 fn own(config: &mut ModelConfig) -> &mut TfswaConfig {
@@ -20,16 +20,19 @@ fn field_of(config: &ModelConfig) -> Option<&'static str> {
 }
 
 #[test]
-fn presets_are_valid_and_have_the_documented_size() {
-    for name in PRESETS {
-        assert_eq!(ModelConfig::preset(name).unwrap().name, name);
+fn standard_networks_are_valid_and_have_the_documented_size() {
+    for name in STANDARD_NETWORKS {
+        assert_eq!(ModelConfig::standard(name).unwrap().name, name);
     }
-    let size = |name| ModelConfig::preset(name).unwrap().parameters();
+    let size = |name| ModelConfig::standard(name).unwrap().parameters();
     assert!((12_000_000..16_000_000).contains(&size("tfswa_unet")), "{}", size("tfswa_unet"));
     assert!((1_000_000..3_000_000).contains(&size("tfswa_unet_small")), "{}", size("tfswa_unet_small"));
     assert!(size("tfswa_unet_tiny") < 500_000, "{}", size("tfswa_unet_tiny"));
     assert_eq!(own(&mut tiny()).subbands, 16);
-    assert!(matches!(ModelConfig::preset("../../etc/passwd"), Err(ModelConfigError::Preset { .. })));
+    assert!(matches!(
+        ModelConfig::standard("../../etc/passwd"),
+        Err(ModelConfigError::UnknownNetwork { .. })
+    ));
 }
 
 #[test]
@@ -53,7 +56,7 @@ fn toml_round_trip_and_unknown_fields() {
     assert!(ModelConfig::from_toml(&text.replace("n_fft = ", "n_fft = -")).is_err());
 }
 
-/// The shared fields and the family's fields are parsed separately, and both keep their place in the text.
+/// The shared fields and the family's fields are parsed separately, and both keep their position in the text.
 #[test]
 fn errors_in_toml_name_the_line() {
     let text = toml::to_string(&tiny()).unwrap();
@@ -153,7 +156,7 @@ fn odd_head_width_is_allowed_without_rotary() {
 
 #[test]
 fn planes_of_the_default_network() {
-    let config = ModelConfig::preset("tfswa_unet").unwrap();
+    let config = ModelConfig::standard("tfswa_unet").unwrap();
     let planes = config.planes(6 * 44_100);
     assert_eq!(planes, [[520, 1024, 32], [260, 512, 64], [130, 256, 128], [65, 128, 256]]);
 }

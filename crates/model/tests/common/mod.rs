@@ -13,17 +13,17 @@ pub(crate) fn own(config: &ModelConfig) -> &TfswaConfig {
 
 /// Small, with every part: two sub-bands, a shifted window, sizes that need padding, and these resolutions.
 pub(crate) fn sized(dims: &[usize], depths: &[usize]) -> ModelConfig {
-    let preset = ModelConfig::preset("tfswa_unet_tiny").expect("a preset");
+    let tiny = ModelConfig::standard("tfswa_unet_tiny").expect("a standard network");
     let family = FamilyConfig::TfswaUnet(TfswaConfig {
         subbands: 2,
         dims: dims.to_vec(),
         depths: depths.to_vec(),
         num_heads: 2,
         window_size: [3, 5],
-        ..own(&preset).clone()
+        ..own(&tiny).clone()
     });
     let stems = ["a", "b", "c"].map(String::from).to_vec();
-    ModelConfig { n_fft: 360, hop_length: 90, stems, family, ..preset }
+    ModelConfig { n_fft: 360, hop_length: 90, stems, family, ..tiny }
 }
 
 pub(crate) fn small() -> ModelConfig {

@@ -13,7 +13,7 @@ pub enum Sequences {
     Window {
         /// Frames and bins of a window.
         size: [usize; 2],
-        /// Frames and bins of the cyclic shift; each less than that of the window.
+        /// Frames and bins of the cyclic shift. Both are less than those of the window.
         shift: [usize; 2],
     },
 }

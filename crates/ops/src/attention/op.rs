@@ -8,7 +8,7 @@ use super::options::Attention;
 
 /// Multi-head attention within every sequence: `softmax(q kᵀ / √d + bias) v`.
 ///
-/// `qkv [b, t, f, 3c]` (f32 or f16) holds queries, keys and values of all heads; its channels are ordered `[3, h, d]`.
+/// `qkv [b, t, f, 3c]` (f32 or f16) holds queries, keys and values of all heads. Its channels are ordered `[3, h, d]`.
 /// `bias` is the relative-position table of windows, in the shape of [`Attention::bias_shape`]. Returns `[b, t, f, c]`.
 /// Differentiable with respect to both tensors. Scores and sums are f32.
 ///

@@ -9,12 +9,12 @@ use super::layout::Sequences;
 pub struct Attention {
     /// How the plane is divided into sequences.
     pub sequences: Sequences,
-    /// Number of heads; divides the channels.
+    /// Number of heads. It divides the number of channels.
     pub heads: usize,
-    /// Whether queries and keys have rotary positions. For time and frequency sequences; requires an even head width.
+    /// Whether queries and keys have rotary positions. These require an even head width and exclude windows.
     pub rotary: bool,
     /// Sequences per dispatch, a bound on the work of one dispatch. `None` leaves the choice to the operation. The
-    /// result does not depend on it, bit for bit.
+    /// result is the same for every value, bit for bit.
     pub chunk: Option<NonZeroUsize>,
 }
 
@@ -42,12 +42,12 @@ impl Attention {
         let width = channels / (3 * self.heads);
         assert!(
             (1..=MAX_HEAD_WIDTH).contains(&width),
-            "head width {width} is not from 1 to {MAX_HEAD_WIDTH}"
+            "head width {width} is not in the range 1 to {MAX_HEAD_WIDTH}"
         );
         if let Sequences::Window { size, shift } = self.sequences {
             assert!(
                 size.iter().all(|&s| s > 0) && shift[0] < size[0] && shift[1] < size[1],
-                "shift exceeds window"
+                "the shift exceeds the window"
             );
             assert!(!self.rotary, "windows take a relative-position bias, not rotary positions");
         }
@@ -56,7 +56,7 @@ impl Attention {
             "rotary positions need an even head width, not {width}"
         );
         if bias.is_some() {
-            assert_eq!(bias, self.bias_shape(), "not the shape of the relative-position bias table");
+            assert_eq!(bias, self.bias_shape(), "wrong shape of the relative-position bias table");
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn rotary_row(
     row.chunks_exact(2).map(|rotation| (rotation[0], rotation[1]))
 }
 
-/// A pair of channels, rotated.
+/// Rotates a pair of channels.
 pub(super) fn rotated((cos, sin): (f32, f32), x: f32, y: f32) -> (f32, f32) {
     (x * cos - y * sin, x * sin + y * cos)
 }

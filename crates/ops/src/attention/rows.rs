@@ -17,7 +17,7 @@ pub(super) const MASKED: f32 = -3.0e38;
 /// Head widths are padded with zeros to a multiple of this.
 pub(super) const GROUP: usize = 4;
 
-/// Queries processed together. Their sums fill the vector registers of AVX-512; on AVX2 half of them spill.
+/// Queries processed together. Their sums fill the vector registers of AVX-512. On AVX2 half of them spill.
 pub(super) const QUERIES: usize = 4;
 
 type Lanes = [f32; LANES];

@@ -1,4 +1,4 @@
-//! What device a user asks for, and why there may be none.
+//! The device that a user requests, and the reasons why it may not be available.
 
 use std::fmt;
 use std::str::FromStr;
@@ -46,7 +46,7 @@ impl fmt::Display for Choice {
     }
 }
 
-/// Why a requested device is not available.
+/// The reason why a requested device is not available.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The text names no device.
@@ -68,7 +68,7 @@ pub enum DeviceError {
     Untrusted {
         /// The adapter's name.
         name: String,
-        /// What is wrong with it.
+        /// The reason why it is not used.
         reason: String,
     },
     /// The driver refused to open the adapter.

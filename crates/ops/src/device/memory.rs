@@ -48,7 +48,7 @@ pub fn memory_refused() -> Option<MemoryRefused> {
     REFUSED.get().copied()
 }
 
-/// Records a refusal; the first one stays.
+/// Records a refusal, unless an earlier one is recorded.
 pub(crate) fn note_memory_refused(refused: MemoryRefused) {
     REFUSED.set(refused).ok();
 }

@@ -33,7 +33,7 @@ pub struct DeviceInfo {
     pub limits: Option<Limits>,
     /// Its optional features.
     pub features: Features,
-    /// Whether its results can be trusted; otherwise the reason.
+    /// `Ok` if its results can be trusted, otherwise the reason why not.
     pub trusted: Result<(), String>,
 }
 
@@ -43,7 +43,7 @@ pub fn list() -> Vec<DeviceInfo> {
     adapters.chain([cpu()]).collect()
 }
 
-/// The device that a choice means. Does not open the device and takes none of its memory.
+/// The device that a choice selects. Does not open the device and takes none of its memory.
 ///
 /// # Errors
 /// If there is no such device, or it is not trusted. `Auto` and `Cpu` do not fail.
@@ -51,7 +51,7 @@ pub fn find(choice: Choice) -> Result<DeviceInfo, DeviceError> {
     Ok(adapter(choice)?.map_or_else(cpu, |adapter| adapter.info.clone()))
 }
 
-/// The device that a choice means, ready for tensors, and its description.
+/// The device that a choice selects, ready for tensors, and its description.
 ///
 /// # Errors
 /// Those of [`find`], and an error of the driver.
@@ -62,7 +62,7 @@ pub fn select(choice: Choice) -> Result<(Device, DeviceInfo), DeviceError> {
     })
 }
 
-/// The adapter that a choice means; `None` for the CPU.
+/// The adapter that a choice selects; `None` for the CPU.
 fn adapter(choice: Choice) -> Result<Option<&'static Adapter>, DeviceError> {
     let adapters = &machine().adapters;
     let trusted = |adapter: &&Adapter| adapter.info.trusted.is_ok();
@@ -99,8 +99,8 @@ struct Adapter {
 }
 
 /// Limit on the storage buffers of a kernel: twice WebGPU's default. burn fuses the concatenation of as many tensors as
-/// the limit allows. The limit of an H100 allows all parameters of a network, and that kernel had not compiled after
-/// 110 s.
+/// the limit allows. The limit of an H100 allows all parameters of a network in one kernel, which did not compile
+/// within 110 s.
 const STORAGE_BUFFERS: u32 = 16;
 
 /// Percentage of the driver's memory budget for this process, if the driver reports one, above which allocations fail.
@@ -186,7 +186,7 @@ fn machine() -> &'static Machine {
     })
 }
 
-/// Graphics APIs to search, best first. OpenGL is omitted: its drivers compile WGSL the least faithfully.
+/// Graphics APIs to search, best first. OpenGL is omitted, because its drivers compile WGSL least faithfully.
 fn apis() -> &'static [wgpu::Backend] {
     if cfg!(target_vendor = "apple") {
         &[wgpu::Backend::Metal]
@@ -224,7 +224,7 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> DeviceInfo {
 
 fn cpu() -> DeviceInfo {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    // Only Linux offers the CPU's name in a file; elsewhere the architecture stands for it.
+    // Only Linux has the CPU's name in a file. Other systems show the architecture instead.
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let name = name.map_or(std::env::consts::ARCH, |(_, name)| name.trim());

@@ -83,7 +83,7 @@ impl Features {
     }
 }
 
-/// Whether the results of an adapter can be trusted; otherwise the reason.
+/// Checks that the results of an adapter can be trusted. The error is the reason why not.
 pub(super) fn check_adapter(name: &str, driver_version: &str, limits: &Limits) -> Result<(), String> {
     // On Mesa 22.3, convolution gradients are wrong by a third and group norms by orders of magnitude. 25.0 is the
     // oldest version that was found to be correct.

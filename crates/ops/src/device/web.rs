@@ -14,7 +14,7 @@ use burn::tensor::wgpu::{WgpuSetup, wgpu};
 use super::properties::{Features, Limits, check_adapter};
 use crate::runtime::kernel::{self, Kernel};
 
-/// Why WebGPU is not available, or how it failed.
+/// The reason why WebGPU is not available, or its failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WebGpuError {
     /// The browser has no WebGPU, or does not allow it on this page.
@@ -37,7 +37,7 @@ pub enum WebGpuError {
         /// The browser's message.
         reason: String,
     },
-    /// The GPU failed at queued work: what was read since the last check is undefined.
+    /// Queued work failed on the GPU. Values that were read since the last check are undefined.
     #[error("the GPU failed: {0}")]
     Failed(String),
 }
@@ -45,7 +45,7 @@ pub enum WebGpuError {
 /// Errors since the last [`WebGpu::check`].
 static ERRORS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Names and source texts of kernels.
+/// Names and sources of kernels.
 type Kernels = Vec<(String, String)>;
 
 thread_local! {
@@ -56,7 +56,7 @@ thread_local! {
 /// Records an error of the GPU for [`WebGpu::check`]. The program's logger must call it: burn logs kernels that do not
 /// compile, and does not report them in another way.
 pub fn note_error(error: &str) {
-    // burn appends the kernel's source text.
+    // burn appends the kernel's source.
     let error = error.split("\n--- shader source").next().unwrap_or_default().to_owned();
     ERRORS.lock().unwrap_or_else(PoisonError::into_inner).push(error);
 }

@@ -1,4 +1,4 @@
-//! How many threads share the work on a batch.
+//! The number of threads that share the work on a batch.
 
 use burn::tensor::Device;
 

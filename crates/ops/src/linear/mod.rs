@@ -1,9 +1,9 @@
 //! A linear map of the last axis.
 //!
-//! burn's matrix product compiles kernels of a thousand lines, one for each combination of shapes; a network has
-//! thirty. Ours are three kernels for all shapes, in two sizes of tile. They read weights in f32 for tokens of either
-//! precision, add the bias in the same pass, and keep the gradients of weights in f32. On the CPU the products are
-//! burn's.
+//! burn's matrix product compiles a kernel of a thousand lines for each combination of shapes, and a network has thirty
+//! combinations. Ours are three kernels for all shapes, in two sizes of tile. They read weights in f32 for tokens of
+//! either precision, add the bias in the same pass, and keep the gradients of weights in f32. On the CPU the products
+//! are burn's.
 
 mod burn;
 mod cpu;

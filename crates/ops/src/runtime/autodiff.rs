@@ -1,4 +1,4 @@
-//! What the autodiff bindings of the operations share.
+//! Code that the autodiff bindings of the operations share.
 
 /// The implementation of every backward operation on the autodiff backend.
 ///

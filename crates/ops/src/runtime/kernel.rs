@@ -1,17 +1,18 @@
 //! WGSL kernels: their specialisations and the assembly of their source.
 //!
 //! A shader file is valid WGSL with one entry point, `main`. A line such as `// import common/sequences.wgsl` names a
-//! file whose text is put before it. Specialisation replaces the values of module constants (`const HEAD_WIDTH: u32 =
-//! 4u;`) and of `alias Element = f32;`, and unrolls the loops that the comment `// unrolled` marks. It changes nothing
-//! else. WGSL's `override` would not do: the size of an array in a function cannot depend on one.
+//! file whose source is inserted before it. Specialisation replaces the values of module constants
+//! (`const HEAD_WIDTH: u32 = 4u;`) and of `alias Element = f32;`, and unrolls the loops that the comment `// unrolled`
+//! marks. It changes nothing else. WGSL's `override` does not suffice, because the size of an array in a function
+//! cannot depend on it.
 
 use std::{fmt::Debug, hash::Hash};
 
 use crate::precision::Precision;
 
-/// One specialisation of a shader. It determines the source text and is the key of the kernel cache.
+/// One specialisation of a shader. It determines the source and is the key of the kernel cache.
 ///
-/// Everything that changes the text must be a field of the implementing struct.
+/// Everything that changes the source must be a field of the implementing struct.
 pub trait Kernel: Debug + Clone + Eq + Hash + Send + Sync + 'static {
     /// Path below `shaders/`.
     fn file(&self) -> &'static str;
@@ -30,8 +31,8 @@ macro_rules! wgsl {
         ($path, include_str!(concat!("../../../../shaders/", $path)))
     };
 }
-/// The paths below `shaders/` and the texts of the shader files. The files under `common/` are imports without an entry
-/// point.
+/// The paths below `shaders/` and the sources of the shader files. The files under `common/` are imports without an
+/// entry point.
 pub const FILES: &[(&str, &str)] = &[
     wgsl!("attention/backward_bias.wgsl"),
     wgsl!("attention/backward_key.wgsl"),
@@ -62,7 +63,7 @@ pub const FILES: &[(&str, &str)] = &[
     wgsl!("tokens/norm_sums.wgsl"),
 ];
 
-/// The complete WGSL text of a specialised kernel.
+/// The complete WGSL source of a specialised kernel.
 ///
 /// # Panics
 /// If the kernel names an unknown file, import or constant, which is a bug.
@@ -86,7 +87,7 @@ fn text_of(path: &str) -> &'static str {
     found.unwrap_or_else(|| panic!("no shader file {path}")).1
 }
 
-/// The text of a file after the texts of all its imports, each included once.
+/// The source of a file after the sources of all its imports, each included once.
 ///
 /// # Panics
 /// If the file or an import is unknown, which is a bug.

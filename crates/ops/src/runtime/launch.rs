@@ -142,7 +142,7 @@ pub fn limit_row(workgroups: Option<NonZeroUsize>) {
     WORKGROUPS_OF_ROW.store(row.min(MAX_WORKGROUPS), Ordering::Relaxed);
 }
 
-/// Distributes `count` workgroups over x and y; the product may exceed `count`.
+/// Distributes `count` workgroups over x and y. The product may exceed `count`.
 pub(crate) fn spread(count: usize) -> [usize; 3] {
     let x = count.min(WORKGROUPS_OF_ROW.load(Ordering::Relaxed));
     [x, count.div_ceil(x), 1]

@@ -1,4 +1,4 @@
-//! What all operations are built on: WGSL kernels and their launch, arrays of the CPU backend, and helpers for
+//! The foundation of all operations: WGSL kernels and their launch, arrays of the CPU backend, and helpers for
 //! autodiff.
 
 pub(crate) mod autodiff;

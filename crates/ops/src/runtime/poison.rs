@@ -1,10 +1,10 @@
-//! A test hook that makes elements that a kernel does not write visible.
+//! A test hook that reveals the elements that a kernel does not write.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static POISON: AtomicBool = AtomicBool::new(false);
 
-/// Test hook: fills every output with NaN before its kernel runs, so that an element that is not written shows.
+/// Test hook: fills every output with NaN before its kernel runs, so that an unwritten element stays NaN.
 pub fn poison_outputs(on: bool) {
     POISON.store(on, Ordering::Relaxed);
 }

@@ -157,7 +157,7 @@ fn inverse_frames(spectrogram: &[f32], plan: &Stft, mode: Synthesis, windowed: &
         .for_each_init(|| FrameBuffers::new(plan), one_frame);
 }
 
-/// Sums, at every position, the frames that cover it. Frames are added in their order, for any number of threads.
+/// Sums the frames that cover each position. Frames are added in their order, for any number of threads.
 fn overlap_add(windowed: &[f32], frames: usize, plan: &Stft, padded: &mut [f32]) {
     // Long enough that few frames are read twice, and short enough to stay in a first-level cache.
     const BLOCK: usize = 4096;

@@ -1,4 +1,4 @@
-//! What the two passes of the transforms compute: a transform, or the adjoint of the other transform.
+//! The modes of the two passes. Each pass computes a transform, or the adjoint of the other transform.
 
 /// The computation of a pass from samples to bins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

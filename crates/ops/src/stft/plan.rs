@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-/// Why sizes are not those of a transform.
+/// The reason why the sizes of a transform are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StftError {
     /// n_fft is odd, out of range, or has a prime factor above 5.
-    #[error("n_fft {0} must be even, from 256 to 4096, with no prime factor above 5, as 2048 or 1920")]
+    #[error("n_fft {0} must be even, from 256 to 4096, with no prime factor above 5, such as 2048 or 1920")]
     Size(usize),
     /// hop is zero, or so large that the last samples could not be recovered.
     #[error("hop {hop} must be from 1 to n_fft / 4 = {}", n_fft / 4)]
@@ -126,7 +126,7 @@ impl Stft {
         samples / self.hop + 1
     }
 
-    /// The frames, of a signal of `frames`, that cover a position.
+    /// The frames that cover a position in a signal of `frames` frames.
     pub(super) fn covering(&self, position: usize, frames: usize) -> Range<usize> {
         let first = if position < self.n_fft { 0 } else { (position - self.n_fft) / self.hop + 1 };
         first..(position / self.hop + 1).min(frames)

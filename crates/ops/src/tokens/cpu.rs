@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::runtime::exponential::exp;
 use crate::runtime::flex::cpu_output;
 
-/// Added to the variance of layer normalisation; the same as in `shaders/common/token.wgsl`.
+/// Added to the variance of layer normalisation, as in `shaders/common/token.wgsl`.
 const EPSILON: f64 = 1e-5;
 
 /// Elements of a part: 64 KiB, so that a thread's inputs and outputs stay in its second-level cache.

@@ -1,4 +1,4 @@
-//! What a data set is to the rest of the crate, whatever its format on disk.
+//! The interface between data sets and the rest of the crate. It does not depend on the format on disk.
 
 use std::path::{Path, PathBuf};
 use unbraid_audio::AudioError;
@@ -48,7 +48,7 @@ pub trait TrackReader {
 /// The same samples of a track's mixture and of its stems.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrackBlock {
-    /// The track's own mixture where the data set has one, otherwise the sum of the stems.
+    /// The track's own mixture if the data set has one, otherwise the sum of the stems.
     pub mixture: Stereo,
     /// One signal per stem.
     pub stems: Vec<Stereo>,
@@ -69,7 +69,7 @@ pub(crate) struct Part<'a> {
 
 /// A format that data sets can have on disk.
 pub(crate) struct Format {
-    /// What the format expects, in a line.
+    /// The expected layout, in one line.
     pub(crate) layout: &'static str,
     /// Whether the folder of the data set looks like this format. Reads no file.
     pub(crate) recognises: fn(&Part<'_>) -> bool,
@@ -77,7 +77,7 @@ pub(crate) struct Format {
     pub(crate) open: fn(&Part<'_>) -> Result<Box<dyn Dataset>, DataError>,
 }
 
-/// Why a data set cannot be used.
+/// The reason why a data set cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The folder of the data set does not exist.
@@ -88,9 +88,9 @@ pub enum DataError {
     UnknownFormat {
         /// The folder of the data set.
         folder: PathBuf,
-        /// The part that was looked for.
+        /// The requested part.
         part: String,
-        /// What each format expects.
+        /// The expected layout of each format.
         layouts: Vec<&'static str>,
     },
     /// The data set has no track.

@@ -12,10 +12,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use unbraid_base::Stereo;
 
-/// Quiet places that are drawn for one segment before the loudest of them is taken.
+/// Number of quiet excerpts that are drawn for one segment before the loudest of them is used.
 const DRAWS: usize = 8;
 
-/// Where and how segments are cut.
+/// The source of training segments: the tracks, and the settings by which segments are cut and augmented.
 #[derive(Clone)]
 pub(crate) struct Segments {
     dataset: Arc<dyn Dataset>,
@@ -28,7 +28,7 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// Segments of `samples`, drawn from `tracks` (at least one) of `dataset` as `config` says.
+    /// Segments of `samples`, drawn from `tracks` (at least one) of `dataset` according to `config`.
     pub(crate) fn new(
         dataset: Arc<dyn Dataset>,
         tracks: Vec<usize>,
@@ -63,7 +63,7 @@ impl Segments {
         Ok(segment)
     }
 
-    /// The given stems at one random place whose sum is at least as loud as `min_mean_abs`.
+    /// A random excerpt of the given stems whose sum is at least as loud as `min_mean_abs`.
     ///
     /// A single stem may be silent there: the model also has to learn that a stem is absent.
     fn audible(&self, rng: &mut ChaCha8Rng, stems: std::ops::Range<usize>) -> Result<Vec<Stereo>, DataError> {
@@ -84,7 +84,7 @@ impl Segments {
                 break;
             }
         }
-        Ok(best.expect("at least one place is drawn").1)
+        Ok(best.expect("at least one excerpt is drawn").1)
     }
 
     fn augment(&self, rng: &mut ChaCha8Rng, stem: &mut Stereo) {
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn quiet_places_are_drawn_again_a_bounded_number_of_times() {
+    fn quiet_excerpts_are_drawn_again_a_bounded_number_of_times() {
         let dir = tempfile::tempdir().unwrap();
         for stem in data::STEMS {
             // One tenth of the track is not silent.

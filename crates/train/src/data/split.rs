@@ -1,4 +1,4 @@
-//! Which tracks train and which validate.
+//! The split of the tracks into training and validation.
 
 use crate::data::dataset::TrackInfo;
 use rand::SeedableRng;
@@ -33,7 +33,7 @@ pub struct Split {
 }
 
 /// Divides `tracks` into training and validation: by MUSDB18's own split if some of its validation tracks (but not
-/// only those) are there, otherwise by drawing a `share` from `seed`.
+/// only those) are present, otherwise by drawing a `share` from `seed`.
 ///
 /// At least one track stays for training. With a share above 0 and two tracks or more, at least one is for validation.
 pub fn split(tracks: &[TrackInfo], share: f64, seed: u64) -> Split {
@@ -54,7 +54,7 @@ pub fn split(tracks: &[TrackInfo], share: f64, seed: u64) -> Split {
     Split { training, validation }
 }
 
-/// A checksum of what decides a run's data and their split: the names and lengths of the tracks.
+/// A checksum of the names and lengths of the tracks, which determine a run's data and their split.
 pub(crate) fn digest(tracks: &[TrackInfo]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     for track in tracks {

@@ -3,11 +3,11 @@
 //! ```text
 //! L = Σ weight · term(estimate, target)
 //! ```
-//! Each term is a file of this folder and a row of `TERMS`; `term.rs` defines what a term is. The settings give each
-//! term's weight under its name. The name reaches the progress line, the step's event and `metrics.jsonl` (as
+//! Each term is a file of this folder and a row of `TERMS`. `term.rs` defines the interface of a term. The settings
+//! give each term's weight under its name. The name reaches the progress line, the step's event and `metrics.jsonl` (as
 //! `loss_NAME`) without any other change.
 //!
-//! The terms of today take the derivative of |x| at 0 as 0, so a perfect estimate (or digital silence) gives a zero
+//! The existing terms define the derivative of |x| at 0 as 0, so a perfect estimate (or digital silence) gives a zero
 //! gradient and not a NaN.
 
 mod spectral;
@@ -20,7 +20,7 @@ use burn::tensor::Tensor;
 
 type Build = fn(&TrainConfig) -> Result<Box<dyn LossFunction>, LossError>;
 
-/// Every term there is. The loss adds them in this order, whatever their order in the settings.
+/// All terms. The loss adds them in this order, regardless of their order in the settings.
 const TERMS: &[(&str, Build)] = &[("waveform", waveform::build), ("spectral", spectral::build)];
 
 struct Term {

@@ -7,11 +7,11 @@
 //! much as magnitude.
 //!
 //! The term is inspired by the multi-resolution loss of band-split RoFormer (Lu et al., arXiv:2309.02612) and differs
-//! from it. Its widely used implementation (lucidrains' BS-RoFormer) sums the L1 of five transforms that are not
-//! normalised, and uses the modulus and a hop of 147 samples. Here the resolutions are averaged, each is divided by the norm of its window, and
-//! |Re| + |Im| replaces the modulus, which makes the term depend on the phase of the error. With equal weights, white
-//! noise makes the ratio of this term to `waveform` about 1.4 : 1; theirs is about 120 : 1. No experiment has compared
-//! the two.
+//! from it. The widely used implementation (lucidrains' BS-RoFormer) sums the L1 of five transforms that are not
+//! normalised, and uses the modulus and a hop of 147 samples. Here the resolutions are averaged, each is divided by the
+//! norm of its window, and |Re| + |Im| replaces the modulus, which makes the term depend on the phase of the error.
+//! With equal weights, the ratio of this term to `waveform` is about 1.4 : 1 on white noise. The ratio of the other
+//! implementation is about 120 : 1. No experiment has compared the two.
 
 use crate::loss::term::{Comparison, LossError, LossFunction};
 use crate::settings::config::TrainConfig;

@@ -1,4 +1,4 @@
-//! What a term of the loss is, and what it sees.
+//! The interface of a term of the loss, and the signals that it compares.
 
 use burn::tensor::Tensor;
 
@@ -31,7 +31,7 @@ pub(crate) trait LossFunction: Send + Sync {
     fn value(&self, signals: &Comparison) -> Tensor<1>;
 }
 
-/// Why the loss cannot be built.
+/// The reason why the loss cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum LossError {
     /// The settings give a weight to a term that does not exist.

@@ -1,8 +1,8 @@
 //! The state of a run in one file, which is written completely or not at all. Reading detects a damaged file.
 //!
-//! The file is safetensors with four vectors over all parameters: the weights, their moving average, and the two moments
-//! of the optimiser. Its metadata holds the rest of the state and a checksum over everything. No random state is saved,
-//! because a segment is a function of (seed, index).
+//! The file is safetensors with four vectors over all parameters: the weights, their moving average, and the two
+//! moments of the optimiser. Its metadata holds the rest of the state and a checksum over everything. No random state
+//! is saved, because a segment is a function of (seed, index).
 
 use crate::step::loss_scale::LossScale;
 use crate::step::parameters::ParameterLayout;
@@ -15,7 +15,7 @@ use unbraid_base::file;
 use unbraid_model::ModelConfig;
 use unbraid_model::migrate::{upgrade_config, upgrade_parameter_name};
 
-/// Why a checkpoint cannot be written or used.
+/// The reason why a checkpoint cannot be written or used.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The file cannot be written. An earlier version of it is unchanged.
@@ -251,7 +251,7 @@ impl Checkpoints {
                     } else {
                         "left in place".into()
                     };
-                    report(&format!("{error}; it is {fate}, and the checkpoint before it is used"));
+                    report(&format!("{error}; it is {fate}, and the previous checkpoint is used"));
                 }
             }
         }
@@ -278,7 +278,7 @@ mod tests {
                 best: None,
                 loss_scale: None,
                 data: Some(7),
-                model: ModelConfig::preset("tfswa_unet_tiny").unwrap(),
+                model: ModelConfig::standard("tfswa_unet_tiny").unwrap(),
                 layout: ParameterLayout::of(&net),
             },
             weights: vector(0.1),
@@ -299,7 +299,7 @@ mod tests {
     /// Networks had no family, their chunk sizes were part of them, and `stem` was the patch embedding.
     #[test]
     fn states_of_earlier_versions_are_read() {
-        let model = ModelConfig::preset("tfswa_unet_tiny").unwrap();
+        let model = ModelConfig::standard("tfswa_unet_tiny").unwrap();
         let layout = ParameterLayout::of(&model.init(&Device::flex()));
         let state = RunState::new(model, layout);
         let text = serde_json::to_string(&state).unwrap();

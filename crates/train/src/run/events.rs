@@ -1,4 +1,4 @@
-//! The events that a run reports to its listener. Terminal, log and tests are listeners; this crate prints nothing.
+//! The events that a run reports to its listener. Terminal, log and tests are listeners. This crate prints nothing.
 
 use crate::score::metrics::StemScores;
 use crate::step::memory::MemoryEvent;

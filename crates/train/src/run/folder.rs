@@ -62,8 +62,8 @@ impl RunFolder {
             .map_err(|source| CheckpointError::Write { path, source })
     }
 
-    /// Opens `metrics.jsonl` for appending after `step`. Removes later lines, which a run that was killed after its last
-    /// checkpoint leaves behind, and an incomplete last line.
+    /// Opens `metrics.jsonl` for appending after `step`. Removes later lines, which a run that was killed after its
+    /// last checkpoint leaves behind, and an incomplete last line.
     ///
     /// # Errors
     /// If the file cannot be written.

@@ -51,11 +51,11 @@ pub struct TrainReport {
     pub model_step: u64,
 }
 
-/// Trains as `config` says. With `resume`, continues from the newest undamaged checkpoint of the run folder.
+/// Trains according to `config`. With `resume`, continues from the newest undamaged checkpoint of the run folder.
 ///
-/// On the same device, with the same number of threads and no time budget, a run that was interrupted and resumed ends
-/// in the same bits as an uninterrupted one. The work runs on the calling thread. The exported model is the moving
-/// average of the weights at the best validation, or at the end if there was no validation.
+/// On the same device, with the same number of threads and no time budget, a run that was interrupted and resumed gives
+/// the same result as an uninterrupted one, bit for bit. The work runs on the calling thread. The exported model is the
+/// moving average of the weights at the best validation, or at the end if there was no validation.
 ///
 /// # Errors
 /// If the configuration, the data set or the run folder cannot be used, the device fails or lacks memory, or the loss
@@ -206,7 +206,7 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// One batch, one update.
+    /// Processes one batch and updates the weights once.
     fn step(&mut self) -> Result<(), TrainError> {
         let began = Instant::now();
         let rate = learning_rate(self.config, self.state.step, self.progress());

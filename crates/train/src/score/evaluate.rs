@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use unbraid_base::Stereo;
 use unbraid_model::{ModelConfig, Network, SeparateError, Separator, SeparatorOptions};
 
-/// Why an evaluation failed.
+/// The reason why an evaluation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
     /// The data set cannot be read.
@@ -83,8 +83,8 @@ impl Evaluation {
 
 /// Separates the `tracks` (indices) of `dataset` with `model` and scores them. `None` if the listener stopped it.
 ///
-/// The mixture is the track's own where the data set has one, otherwise the sum of the stems. `limit` is the most that
-/// is scored of each song, in seconds. The model should be without autodiff.
+/// The mixture is the track's own if the data set has one, otherwise the sum of the stems. `limit` is the maximum
+/// scored length of each song, in seconds. The model should be without autodiff.
 ///
 /// # Errors
 /// If a file of a track cannot be read, or the network or its device fails.

@@ -5,8 +5,8 @@
 //! cSDR   = median over windows of 1 s of 10 log₁₀ (Σ s² / Σ (ŝ − s)²)                    (museval, BSSEval v4)
 //! SI-SDR = 10 log₁₀ (‖αs‖² / ‖αs − ŝ‖²),  α = ⟨ŝ, s⟩ / ‖s‖², mean not removed            (Le Roux et al. 2019)
 //! ```
-//! All sums run over both channels. The baseline is the uSDR of a·x, where x is the mixture and a = ⟨s, x⟩ / ‖x‖² is the
-//! constant that fits the stem best. It is the score that is reached without separating anything.
+//! All sums run over both channels. The baseline is the uSDR of a·x, where x is the mixture and a = ⟨s, x⟩ / ‖x‖² is
+//! the constant that fits the stem best. It is the score that is reached without separating anything.
 
 use serde::{Deserialize, Serialize};
 use unbraid_base::Stereo;
@@ -14,7 +14,7 @@ use unbraid_base::Stereo;
 /// The δ of uSDR. It keeps the score of a silent song finite.
 const DELTA: f64 = 1e-7;
 
-/// Scores of a stem in dB. `None` (null in JSON) where a score is not defined, for example for a silent stem.
+/// Scores of a stem in dB. `None` (null in JSON) if a score is not defined, for example for a silent stem.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StemScores {
     /// Whole-song signal-to-distortion ratio.
@@ -109,7 +109,7 @@ impl SongScore {
         self.sums.iter().enumerate().map(|(stem, sums)| sums.scores(self.csdr(stem))).collect()
     }
 
-    /// As in museval, a window in which the reference or estimate of any stem is silent is left out for all stems.
+    /// As in museval, a window in which the reference or estimate of any stem is silent is omitted for all stems.
     fn csdr(&self, stem: usize) -> Option<f64> {
         let ratios = (0..self.windows[stem].len()).filter_map(|w| {
             let sounding = self.windows.iter().all(|windows| windows[w][0] > 0.0 && windows[w][1] > 0.0);

@@ -13,7 +13,7 @@ use crate::settings::setting::{
     Kind, PROBABILITY, SettingType, above, above_to, at_least, between, from_below, value_text,
 };
 
-/// Why settings cannot be used. Every message names the setting.
+/// The reason why settings cannot be used. Every message names the setting.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -32,8 +32,8 @@ pub enum ConfigError {
         /// The parser's message, with the line and the setting.
         message: String,
     },
-    /// Values that do not work. The list holds all of them, not only the first.
-    #[error("these settings do not work:\n  {}", .0.join("\n  "))]
+    /// Invalid values. The list holds all of them, not only the first.
+    #[error("invalid settings:\n  {}", .0.join("\n  "))]
     Invalid(Vec<String>),
     /// `model` is neither a known network nor a usable network file.
     #[error("model = \"{model}\": {message}")]
@@ -99,7 +99,8 @@ settings! {
     }
 
     group "Memory" {
-        /// Segments on the device at once, 0 for the whole batch. Their gradients are accumulated over the batch.
+        /// Micro-batch: segments on the device at once, 0 for the whole batch. Gradients are accumulated over the
+        /// batch.
         micro_batch_size: usize = 0, may_change_on_resume: true, affects_memory: true;
         /// Number format of the network's tokens and their gradients. f16 halves their memory and needs a GPU with
         /// 16-bit floats.
@@ -115,16 +116,16 @@ settings! {
         /// Frames that any other sub-layer processes at once, 0 for all.
         fsa_chunk_size: usize = 0, bounds: between(0.0, MOST_SEQUENCES), value_name: "FRAMES",
             may_change_on_resume: true, affects_memory: true;
-        /// Most memory of a step in bytes. A step that uses more ends the run.
+        /// Maximum memory of a step in bytes. A step that uses more ends the run.
         memory_limit: Option<u64> = None, kind: Kind::Bytes, bounds: at_least(1.0), value_name: "SIZE",
             may_change_on_resume: true;
     }
 
     group "Transform" {
-        /// Samples per STFT frame, in place of the network's own. A resumed run must have the same network.
+        /// Samples per STFT frame, instead of the network's own value. A resumed run must have the same network.
         n_fft: Option<usize> = None, bounds: between(256.0, 4096.0), value_name: "SAMPLES",
             may_change_on_resume: true, affects_memory: true;
-        /// Samples between STFT frames, in place of the network's own. A resumed run must have the same network.
+        /// Samples between STFT frames, instead of the network's own value. A resumed run must have the same network.
         hop_length: Option<usize> = None, bounds: between(16.0, 1024.0), value_name: "SAMPLES",
             may_change_on_resume: true, affects_memory: true;
     }
@@ -132,7 +133,7 @@ settings! {
     group "Optimizer" {
         /// Update rule. Muon is for the matrices of linear layers and leaves the other parameters to AdamW.
         optimizer: OptimizerKind = OptimizerKind::AdamW, affects_memory: true;
-        /// Highest learning rate. It is reached at the end of the warm-up.
+        /// Peak learning rate. It is reached at the end of the warm-up.
         learning_rate: f64 = 5e-4, bounds: above_to(0.0, 1.0), value_name: "RATE", may_change_on_resume: true;
         /// Learning rate at the end of the run. It is at most `learning_rate`.
         final_learning_rate: f64 = 5e-6, bounds: at_least(0.0), value_name: "RATE", may_change_on_resume: true;
@@ -140,12 +141,12 @@ settings! {
         warmup_steps: u64 = 1000, value_name: "STEPS", may_change_on_resume: true;
         /// Decay rates of the gradient's first and second moments.
         betas: [f64; 2] = [0.9, 0.999], bounds: from_below(0.0, 1.0);
-        /// Decoupled weight decay. It applies to every parameter with two or more axes: matrices and kernels, and also the
-        /// relative-position bias tables and the frequency embedding.
+        /// Decoupled weight decay. It applies to every parameter with two or more axes: matrices and kernels, and also
+        /// the relative-position bias tables and the frequency embedding.
         weight_decay: f64 = 0.01, bounds: at_least(0.0);
-        /// Highest norm of the gradient over all parameters. A larger gradient is scaled down to it.
+        /// Maximum norm of the gradient over all parameters. A larger gradient is clipped to it.
         clip_norm: f64 = 5.0, bounds: above(0.0);
-        /// Decay of the weights' moving average. The average is what is validated and exported.
+        /// Decay of the weights' moving average. Validation and export use this average.
         ema_decay: f64 = 0.999, bounds: from_below(0.0, 1.0);
     }
 
@@ -168,7 +169,7 @@ settings! {
         channel_swap_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
         /// Probability that a stem's sign is flipped.
         sign_flip_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
-        /// Lowest mean absolute sample of an excerpt. A quieter excerpt is drawn again, a limited number of times.
+        /// Minimum mean absolute sample of an excerpt. A quieter excerpt is drawn again, a limited number of times.
         min_mean_abs: f32 = 1e-3, bounds: from_below(0.0, 1.0), value_name: "LEVEL";
     }
 
@@ -177,7 +178,7 @@ settings! {
         validation_interval: u64 = 5000, value_name: "STEPS", may_change_on_resume: true;
         /// Share of the training tracks kept for validation. MUSDB18 has its own validation tracks instead.
         validation_share: f64 = 0.1, bounds: from_below(0.0, 1.0), value_name: "SHARE";
-        /// Scored seconds of each validation song, from its start. Without this setting, songs are scored whole.
+        /// Scored seconds of each validation song, from its start. Without this setting, whole songs are scored.
         validation_seconds: Option<f64> = None, bounds: at_least(1.0), value_name: "SECONDS";
         /// Steps between checkpoints, 0 for one at the end only.
         checkpoint_interval: u64 = 1000, value_name: "STEPS", may_change_on_resume: true;
@@ -328,7 +329,7 @@ impl TrainConfig {
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }
 
-    /// Every setting in which a resumed run would no longer be the saved run; `None` where there is no such setting.
+    /// The settings that prevent resuming the saved run, with both values; `None` if there are none.
     ///
     /// All settings must be equal, except those that are declared with `may_change_on_resume`.
     pub(crate) fn differs_from(&self, saved: &Self) -> Option<String> {

@@ -64,7 +64,7 @@ macro_rules! settings {
 
 pub(crate) use settings;
 
-/// The TOML value of one field; `None` where an optional field is not set.
+/// The TOML value of one field; `None` if an optional field is not set.
 pub(crate) fn value_of(value: &impl serde::Serialize) -> Result<Option<toml::Value>, toml::ser::Error> {
     let field = std::collections::BTreeMap::from([("value", value)]);
     Ok(toml::Table::try_from(field)?.remove("value"))

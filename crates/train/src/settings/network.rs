@@ -1,11 +1,11 @@
-//! The network that a run's settings name, and what follows from both.
+//! The network that a run's settings name, and the values that depend on both.
 
 use unbraid_model::{Execution, ModelConfig};
 
 use crate::settings::config::{ConfigError, TrainConfig};
 
 impl TrainConfig {
-    /// The network that `model` names: a preset, or a file that ends in `.toml`. The checks include the length of a
+    /// The network that `model` names: a standard network, or a file that ends in `.toml`. The checks include the length of a
     /// segment, which the STFT and the loss's transforms bound from below.
     ///
     /// # Errors
@@ -18,7 +18,7 @@ impl TrainConfig {
                 std::fs::read_to_string(&self.model).map_err(|e| refuse(format!("cannot be read: {e}")))?;
             ModelConfig::from_toml(&text).map_err(|e| refuse(e.to_string()))?
         } else {
-            ModelConfig::preset(&self.model).map_err(|e| refuse(e.to_string()))?
+            ModelConfig::standard(&self.model).map_err(|e| refuse(e.to_string()))?
         };
         model.n_fft = self.n_fft.unwrap_or(model.n_fft);
         model.hop_length = self.hop_length.unwrap_or(model.hop_length);

@@ -137,7 +137,7 @@ mod tests {
     fn every_preset_is_usable_on_every_network() {
         for preset in MemoryPreset::ALL {
             assert_eq!(preset.to_string().parse(), Ok(preset));
-            for model in unbraid_model::PRESETS {
+            for model in unbraid_model::STANDARD_NETWORKS {
                 let mut config = TrainConfig {
                     run: "runs/x".into(),
                     data: "data/x".into(),

@@ -78,12 +78,12 @@ pub const fn above(least: f64) -> Bounds {
     (Bound::Excluded(least), Bound::Unbounded)
 }
 
-/// From `least`, which is included, to `most`, which is not.
+/// From `least` (included) to `most` (excluded).
 pub const fn from_below(least: f64, most: f64) -> Bounds {
     (Bound::Included(least), Bound::Excluded(most))
 }
 
-/// From `least`, which is not included, to `most`, which is.
+/// From `least` (excluded) to `most` (included).
 pub const fn above_to(least: f64, most: f64) -> Bounds {
     (Bound::Excluded(least), Bound::Included(most))
 }
@@ -91,7 +91,7 @@ pub const fn above_to(least: f64, most: f64) -> Bounds {
 /// The probabilities.
 pub const PROBABILITY: Bounds = between(0.0, 1.0);
 
-/// The bounds in words, after "must be"; `None` where there are none.
+/// The bounds in words, after "must be"; `None` if there are none.
 fn bounds_text(bounds: Bounds) -> Option<String> {
     Some(match bounds {
         (Bound::Unbounded, Bound::Unbounded) => return None,
@@ -168,7 +168,7 @@ impl Setting {
         self.help.split_once(". ").map_or(self.help.trim_end_matches('.'), |(summary, _)| summary)
     }
 
-    /// The bounds in words; `None` where there are none.
+    /// The bounds in words; `None` if there are none.
     pub fn bounds_text(&self) -> Option<String> {
         bounds_text(self.bounds)
     }
@@ -204,7 +204,7 @@ impl Kind {
         }
     }
 
-    /// How a flag spells a value of this kind, where that is not obvious.
+    /// The spelling of a value of this kind in a flag, if it is not obvious.
     fn syntax(self) -> &'static str {
         match self {
             Self::Bytes => ", for example 8GB, 7.5GiB or 800MB",
@@ -292,7 +292,7 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
     (number.is_finite() && number > 0.0).then_some((number * unit) as u64)
 }
 
-/// `name` with hyphens in place of underscores, at compile time.
+/// `name` with hyphens instead of underscores, at compile time.
 pub const fn kebab<const N: usize>(name: &str) -> [u8; N] {
     let (mut bytes, mut i) = ([0; N], 0);
     while i < N {

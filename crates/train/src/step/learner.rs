@@ -123,8 +123,8 @@ impl Learner {
     /// The losses (the total, then the terms) and the gradient `[p]` at the weights. The gradient is multiplied by the
     /// loss scale.
     ///
-    /// Processes `at_once` items at a time, split into up to `workers` parts that run in parallel. Losses are means over
-    /// items, so the losses of the batch are the weighted means of those of the parts.
+    /// Processes `at_once` items at a time, split into up to `workers` parts that run in parallel. Losses are means
+    /// over items, so the losses of the batch are the weighted means of those of the parts.
     fn batch_gradient(&self, targets: &Tensor<4>, at_once: usize, workers: usize) -> [Tensor<1>; 2] {
         let items = targets.dims()[0];
         let batches = targets.clone().split(at_once.min(items), 0).into_iter();
@@ -176,7 +176,7 @@ mod tests {
     fn micro_batches_and_recomputation_do_not_change_the_gradient() {
         let device = Device::flex();
         let config = TrainConfig { loss_resolutions: vec![256], ..Default::default() };
-        let network = ModelConfig::preset("tfswa_unet_tiny").unwrap();
+        let network = ModelConfig::standard("tfswa_unet_tiny").unwrap();
         let weights = initial_weights(&network, 1, &device);
         let targets = Tensor::random([3, 4, 2, 2200], Distribution::Normal(0.0, 0.1), &device);
         let run = |workers, at_once, recompute| {

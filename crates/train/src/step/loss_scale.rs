@@ -1,9 +1,9 @@
 //! Dynamic loss scaling (Micikevicius et al., arXiv:1710.03740, section 3.2).
 //!
 //! Gradients in f16 are often smaller than the smallest number that f16 represents. The loss, and with it every
-//! gradient, is therefore multiplied by a factor before the backward pass, and the parameters' f32 gradients are divided
-//! by the factor. If a gradient overflows f16, the update is skipped and the factor is halved. After [`PATIENCE`] steps
-//! without overflow the factor is doubled.
+//! gradient, is therefore multiplied by a factor before the backward pass, and the parameters' f32 gradients are
+//! divided by the factor. If a gradient overflows f16, the update is skipped and the factor is halved. After
+//! [`PATIENCE`] steps without overflow the factor is doubled.
 
 use serde::{Deserialize, Serialize};
 use unbraid_model::Precision;

@@ -36,11 +36,11 @@ pub fn measure(
     run_steps(config, steps, device, false, each)
 }
 
-/// As [`measure`], but kernels are compiled and not run. The memory is that of real steps; losses and seconds are
+/// Like [`measure`], but kernels are compiled and not run. The memory is that of real steps. Losses and seconds are
 /// meaningless.
 ///
 /// # Errors
-/// As [`measure`].
+/// Those of [`measure`].
 pub fn dry_run(
     config: &TrainConfig,
     steps: u64,

@@ -25,7 +25,7 @@ pub(crate) enum Phase {
 ///
 /// On a GPU: the memory that burn's pools have reserved on the device, including unused parts of their pages, because
 /// other programs cannot use those. On the CPU: the resident set size of this process. The peak within a step is
-/// available on Linux only; elsewhere the peak is the largest value at the end of a step.
+/// available on Linux only. Elsewhere the peak is the largest value at the end of a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryEvent {
     /// At the end of the step.
@@ -179,7 +179,7 @@ mod tests {
         let after = read();
         assert!(after.taken + (200 << 20) < with.taken && after.peak >= with.taken, "{with:?} → {after:?}");
         assert_eq!(after.phases, None);
-        // Memory that is allocated and freed between two records counts where the system reports a peak.
+        // Memory that is allocated and freed between two records counts if the system reports a peak.
         if resident_peak().is_some() {
             drop(std::hint::black_box(vec![1u8; 768 << 20]));
             let later = read();

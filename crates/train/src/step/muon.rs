@@ -7,8 +7,8 @@
 //! Five Newton-Schulz iterations `X ← a X + (b X Xᵀ + c (X Xᵀ)²) X` approximate U Vᵀ with matrix products only.
 //!
 //! burn-optim's `Muon` with `AdjustLrFn::MatchRmsAdamW` computes the same update, and a test compares the two. This
-//! implementation stays because it reads and writes the vector of parameters (see `optimizer.rs`) and takes all matrices
-//! of one shape through the products together, where burn's runs them one by one.
+//! implementation is kept because it works on the vector of parameters (see `optimizer.rs`) and takes all matrices
+//! of one shape through the products together, while burn's processes them one by one.
 
 use burn::tensor::Tensor;
 

@@ -1,17 +1,19 @@
 //! AdamW over one vector of parameters, Muon for its matrices, the learning rate schedule, and clipping by the global
 //! norm.
 //!
-//! burn-optim has AdamW and Muon too. Tests compare both with ours step by step; they agree to rounding. Ours stay:
-//! they are one operation per formula on one vector, where burn's are one per tensor, and a network has hundreds; the
-//! moments are two vectors that a checkpoint stores and restores bit for bit; weight decay is chosen per element of the
-//! vector; and Muon takes all matrices of one shape through its products together.
+//! burn-optim has AdamW and Muon too. Tests compare both with ours step by step, and they agree up to rounding. The
+//! reasons for ours:
+//! - A formula is one operation on one vector. burn's needs one operation per tensor, and a network has hundreds.
+//! - The moments are two vectors, which a checkpoint stores and restores bit for bit.
+//! - Weight decay is chosen per element of the vector.
+//! - Muon takes all matrices of one shape through its products together.
 
 use crate::settings::config::{OptimizerKind, TrainConfig};
 use crate::step::muon::Muon;
 use crate::step::parameters::ParameterLayout;
 use burn::tensor::{Device, Tensor};
 
-/// Keeps the update finite where the gradient has always been 0. It is small compared with useful gradients.
+/// Keeps the update finite if the gradient has always been 0. It is small compared with useful gradients.
 const EPSILON: f64 = 1e-8;
 
 /// AdamW (Loshchilov and Hutter, arXiv:1711.05101, algorithm 2). Tensors with one axis do not decay. With

@@ -42,10 +42,10 @@ impl ParameterLayout {
         })
     }
 
-    /// The elements that weight decay applies to: 1 where the tensor has more than one axis, 0 elsewhere, `[p]`.
+    /// The elements that weight decay applies to: 1 if the tensor has more than one axis, otherwise 0, `[p]`.
     ///
-    /// Tensors with more than one axis are matrices and kernels, and also the tables of relative-position biases and the
-    /// frequency embedding. Biases and norms have one axis.
+    /// Tensors with more than one axis are matrices and kernels, and also the tables of relative-position biases and
+    /// the frequency embedding. Biases and norms have one axis.
     pub(crate) fn decayed(&self, device: &Device) -> Tensor<1> {
         let parts = self.0.iter().map(|entry| {
             let value = if entry.shape.len() > 1 { 1.0f32 } else { 0.0 };

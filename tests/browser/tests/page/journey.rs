@@ -1,4 +1,4 @@
-//! The way of a person through the page: from a song to its stems, their playback and their files.
+//! A person's path through the page: from a song to its stems, their playback and their files.
 
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ pub(crate) fn stems(page: &Page<'_>) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Compares the 32-bit download of every stem with the native program's stem. Gives the bytes of all downloads.
+/// Compares the 32-bit download of every stem with the native program's stem. Returns the bytes of all downloads.
 pub(crate) fn hold_against_native(
     world: &World,
     page: &Page<'_>,

@@ -2,8 +2,8 @@
 //!
 //! `cargo xtask test` builds and serves the page and sets the variables that the tests read: `UNBRAID_PAGE` is the
 //! page's address, `UNBRAID_SOURCES` the address of `web/` without the build, `UNBRAID_PROGRAM` the native program, and
-//! `UNBRAID_SHOTS` a folder for screenshots. Without these variables or without Chromium, all tests are ignored, with the
-//! reason.
+//! `UNBRAID_SHOTS` a folder for screenshots. Without these variables or without Chromium, all tests are ignored, with
+//! the reason.
 
 mod invented;
 mod journey;

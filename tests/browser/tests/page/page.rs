@@ -46,7 +46,7 @@ impl fmt::Display for Smoothness {
     }
 }
 
-/// The value below which a share of the values lies; the larger neighbour where it lies between two.
+/// The quantile: the value below which a share of the values lies. Between two values, it is the larger one.
 pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -107,7 +107,7 @@ impl<'a> Page<'a> {
     /// Fails unless an expression is true now.
     pub(crate) fn ensure(&self, condition: &str) -> Result<()> {
         let holds = self.value(&format!("Boolean({condition})"))?;
-        ensure!(holds == true, "not so: {condition}; {}", self.value("document.body.innerText")?);
+        ensure!(holds == true, "not true: {condition}; {}", self.value("document.body.innerText")?);
         Ok(())
     }
 

@@ -17,15 +17,15 @@ const RUNS: usize = 5;
 
 /// The share of all gaps between frames that must be shorter than [`MOST_GAP_MS`].
 ///
-/// Other programs delay single frames, so the longest gap says little about the page. Measured on 2 cores while a worker,
-/// two endless loops and builds ran beside the browser: 99 % of the gaps of 5 runs were below 29 to 35 ms, and the longest
-/// of a run were between 26 and 337 ms.
+/// Other programs delay single frames, so the longest gap is a bad measure of the page. Measured in 5 runs on 2 cores,
+/// while a worker, two endless loops and builds ran at the same time: 99 % of the gaps were below 29 to 35 ms, and the
+/// longest gap of a run was 26 to 337 ms.
 const SHARE: f64 = 0.99;
 
 const MOST_GAP_MS: f64 = 50.0;
 
-/// Bound for the median of the longest gaps of the runs. A pause that the page causes is in every run. Measured as above:
-/// medians between 34 and 136 ms.
+/// Bound for the median of the longest gaps of the runs. A pause that the page causes is in every run. Measured as
+/// above: medians between 34 and 136 ms.
 const MOST_PAUSE_MS: f64 = 250.0;
 
 fn frames(world: &World) -> Result<()> {
@@ -54,13 +54,13 @@ fn frames(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// The same with a main thread that is busy for 120 ms twice a second. The measure must show it.
+/// The same with a main thread that is busy for 120 ms twice a second. The measurement must show the pauses.
 fn hold_control(page: &Page<'_>) -> Result<()> {
     let busy =
         "setInterval(() => { for (const end = performance.now() + 120; performance.now() < end; ); }, 500);";
     page.browser.run(busy, &[])?;
     let gap = quantile(&smoothness(page)?.gaps, SHARE);
-    ensure!(gap > 100.0, "a main thread that pauses for 120 ms is not seen: {gap:.0} ms");
+    ensure!(gap > 100.0, "pauses of 120 ms in the main thread are not detected: {gap:.0} ms");
     Ok(())
 }
 

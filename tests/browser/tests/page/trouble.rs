@@ -51,7 +51,7 @@ fn refused(page: &Page<'_>, path: &Path, part: &str) -> Result<()> {
         "for (const close of document.querySelectorAll('[data-test=\"notice-close\"]')) close.click();",
         &[],
     )?;
-    // Nothing of it can be separated. A file that was accepted as a song can be removed.
+    // It cannot be separated. A file that was accepted as a song can be removed.
     page.ensure("document.querySelector('#song').hidden || ($('song').dataset.state === 'failed' && $('separate').disabled)")?;
     page.browser.run("if (!document.querySelector('#song').hidden) $('remove').click();", &[]).map(drop)
 }
@@ -83,7 +83,7 @@ fn bad_songs(world: &World) -> Result<()> {
     let huge = folder.path().join("huge.wav");
     fs::File::create(&huge)?.set_len(3_000_000_000)?;
     refused(&page, &huge, "3.0 GB")?;
-    // No worker received it, so nothing of it was read.
+    // No worker received it, so no part of it was read.
     page.ensure("watch.sent.includes('cut.wav') && !watch.sent.includes('huge.wav')")?;
 
     // The page still works, and one sample is a song.
@@ -104,10 +104,10 @@ fn bad_models(world: &World) -> Result<()> {
         invented::bytes(move |header| header[name]["shape"] = json!(shape))
     };
     let cases: [(&str, Vec<u8>, &str); 6] = [
-        ("empty.safetensors", Vec::new(), "not a whole .safetensors file"),
-        ("cut.safetensors", good[..good.len() / 2].to_vec(), "not a whole .safetensors file"),
-        ("turned.safetensors", lying("head.weight", [512, 8]), "not those of its own configuration"),
-        ("larger.safetensors", lying("head.weight", [8, 1 << 40]), "not a whole .safetensors file"),
+        ("empty.safetensors", Vec::new(), "not a complete .safetensors file"),
+        ("cut.safetensors", good[..good.len() / 2].to_vec(), "not a complete .safetensors file"),
+        ("turned.safetensors", lying("head.weight", [512, 8]), "do not match its configuration"),
+        ("larger.safetensors", lying("head.weight", [8, 1 << 40]), "not a complete .safetensors file"),
         (
             "dims.safetensors",
             invented::bytes(|header| {
@@ -116,12 +116,12 @@ fn bad_models(world: &World) -> Result<()> {
                     .replace("\\\"dims\\\":[8]", "\\\"dims\\\":[16]");
                 header["__metadata__"]["unbraid"] = serde_json::from_str(&text).expect("still JSON");
             }),
-            "not those of its own configuration",
+            "do not match its configuration",
         ),
         (
             "letter.safetensors",
             b"This is a letter, and not a model. ".repeat(500),
-            "not a whole .safetensors file",
+            "not a complete .safetensors file",
         ),
     ];
     let page = Page::open(world, Gpu::None, "?device=cpu")?;

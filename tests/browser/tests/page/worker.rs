@@ -22,7 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_lost_device_is_opened_again_and_nothing_is_missing", lost_device),
 ];
 
-/// Least SNR of the page's stems against the native CPU's, in dB.
+/// Minimum SNR of the page's stems against the native CPU's, in dB.
 pub(crate) const LEAST_SNR_DB: f64 = 90.0;
 
 /// Functions that the scripts of these tests use.

@@ -8,7 +8,7 @@ use browser::Driver;
 /// A name and a function.
 pub(crate) type Test = (&'static str, fn(&World) -> Result<()>);
 
-/// What every test needs.
+/// The environment of every test.
 pub(crate) struct World {
     pub(crate) driver: Driver,
     /// The page's address.

@@ -18,7 +18,7 @@ pub(crate) fn read(archive: &[u8]) -> Result<Vec<(String, &[u8])>> {
         let (crc, size, name) = (number(entry, 16, 4)?, number(entry, 24, 4)?, number(entry, 28, 2)?);
         let more = number(entry, 30, 2)? + number(entry, 32, 2)?;
         let local = archive.get(number(entry, 42, 4)?..).context("an entry that points nowhere")?;
-        ensure!(local.starts_with(b"PK\x03\x04"), "no file where its entry says");
+        ensure!(local.starts_with(b"PK\x03\x04"), "no file at the offset in its entry");
         // Flags, method, time, checksum, sizes and the length of the name are stored in both places.
         ensure!(local.get(6..28) == entry.get(8..30), "a file and its entry differ");
         ensure!(number(local, 8, 2)? == 0 && number(entry, 20, 4)? == size, "compressed");

@@ -23,7 +23,7 @@ pub(crate) enum Bench {
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Only this device: cpu, gpu, or gpu:N; every trusted device if not given
+    /// Only this device: cpu, gpu, or gpu:N [default: every trusted device]
     #[arg(long)]
     device: Option<Choice>,
     #[command(flatten)]
@@ -71,7 +71,7 @@ pub(crate) struct One {
 struct Cost {
     /// Median of the timed runs.
     seconds: f64,
-    /// The run before those, in which kernels are compiled.
+    /// The first run, in which kernels are compiled. It is not among the timed runs.
     first_seconds: f64,
     /// Mean magnitude of the gradient of the input, which must be equal for both implementations.
     gradient_size: f32,
@@ -229,7 +229,7 @@ pub(crate) fn one(one: &One) -> Result<()> {
         let options =
             Attention { sequences: sequences(operation)?, heads, rotary: operation != "window", chunk: None };
         let bias = options.bias_shape().map(|shape| Tensor::<2>::zeros(shape, &device).require_grad());
-        // As many sequences at a time as have scores that fit into one binding of the device.
+        // A chunk is the largest number of sequences whose scores fit into one binding of the device.
         let length = match options.sequences {
             Sequences::Time => frames,
             Sequences::Frequency => bins,
@@ -270,8 +270,8 @@ pub(crate) fn one(one: &One) -> Result<()> {
     child::send(&Cost { seconds: seconds[runs / 2], first_seconds, peak_bytes, gradient_size })
 }
 
-/// Measures the peak memory of tensors: on a GPU the size of burn's pools, which never shrink; on the CPU the resident set
-/// size of the process, by Linux's high-water mark.
+/// Measures the peak memory of tensors: on a GPU the size of burn's pools, which never shrink, and on the CPU the
+/// resident set size of the process, by Linux's high-water mark.
 ///
 /// crates/train reads the same mark. conformance does not depend on it, and sysinfo does not report the mark.
 struct Meter {

@@ -76,7 +76,7 @@ pub(crate) struct One {
 /// fused.
 const FUSION_OFF: (&str, &str) = ("BURN_FUSION_MAX_EXPLORATIONS", "0");
 
-/// Runs the cases. Gives whether no case failed.
+/// Runs the cases. Returns true if no case failed.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let names: Vec<String> = names(&arguments.only);
     if names.is_empty() {
@@ -146,8 +146,8 @@ fn run_device(info: &DeviceInfo, only: &str, names: &[String], report: &mut Repo
     Ok(())
 }
 
-/// Runs the cases in a few processes at a time and gives their exit statuses. A software adapter compiles a kernel on one
-/// core, and compilation takes most of the time.
+/// Runs the cases in a few processes at a time and returns their exit statuses. A software adapter compiles a kernel on
+/// one core, and compilation takes most of the time.
 fn run_shares(device: &str, fusion: &str, only: &str, entries: &mut Vec<Entry>) -> Result<Vec<ExitStatus>> {
     const MOST_SHARES: usize = 4;
     let shares = thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_SHARES));

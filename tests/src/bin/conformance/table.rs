@@ -29,7 +29,7 @@ pub(crate) fn entry(device: &str, fusion: &str, case: &str, check: Check) -> Ent
     Entry { device: device.into(), fusion: fusion.into(), case: case.into(), check }
 }
 
-/// The head of the table whose lines [`row`] gives.
+/// The header of the table whose lines [`row`] returns.
 pub(crate) fn header() -> String {
     format!(
         "{:<48} {:<17} {:>10} {:>8} {:>10}  {:<8} why",
@@ -54,7 +54,7 @@ pub(crate) fn row(entry: &Entry) -> String {
     )
 }
 
-/// Prints the counts of each device. Gives whether no case failed.
+/// Prints the counts of each device. Returns true if no case failed.
 pub(crate) fn summarise(report: &Report) -> bool {
     println!();
     let mut failed = 0;

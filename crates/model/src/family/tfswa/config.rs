@@ -1,4 +1,4 @@
-//! The configuration of a TFSWA U-Net, and what follows from it alone.
+//! The configuration of a TFSWA U-Net, and the sizes that it determines.
 
 use serde::{Deserialize, Serialize};
 use unbraid_ops::MAX_HEAD_WIDTH;
@@ -122,7 +122,7 @@ impl TfswaConfig {
         FEATURES * STEREO * self.subbands
     }
 
-    /// Sub-layers of the whole network: three a block. Every resolution but the coarsest has its blocks twice.
+    /// Sub-layers of the whole network: three per block. Every resolution except the coarsest has its blocks twice.
     pub(crate) fn sub_layers(&self) -> usize {
         let depths = self.depths.iter().sum::<usize>();
         3 * (2 * depths - self.depths.last().copied().unwrap_or(0))

@@ -1,4 +1,4 @@
-//! The layers that blocks and network are made of.
+//! The layers of the blocks and of the network.
 
 use burn::module::{Param, ParamId};
 use burn::nn::{Initializer, LayerNorm, Linear};

@@ -6,7 +6,7 @@ use crate::data::dataset::{DataError, Dataset, Format, Part};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Every format there is. The first that recognises a folder opens it.
+/// All formats. The first one that recognises a folder opens it.
 const FORMATS: &[Format] = &[musdb_hq::FORMAT];
 
 /// Opens one part (`train`, `test`) of the data set in the folder `root`, for a model with these `stems` and this

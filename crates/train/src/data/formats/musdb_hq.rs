@@ -8,7 +8,7 @@ use unbraid_base::Stereo;
 
 /// The format's row in the registry.
 pub(crate) const FORMAT: Format = Format {
-    layout: "MUSDB18-HQ, {train,test}/TRACK/STEM.wav (or .flac), and mixture.wav where the mixture is not the sum",
+    layout: "MUSDB18-HQ, {train,test}/TRACK/STEM.wav (or .flac), and mixture.wav if the mixture is not the sum",
     recognises: |part| part.root.join(part.name).is_dir(),
     open: |part| MusdbHq::open(part).map(|dataset| Box::new(dataset) as Box<dyn Dataset>),
 };
@@ -31,8 +31,8 @@ struct TrackFiles {
 }
 
 impl MusdbHq {
-    /// Lists the tracks in the order of their names and checks their stems. Of every file the header is read; of a
-    /// flac file the first block is decoded too.
+    /// Lists the tracks in the order of their names and checks their stems. This reads the header
+    /// of every file, and also decodes the first block of a flac file.
     fn open(part: &Part<'_>) -> Result<Self, DataError> {
         let folder = part.root.join(part.name);
         let failed = |source| DataError::Folder { path: folder.clone(), source };
@@ -188,7 +188,7 @@ mod tests {
         let dataset = open(dir.path()).unwrap();
         for track in 0..2 {
             let mut reader = Dataset::open(&dataset, track).unwrap();
-            // The last block goes on beyond the end.
+            // The last block extends beyond the end.
             for start in [0, 400, 800] {
                 let block = reader.read(400).unwrap();
                 for stem in 0..2 {

@@ -3,7 +3,8 @@ use crate::family::{FamilyConfig, ModelConfig};
 use burn::tensor::Distribution;
 
 fn config() -> TfswaConfig {
-    let FamilyConfig::TfswaUnet(tiny) = ModelConfig::preset("tfswa_unet_tiny").expect("a preset").family;
+    let FamilyConfig::TfswaUnet(tiny) =
+        ModelConfig::standard("tfswa_unet_tiny").expect("a standard network").family;
     tiny
 }
 
