@@ -184,7 +184,7 @@ async function separate({ job, file, from, to }) {
       const block = await song.next();
       const failure = song.recovered();
       if (failure) {
-        const message = `The GPU failed (${failure}). It was reopened, and the separation continues.`;
+        const message = `The separation continues. The reason: ${failure}.`;
         send({ type: "recovered", job, message });
       }
       if (!block) {

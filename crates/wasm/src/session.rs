@@ -41,7 +41,7 @@ impl Session {
                 ComputeDevice::Cpu,
                 false,
                 false,
-                Some(format!("{reason}, so the CPU is used. This takes longer.")),
+                Some(format!("{reason}. The CPU takes longer than a GPU.")),
             )
         };
         match device.as_str() {
@@ -103,9 +103,7 @@ impl Session {
             Ok(made) => made,
             Err((Failure::Device(reason), ComputeDevice::Gpu(_))) => {
                 (self.is_gpu, self.software) = (false, false);
-                self.note = Some(format!(
-                    "The GPU cannot be used ({reason}), so the CPU is used. This takes longer."
-                ));
+                self.note = Some(format!("The GPU cannot be used: {reason}. The CPU takes longer."));
                 Engine::new(ComputeDevice::Cpu, bytes).await.map_err(|(failure, device)| {
                     self.idle = Some(device);
                     failure
