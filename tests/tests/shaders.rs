@@ -7,7 +7,7 @@ use naga::front::wgsl;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
 use unbraid_model::family::tfswa::{Positional, TfswaConfig};
-use unbraid_model::{FamilyConfig, ModelConfig, STANDARD_NETWORKS};
+use unbraid_model::{ModelConfig, STANDARD_NETWORKS};
 use unbraid_ops::kernel::{self, Kernel};
 use unbraid_ops::{
     Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, Pass, Precision, Sequences,
@@ -256,8 +256,5 @@ fn networks() -> impl Iterator<Item = ModelConfig> {
 }
 
 fn tfswa_networks() -> impl Iterator<Item = TfswaConfig> {
-    networks().map(|config| {
-        let FamilyConfig::TfswaUnet(own) = config.family;
-        own
-    })
+    networks().filter_map(|config| config.family.tfswa().cloned())
 }

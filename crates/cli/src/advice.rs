@@ -110,7 +110,7 @@ fn for_settings(error: &ConfigError) -> Option<&'static str> {
 
 fn for_data(error: &DataError) -> Option<&'static str> {
     match error {
-        DataError::NoFolder(_) | DataError::NoTracks(_) => Some(DATA_LAYOUT),
+        DataError::NoFolder(_) | DataError::NoTracks(_) | DataError::MissingStem { .. } => Some(DATA_LAYOUT),
         DataError::UnknownFormat { .. } => {
             Some("`unbraid data synth OUT` creates a data set of synthetic songs.")
         }

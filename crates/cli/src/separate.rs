@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde::Serialize;
-use unbraid_audio::{AudioReader, AudioWriter, Format, Stereo};
+use unbraid_audio::{AudioError, AudioReader, AudioWriter, Format, Stereo};
 use unbraid_base::file::sync_folder;
 use unbraid_model::weights::{self, Loaded};
 use unbraid_model::{ModelConfig, Separator, SeparatorOptions};
@@ -20,6 +20,13 @@ use crate::interrupt;
 use crate::output::{notice, print};
 use crate::progress::song_bar;
 
+fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if seconds > 0.0 && f64::is_finite(seconds) => Ok(seconds),
+        _ => Err("give a number of seconds above 0".into()),
+    }
+}
+
 /// How songs are cut into segments for the network.
 #[derive(Debug, Args)]
 pub(crate) struct Segmentation {
@@ -27,7 +34,7 @@ pub(crate) struct Segmentation {
     #[arg(long, value_name = "SHARE", default_value_t = SeparatorOptions::DEFAULT_OVERLAP)]
     overlap: f32,
     /// Length of a segment in seconds, by default as in training. Longer segments can lower the quality
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = above_zero)]
     segment: Option<f64>,
 }
 
@@ -115,7 +122,13 @@ impl Arguments {
         let mut songs = Vec::new();
         for (song, target) in self.songs.iter().zip(&targets) {
             let separated = self.separate(song, target, &loaded, &outputs);
-            songs.push(separated.with_context(|| format!("{} was not separated", song.display()))?);
+            songs.push(separated.map_err(|error| {
+                // Errors of the audio file name it.
+                if error.is::<AudioError>() {
+                    return error;
+                }
+                error.context(format!("{} was not separated", song.display()))
+            })?);
         }
         if self.json {
             let report = Report { device: info.name, model: loaded.config.name, songs };

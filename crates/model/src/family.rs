@@ -39,6 +39,15 @@ pub enum FamilyConfig {
     TfswaUnet(TfswaConfig),
 }
 
+impl FamilyConfig {
+    /// The fields of a TFSWA network; `None` for another family.
+    pub fn tfswa(&self) -> Option<&TfswaConfig> {
+        match self {
+            Self::TfswaUnet(own) => Some(own),
+        }
+    }
+}
+
 /// A network of any family, with its weights.
 ///
 /// The names of its parameters do not contain the family, because a weights file stores it in the configuration.
@@ -56,7 +65,7 @@ impl ModelConfig {
     pub fn from_toml(text: &str) -> Result<Self, ModelConfigError> {
         let config = parse(text).map_err(|mut error| {
             error.set_input(Some(text));
-            ModelConfigError::Syntax(error.to_string())
+            ModelConfigError::Syntax(error.to_string().trim_end().to_owned())
         })?;
         config.validate()?;
         Ok(config)

@@ -16,7 +16,7 @@ fn model() -> Network {
     let device = Device::flex();
     device.seed(1);
     let tiny = ModelConfig::standard("tfswa_unet_tiny").expect("a standard network");
-    let FamilyConfig::TfswaUnet(own) = &tiny.family;
+    let own = tiny.family.tfswa().expect("a TFSWA network");
     let family = FamilyConfig::TfswaUnet(TfswaConfig {
         dims: vec![8, 8],
         depths: vec![1, 1],

@@ -7,8 +7,7 @@ use unbraid_model::family::tfswa::TfswaConfig;
 use unbraid_model::{FamilyConfig, ModelConfig, Network, ParameterPath};
 
 pub(crate) fn own(config: &ModelConfig) -> &TfswaConfig {
-    let FamilyConfig::TfswaUnet(own) = &config.family;
-    own
+    config.family.tfswa().expect("a TFSWA network")
 }
 
 /// Small, with every part: two sub-bands, a shifted window, sizes that need padding, and these resolutions.

@@ -63,6 +63,11 @@ impl Loss {
         if terms.is_empty() { Err(LossError::NoTerm) } else { Ok(Self { terms }) }
     }
 
+    /// Minimum length in samples of the signals that [`Loss::forward`] compares.
+    pub fn least_samples(&self) -> usize {
+        self.terms.iter().map(|term| term.function.least_samples()).max().unwrap_or(1)
+    }
+
     /// The names of the terms.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.terms.iter().map(|term| term.name)

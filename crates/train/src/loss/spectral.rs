@@ -58,6 +58,12 @@ impl LossFunction for Spectral {
         let error = &signals.error;
         if self.low_memory && error.is_autodiff() { self.by_rows(error) } else { self.at_once(error) }
     }
+
+    /// The STFT reflects half a frame at each end.
+    fn least_samples(&self) -> usize {
+        let longest = self.resolutions.iter().map(|resolution| resolution.plan.n_fft()).max();
+        longest.unwrap_or(0) / 2 + 1
+    }
 }
 
 impl Spectral {

@@ -29,6 +29,11 @@ pub(crate) trait LossFunction: Send + Sync {
     /// The term's value, `[1]`, without its weight: a mean over the items of the batch, so that the batch's value is
     /// the weighted mean of the values of its parts. It must be differentiable in the estimate.
     fn value(&self, signals: &Comparison) -> Tensor<1>;
+
+    /// Minimum length of the signals in samples.
+    fn least_samples(&self) -> usize {
+        1
+    }
 }
 
 /// The reason why the loss cannot be built.

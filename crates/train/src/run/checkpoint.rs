@@ -189,6 +189,9 @@ fn checksum<'a>(state: &str, vectors: impl Iterator<Item = &'a [u8]>) -> String 
     format!("{:08x}", hasher.finalize())
 }
 
+/// The file name extension of damaged checkpoints.
+const DAMAGED: &str = "damaged";
+
 /// The folder `checkpoints/` of a run.
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
@@ -221,6 +224,12 @@ impl Checkpoints {
         steps
     }
 
+    /// Whether damaged checkpoints have been set aside.
+    pub(crate) fn has_damaged(&self) -> bool {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|ending| ending == DAMAGED))
+    }
+
     /// Writes a checkpoint, then removes all but the newest `keep` and the best.
     ///
     /// # Errors
@@ -244,14 +253,14 @@ impl Checkpoints {
             match Checkpoint::read(&path) {
                 Ok(checkpoint) => return Some(checkpoint),
                 Err(error) => {
-                    let aside = path.with_extension("damaged");
+                    let aside = path.with_extension(DAMAGED);
                     let renamed = std::fs::rename(&path, &aside).is_ok();
                     let fate = if renamed {
                         format!("renamed to {}", aside.display())
                     } else {
                         "left in place".into()
                     };
-                    report(&format!("{error}; it is {fate}, and the previous checkpoint is used"));
+                    report(&format!("{error}; it is {fate}"));
                 }
             }
         }

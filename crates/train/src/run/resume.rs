@@ -27,7 +27,7 @@ pub(crate) fn find_checkpoint(
         return Err(TrainError::Changed { run: run(), difference });
     }
     let checkpoints = folder.checkpoints()?;
-    let any = !checkpoints.steps().is_empty();
+    let any = !checkpoints.steps().is_empty() || checkpoints.has_damaged();
     let checkpoint = checkpoints.newest(|message| {
         listener.event(&Event::Message(message));
     });

@@ -5,7 +5,6 @@ use crate::data::formats::open_dataset;
 use crate::data::segments::{Loader, Segments};
 use crate::data::split::{Split, digest, split};
 use crate::error::{TrainError, read};
-use crate::loss::Loss;
 use crate::run::checkpoint::{Best, Checkpoint, Checkpoints, RunState};
 use crate::run::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
 use crate::run::export;
@@ -13,7 +12,7 @@ use crate::run::folder::{MetricsLog, RunFolder};
 use crate::run::resume::find_checkpoint;
 use crate::score::evaluate::evaluate;
 use crate::settings::config::TrainConfig;
-use crate::step::learner::{Learner, check_precision};
+use crate::step::learner::{Learner, build_loss, check_precision};
 use crate::step::loss_scale::LossScale;
 use crate::step::memory::MemoryEvent;
 use crate::step::optimizer::learning_rate;
@@ -68,7 +67,7 @@ pub fn train(
 ) -> Result<TrainReport, TrainError> {
     config.validate()?;
     check_precision(config, device)?;
-    Loss::new(config)?; // before anything is written
+    build_loss(config, &config.model_config()?)?; // before anything is written
     Trainer::prepare(config, resume, device, listener)?.run()
 }
 
@@ -245,7 +244,8 @@ impl<'a> Trainer<'a> {
             elapsed: self.elapsed(),
             remaining: self.remaining(pace),
         };
-        if step.is_multiple_of(self.config.log_interval) || !event.updated {
+        let logged = step.is_multiple_of(self.config.log_interval) || step == 1 || event.progress >= 1.0;
+        if logged || !event.updated {
             self.metrics.append("step", &event)?;
         }
         self.report(&Event::Step(&event));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use toml::Table;
+use toml::{Table, Value};
 use unbraid_model::{Precision, Recompute};
 
 use crate::settings::declare::settings;
@@ -196,12 +196,6 @@ settings! {
     }
 }
 
-/// Names that settings had in earlier versions, and how to write them now.
-const REPLACED: [(&str, &str); 2] = [
-    ("loss_waveform", "`waveform` in the table `[loss]`, for example: [loss] waveform = 1.0"),
-    ("loss_spectral", "`spectral` in the table `[loss]`, for example: [loss] spectral = 1.0"),
-];
-
 impl TrainConfig {
     /// Reads TOML. It does not validate, so that flags can still replace values.
     ///
@@ -222,18 +216,11 @@ impl TrainConfig {
     }
 
     fn parse(text: &str, origin: Option<&Path>) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| {
-            let table: Table = toml::from_str(text).unwrap_or_default();
-            let replaced = REPLACED.iter().filter(|(name, _)| table.contains_key(*name));
-            let replaced: Vec<_> = replaced
-                .map(|(name, now)| format!("{name} is no longer a setting; it is now {now}"))
-                .collect();
-            let message = if replaced.is_empty() {
-                error.to_string().trim_end().to_owned()
-            } else {
-                replaced.join("\n  ")
-            };
-            ConfigError::Parse { origin: origin.map(Path::to_path_buf), message }
+        // The text itself is parsed where possible, because the errors of a table do not name the line.
+        let parsed = upgraded(text).map_or_else(|| toml::from_str(text), Table::try_into);
+        parsed.map_err(|error| ConfigError::Parse {
+            origin: origin.map(Path::to_path_buf),
+            message: error.to_string().trim_end().to_owned(),
         })
     }
 
@@ -333,7 +320,7 @@ impl TrainConfig {
     ///
     /// All settings must be equal, except those that are declared with `may_change_on_resume`.
     pub(crate) fn differs_from(&self, saved: &Self) -> Option<String> {
-        let text = |value: Result<Option<toml::Value>, toml::ser::Error>| match value {
+        let text = |value: Result<Option<Value>, toml::ser::Error>| match value {
             Ok(Some(value)) => value_text(&value),
             Ok(None) => "not set".into(),
             Err(error) => error.to_string(),
@@ -347,6 +334,19 @@ impl TrainConfig {
             .collect();
         (!differences.is_empty()).then(|| differences.join("; "))
     }
+}
+
+/// Settings of an earlier version, in which `loss_waveform` and `loss_spectral` took the place of the table `loss`.
+/// `None` for settings of this version.
+fn upgraded(text: &str) -> Option<Table> {
+    let mut table: Table = toml::from_str(text).ok()?;
+    let names = ["waveform", "spectral"].map(|name| (name, format!("loss_{name}")));
+    if table.contains_key("loss") || !names.iter().any(|(_, old)| table.contains_key(old)) {
+        return None;
+    }
+    let weights = names.map(|(name, old)| (name.to_owned(), table.remove(&old).unwrap_or(Value::Float(1.0))));
+    table.insert("loss".into(), Value::Table(weights.into_iter().collect()));
+    Some(table)
 }
 
 #[cfg(test)]

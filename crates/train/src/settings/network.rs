@@ -23,16 +23,23 @@ impl TrainConfig {
         model.n_fft = self.n_fft.unwrap_or(model.n_fft);
         model.hop_length = self.hop_length.unwrap_or(model.hop_length);
         model.validate().map_err(|e| refuse(e.to_string()))?;
-        let longest = self.loss_resolutions.iter().copied().max().unwrap_or(0).max(model.n_fft);
-        let samples = self.segment_samples(&model);
-        if samples <= longest / 2 {
-            return Err(ConfigError::Invalid(vec![format!(
-                "segment_seconds = {}: {samples} samples are too few for a transform of {longest}; take at least {} s",
-                self.segment_seconds,
-                (longest as f64 / 2.0 + 1.0) / f64::from(model.sample_rate),
-            )]));
-        }
+        // The network's STFT reflects half a frame at each end.
+        self.check_segment(&model, model.n_fft / 2 + 1)?;
         Ok(model)
+    }
+
+    /// Checks that a segment has at least `least` samples.
+    pub(crate) fn check_segment(&self, model: &ModelConfig, least: usize) -> Result<(), ConfigError> {
+        let samples = self.segment_samples(model);
+        if samples >= least {
+            return Ok(());
+        }
+        let milliseconds = (1000.0 * least as f64 / f64::from(model.sample_rate)).ceil();
+        Err(ConfigError::Invalid(vec![format!(
+            "segment_seconds = {}: {samples} samples are too few; the minimum is {} s",
+            self.segment_seconds,
+            milliseconds / 1000.0,
+        )]))
     }
 
     /// How the run executes its network.

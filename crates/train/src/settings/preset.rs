@@ -44,7 +44,8 @@ impl MemoryPreset {
         if self >= Self::Level2 {
             (config.n_fft, config.hop_length) = (Some(512), Some(128));
         }
-        if self >= Self::Level3 {
+        // Another network keeps its size, which may be smaller.
+        if self >= Self::Level3 && ["", "tfswa_unet"].contains(&config.model.as_str()) {
             config.model = "tfswa_unet_small".into();
         }
     }
@@ -101,7 +102,6 @@ impl FromStr for MemoryPreset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unbraid_model::FamilyConfig;
 
     #[test]
     fn fallbacks_need_progressively_less_memory() {
@@ -150,8 +150,8 @@ mod tests {
                 let execution = config.execution();
                 assert_eq!((execution.tsa_chunk_size, execution.fsa_chunk_size), (CHUNK, CHUNK));
                 if preset == MemoryPreset::Level3 {
-                    let FamilyConfig::TfswaUnet(own) = network.family;
-                    assert_eq!((own.dims, own.num_heads), (vec![16, 32, 64, 128], 4));
+                    let expected = if model == "tfswa_unet" { "tfswa_unet_small" } else { model };
+                    assert_eq!(network.name, expected);
                     assert_eq!((network.n_fft, network.hop_length), (512, 128));
                     assert_eq!(config.segment_seconds, 2.0);
                 }

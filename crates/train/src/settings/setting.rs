@@ -237,7 +237,14 @@ impl Kind {
                     let (name, weight) = text.split_once('=')?;
                     Some((name.trim().to_owned(), number(weight)?))
                 };
-                text.split(',').map(weight).collect::<Option<toml::Table>>().map(Value::Table)
+                let mut weights = toml::Table::new();
+                for text in text.split(',') {
+                    let (name, weight) = weight(text)?;
+                    if weights.insert(name, weight).is_some() {
+                        return None;
+                    }
+                }
+                Some(Value::Table(weights))
             }
         }
     }

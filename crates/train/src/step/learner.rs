@@ -58,11 +58,18 @@ pub(crate) fn check_precision(config: &TrainConfig, device: &Device) -> Result<(
     if config.precision == Precision::F16 && !has_f16 { Err(TrainError::NoF16) } else { Ok(()) }
 }
 
+/// Builds the loss and checks that a segment of `network` is long enough for it.
+pub(crate) fn build_loss(config: &TrainConfig, network: &ModelConfig) -> Result<Loss, TrainError> {
+    let loss = Loss::new(config)?;
+    config.check_segment(network, loss.least_samples())?;
+    Ok(loss)
+}
+
 impl Learner {
     /// Begins with the weights `[p]` of `network`.
     ///
     /// # Errors
-    /// If the loss cannot be built.
+    /// If the loss cannot be built, or a segment is too short for it.
     pub(crate) fn new(
         config: &TrainConfig,
         network: &ModelConfig,
@@ -71,7 +78,7 @@ impl Learner {
         let device = weights.device();
         let model = network.init(&device.clone().autodiff()).with_execution(config.execution());
         Ok(Self {
-            loss: Loss::new(config)?,
+            loss: build_loss(config, network)?,
             optimizer: Optimizer::new(config, &ParameterLayout::of(&model), &device),
             loss_scale: LossScale::of(config.precision),
             model,

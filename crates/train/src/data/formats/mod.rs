@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// All formats. The first one that recognises a folder opens it.
+/// `musdb_hq` must be the last, because it recognises every folder that has the part.
 const FORMATS: &[Format] = &[musdb_hq::FORMAT];
 
 /// Opens one part (`train`, `test`) of the data set in the folder `root`, for a model with these `stems` and this

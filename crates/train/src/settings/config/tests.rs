@@ -54,12 +54,15 @@ fn an_unknown_setting_is_named() {
 }
 
 #[test]
-fn a_replaced_setting_says_how_to_write_it_now() {
-    let error = TrainConfig::from_toml("loss_spectral = 0.5\nseed = 1").unwrap_err().to_string();
-    assert!(error.contains("loss_spectral") && error.contains("[loss] spectral = "), "{error}");
-    assert!(!error.contains("loss_waveform"), "{error}");
-    let now = TrainConfig::from_toml("seed = 1\n[loss]\nspectral = 0.5").unwrap();
-    assert_eq!(now.loss, BTreeMap::from([("spectral".into(), 0.5)]));
+fn weights_of_the_loss_are_read_in_their_earlier_form_too() {
+    let weights = |text: &str| TrainConfig::from_toml(text).unwrap().loss;
+    let expected =
+        |waveform, spectral| BTreeMap::from([("waveform".into(), waveform), ("spectral".into(), spectral)]);
+    assert_eq!(weights("loss_spectral = 0.5\nseed = 1"), expected(1.0, 0.5));
+    assert_eq!(weights("loss_waveform = 2.0\nloss_spectral = 0.0"), expected(2.0, 0.0));
+    assert_eq!(weights("seed = 1\n[loss]\nspectral = 0.5"), BTreeMap::from([("spectral".into(), 0.5)]));
+    let both = TrainConfig::from_toml("loss_spectral = 0.5\n[loss]\nspectral = 0.5").unwrap_err();
+    assert!(both.to_string().contains("loss_spectral"), "{both}");
 }
 
 #[test]

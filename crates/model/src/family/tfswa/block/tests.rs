@@ -1,11 +1,10 @@
 use super::*;
-use crate::family::{FamilyConfig, ModelConfig};
+use crate::family::ModelConfig;
 use burn::tensor::Distribution;
 
 fn config() -> TfswaConfig {
-    let FamilyConfig::TfswaUnet(tiny) =
-        ModelConfig::standard("tfswa_unet_tiny").expect("a standard network").family;
-    tiny
+    let tiny = ModelConfig::standard("tfswa_unet_tiny").expect("a standard network");
+    tiny.family.tfswa().expect("a TFSWA network").clone()
 }
 
 #[test]
