@@ -212,6 +212,25 @@ fn a_killed_run_continues_from_its_last_undamaged_checkpoint() {
     assert_eq!(steps, [1, 2, 3, 4, 5, 6]);
 }
 
+/// Damaged checkpoints are set aside. The next attempt must not take the run for one that has none yet.
+#[test]
+fn a_run_whose_checkpoints_are_all_damaged_is_refused_every_time() {
+    let root = tempfile::tempdir().unwrap();
+    data_set(root.path(), 2, 6000);
+    let config = micro(root.path());
+    run(&config, false);
+    let checkpoints = Checkpoints::open(config.run.join("checkpoints")).unwrap();
+    for step in checkpoints.steps() {
+        std::fs::write(checkpoints.path(step), "damaged").unwrap();
+    }
+    let metrics = std::fs::read(RunFolder::new(&config.run).metrics()).unwrap();
+    for _ in 0..2 {
+        let result = train(&config, true, &Device::flex(), &mut Recorder::default());
+        assert!(matches!(result, Err(TrainError::AllDamaged(_))), "{result:?}");
+        assert_eq!(std::fs::read(RunFolder::new(&config.run).metrics()).unwrap(), metrics);
+    }
+}
+
 #[test]
 fn a_time_budget_ends_the_run_and_its_learning_rate() {
     let root = tempfile::tempdir().unwrap();
