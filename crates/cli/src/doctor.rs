@@ -14,7 +14,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Debug, Serialize)]
-struct Entry {
+struct DeviceEntry {
     device: String,
     name: String,
     kind: String,
@@ -33,7 +33,7 @@ struct Entry {
     auto: bool,
 }
 
-impl Entry {
+impl DeviceEntry {
     fn of(info: DeviceInfo, auto: Option<Choice>) -> Self {
         Self {
             auto: auto == Some(info.choice),
@@ -84,11 +84,11 @@ impl Entry {
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let auto = device::select(Choice::Auto).ok().map(|(_, info)| info.choice);
-        let entries: Vec<_> = device::list().into_iter().map(|info| Entry::of(info, auto)).collect();
+        let entries: Vec<_> = device::list().into_iter().map(|info| DeviceEntry::of(info, auto)).collect();
         if self.json {
             print(serde_json::to_string_pretty(&entries)?)?;
         } else {
-            print(entries.iter().map(Entry::lines).collect::<Vec<_>>().join("\n"))?;
+            print(entries.iter().map(DeviceEntry::lines).collect::<Vec<_>>().join("\n"))?;
         }
         Ok(())
     }

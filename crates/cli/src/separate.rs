@@ -93,7 +93,7 @@ struct Output {
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct SeparationReport {
     device: String,
     model: String,
     songs: Vec<SongReport>,
@@ -131,7 +131,7 @@ impl Arguments {
             })?);
         }
         if self.json {
-            let report = Report { device: info.name, model: loaded.config.name, songs };
+            let report = SeparationReport { device: info.name, model: loaded.config.name, songs };
             print(serde_json::to_string_pretty(&report)?)?;
         }
         Ok(())

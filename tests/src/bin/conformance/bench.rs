@@ -94,7 +94,7 @@ struct Comparison {
 }
 
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+struct BenchReport<'a> {
     size: &'a Size,
     comparisons: Vec<Comparison>,
 }
@@ -158,7 +158,7 @@ pub(crate) fn ops(arguments: &Arguments) -> Result<()> {
         println!();
     }
     if let Some(path) = json {
-        child::write_report(path, &Report { size, comparisons })?;
+        child::write_report(path, &BenchReport { size, comparisons })?;
     }
     Ok(())
 }
