@@ -28,7 +28,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// From a fresh clone to separated stems: builds, generates songs, trains, evaluates, separates
+    /// Builds the program, generates songs, trains a small network, scores it and separates a song (25 minutes)
     Demo(demo::Options),
     /// Runs all tests, after offering to install the programs that they need
     ///
@@ -60,21 +60,21 @@ enum Verb {
     /// Builds the page that separates songs in the browser, or serves it
     #[command(subcommand)]
     Web(web::Web),
-    /// Compares every operation with its definition on every device (`conformance run`); `--device browser` and
-    /// `--all` add browsers
+    /// Compares every operation with a reference in double precision, on every device (`conformance run`);
+    /// `--device browser` runs the cases in browsers only, `--all` everywhere
     #[command(disable_help_flag = true)]
     Conformance(Forwarded),
-    /// Plans a training run's memory (`unbraid plan`)
+    /// Estimates the memory of training, and finds settings that fit (`unbraid plan`)
     #[command(disable_help_flag = true)]
     Plan(Forwarded),
-    /// Measures the operations (`conformance bench`); `bench memory` measures the memory of training (`unbraid plan`)
+    /// Measures the operations (`bench ops`) or the memory of training (`bench memory`)
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
 }
 
 #[derive(clap::Args)]
 struct Forwarded {
-    /// Arguments of the program that this command starts; --help lists them
+    /// Arguments of the program. --help builds the program first and then lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<OsString>,
 }

@@ -55,7 +55,7 @@ fn for_cause<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a str> {
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_device));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_audio));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_audio_problem));
-    advice.or_else(|| cause.downcast_ref().and_then(for_invented_songs))
+    advice.or_else(|| cause.downcast_ref().and_then(for_synthetic_songs))
 }
 
 fn for_training(error: &TrainError) -> Option<&'static str> {
@@ -181,7 +181,7 @@ fn for_device(error: &DeviceError) -> Option<&'static str> {
     })
 }
 
-fn for_invented_songs(error: &SynthError) -> Option<&'static str> {
+fn for_synthetic_songs(error: &SynthError) -> Option<&'static str> {
     match error {
         SynthError::NotEmpty(_) => Some("Give a new or an empty folder."),
         SynthError::Io { .. } => Some("Check the folder's permissions and the free space of the disk."),

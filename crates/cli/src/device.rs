@@ -7,7 +7,8 @@ use crate::output::notice;
 
 #[derive(Debug, Args)]
 pub(crate) struct DeviceArgument {
-    /// cpu, gpu, gpu:N as `unbraid doctor` lists them, or auto: the best trusted GPU, else the CPU
+    /// Device: auto, cpu, gpu, or gpu:N as `unbraid doctor` lists them. auto takes the best trusted GPU or the CPU, and
+    /// never a software adapter
     #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = choice)]
     pub(crate) device: Choice,
 }

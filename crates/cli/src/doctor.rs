@@ -46,7 +46,8 @@ impl DeviceEntry {
             max_binding_bytes: info.limits.map(|limits| limits.binding),
             max_buffer_bytes: info.limits.map(|limits| limits.buffer),
             workgroup_memory_bytes: info.limits.map(|limits| limits.workgroup_memory),
-            shader_f16: info.features.f16,
+            // The CPU has f16 tensors, but training does not use them there.
+            shader_f16: info.limits.is_some() && info.features.f16,
             subgroups: info.features.subgroups,
             timestamps: info.features.timestamps,
             trusted: info.trusted.is_ok(),

@@ -36,15 +36,20 @@ struct Cli {
     verb: Verb,
 }
 
-const SETTINGS_HELP: &str =
-    "`unbraid settings` explains every setting, with its name in TOML and its bounds.";
+const SETTINGS_HELP: &str = "`unbraid settings` explains every setting, with its name in TOML and its bounds.";
+
+const TRAIN_HELP: &str = "\
+A new run needs --out, --data and --model, as flags or in the file of --config. Examples:
+  unbraid train --config configs/train/demo.toml --data data/synth --out runs/first
+  unbraid train --resume --out runs/first
+`unbraid settings` explains every setting, with its name in TOML and its bounds.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Separate songs into stems
     Separate(separate::Arguments),
     /// Train a network on a folder of stems in the MUSDB18-HQ layout
-    #[command(after_help = SETTINGS_HELP)]
+    #[command(after_help = TRAIN_HELP)]
     Train(Box<train::Arguments>),
     /// Estimate the memory of training before it starts, and find settings that fit
     #[command(after_help = SETTINGS_HELP)]

@@ -29,7 +29,8 @@ const REAL_STEPS: u64 = 2;
 pub(crate) struct Arguments {
     #[command(flatten)]
     settings: Settings<false>,
-    /// Find the fastest settings whose steps use at most this much memory, for example 8GB or 800MB
+    /// Find the first settings that fit into this much memory, for example 8GB. It tries the fallbacks of the run,
+    /// fastest first
     #[arg(long, value_name = "SIZE", value_parser = bytes, conflicts_with = "measure")]
     memory: Option<u64>,
     /// Also run this many real steps on noise and measure them. The CPU always runs at least two
@@ -61,7 +62,7 @@ pub(crate) struct Estimate {
     /// Everything temporary: recomputed values, gradients, the loss's spectra, unused parts of pages.
     working: Option<u64>,
     /// Whether the estimate is a dry run.
-    rehearsed: bool,
+    dry_run: bool,
     /// The real steps.
     #[serde(default)]
     measured: Vec<StepMeasurement>,
@@ -134,7 +135,7 @@ impl Arguments {
             optimizer,
             kept,
             working: kept.map(|kept| memory.peak.saturating_sub(kept + weights + optimizer)),
-            rehearsed: on_gpu,
+            dry_run: on_gpu,
             measured: if on_gpu { Vec::new() } else { steps },
         })
     }
@@ -224,14 +225,14 @@ fn table(estimate: &Estimate) -> String {
     }
     lines.push(size("peak", estimate.peak));
     if let Some(last) = estimate.measured.last() {
-        if estimate.rehearsed {
+        if estimate.dry_run {
             let off = 100.0 * (estimate.peak as f64 / last.memory.peak.max(1) as f64 - 1.0);
             lines.push(size("peak, measured", last.memory.peak));
             lines.push(format!("{:<32}{off:>11.1} %", "error of the estimate"));
         }
         lines.push(format!("{:<32}{:>10.2} s", "time per step", last.seconds));
     }
-    if !estimate.rehearsed {
+    if !estimate.dry_run {
         lines.push("The CPU ran real steps. The peak is the largest resident set of the process.".into());
     }
     if !estimate.flags.is_empty() {

@@ -51,13 +51,13 @@ impl Segmentation {
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Songs: wav, flac, mp3, ogg, m4a or aiff
+    /// Songs: wav, flac, mp3, ogg (Vorbis), m4a (AAC-LC, ALAC) or aiff
     #[arg(required = true, value_name = "SONG")]
     songs: Vec<PathBuf>,
-    /// Model: the model.safetensors of a run's folder
+    /// Weights file, for example runs/first/model.safetensors; web/models/default.safetensors is a demonstration
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Folder for the stems, which are written to DIR/SONG/STEM.wav
+    /// Folder for the stems, which are written to DIR/SONG/STEM.wav or .flac
     #[arg(long, value_name = "DIR", default_value = "separated")]
     out: PathBuf,
     /// Write these stems only, separated by commas
@@ -66,7 +66,7 @@ pub(crate) struct Arguments {
     /// Write this stem, and the mixture without it as no_STEM
     #[arg(long, value_name = "STEM")]
     two_stems: Option<String>,
-    /// File format: wav16, wav24, wav32f or flac
+    /// File format: wav16, wav24, wav32f (keeps samples above full scale) or flac (24 bits)
     #[arg(long, value_name = "FORMAT", default_value_t = Format::Wav16)]
     format: Format,
     /// Replace existing stems

@@ -19,7 +19,8 @@ pub(crate) struct Settings<const ALL: bool> {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags<ALL>,
-    /// Settings for low memory: low-vram, level1, level2 or level3
+    /// Preset for low memory. low-vram keeps the network and the segments. level1 shortens segments to 2 s, level2 also
+    /// uses an STFT of 512 samples, level3 also replaces tfswa_unet by tfswa_unet_small
     #[arg(long, value_name = "NAME", help_heading = "Memory")]
     preset: Option<MemoryPreset>,
 }

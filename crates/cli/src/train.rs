@@ -35,7 +35,7 @@ const LEVELS: &str = "`--preset level1`, `level2` and `level3` need less memory,
 pub(crate) struct Arguments {
     #[command(flatten)]
     settings: Settings<true>,
-    /// When memory runs out: stop, or reduce (resume with settings that need less)
+    /// When memory runs out: stop, or reduce, which continues from the last checkpoint with settings that need less
     #[arg(long, value_name = "ACTION", default_value = "stop", help_heading = "Memory")]
     on_oom: OnOutOfMemory,
     /// Continue the run in --out DIR from its newest checkpoint

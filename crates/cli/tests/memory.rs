@@ -89,7 +89,7 @@ fn a_plan_agrees_with_real_steps() {
         let (planned, real) = (plan["peak"].as_f64().unwrap(), of_step(4, "memory_peak"));
         println!("{flags}: planned {:.1} MB, real {:.1} MB", planned / 1e6, real / 1e6);
         assert!(
-            plan["rehearsed"] == true && (planned / real - 1.0).abs() < 0.15,
+            plan["dry_run"] == true && (planned / real - 1.0).abs() < 0.15,
             "{flags}: {planned}, {real}"
         );
         for held in ["memory_kept", "memory_state"] {

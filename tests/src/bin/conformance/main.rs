@@ -1,6 +1,6 @@
 //! The native driver of the conformance cases, and the benchmark of the operations.
 //!
-//! Everything on a device runs in a separate process. A driver that crashes then costs one row of the report, and
+//! Everything on a device runs in a separate process. A driver that crashes then costs the remaining cases of that process, and
 //! burn's fusion, which is decided once per process, can be on in one process and off in the next.
 
 mod bench;
