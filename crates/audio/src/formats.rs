@@ -12,7 +12,7 @@ use crate::mp3::Mp3;
 use crate::mp4::Mp4;
 use crate::ogg::Ogg;
 use crate::plain::Plain;
-use crate::symphonia_decoder::SymphoniaDecoder;
+use crate::symphonia_decoder::{SymphoniaDecoder, guarded};
 use crate::wav::{self, WavDecoder};
 
 /// Opens a decoder for `source`. `extension` is that of the file's name, as a hint.
@@ -36,15 +36,15 @@ pub(crate) fn open(
         Container::Aiff => SymphoniaDecoder::open(&Plain::Aiff, source, start),
         Container::Flac => SymphoniaDecoder::open(&Plain::Flac, source, start),
         Container::Mp3 => {
-            let mp3 = Mp3::scan(&mut *source, start, length)?;
+            let mp3 = guarded(|| Mp3::scan(&mut *source, start, length))?;
             SymphoniaDecoder::open(&mp3, source, mp3.start)
         }
         Container::Ogg => {
-            let ogg = Ogg::check(&mut *source, length)?;
+            let ogg = guarded(|| Ogg::check(&mut *source, length))?;
             SymphoniaDecoder::open(&ogg, source, start)
         }
         Container::Mp4 => {
-            let mp4 = Mp4::parse(&mut *source, length)?;
+            let mp4 = guarded(|| Mp4::parse(&mut *source, length))?;
             SymphoniaDecoder::open(&mp4, source, start)
         }
     }?;

@@ -265,10 +265,10 @@ impl Decoder for SymphoniaDecoder {
     }
 }
 
-/// Turns a panic in symphonia into an error, so that one bad file does not end a training run.
+/// Turns a panic of a parser into an error, so that one bad file does not end a training run.
 ///
 /// In a browser a panic cannot be caught. There it ends the page's worker.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Problem::header("its decoder failed on it")))
 }
 

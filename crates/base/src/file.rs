@@ -9,6 +9,9 @@ use tempfile::NamedTempFile;
 /// Name prefix of files that are still being written. A killed process leaves such files behind.
 const PREFIX: &str = ".unbraid-";
 
+/// Name prefix of such files in earlier versions.
+const EARLIER_PREFIX: &str = ".part-";
+
 /// Name suffix of files that are still being written.
 const SUFFIX: &str = ".part";
 
@@ -87,7 +90,7 @@ pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)?.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) || name.starts_with(EARLIER_PREFIX) {
             // A file that cannot be removed only takes space.
             std::fs::remove_file(entry.path()).ok();
         }

@@ -173,6 +173,9 @@ fn for_separation(error: &SeparateError) -> Option<&'static str> {
 fn for_device(error: &DeviceError) -> Option<&'static str> {
     Some(match error {
         DeviceError::NoAdapter => "`--device cpu` computes without a GPU.",
+        DeviceError::Untrusted { reason, .. } if reason.contains("llvmpipe") => {
+            "Install Mesa 25 or newer (mesa-vulkan-drivers), or compute with `--device cpu`."
+        }
         DeviceError::Untrusted { .. } => {
             "`unbraid doctor` lists all devices. `--device cpu` is always trusted."
         }

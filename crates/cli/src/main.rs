@@ -36,7 +36,8 @@ struct Cli {
     verb: Verb,
 }
 
-const SETTINGS_HELP: &str = "`unbraid settings` explains every setting, with its name in TOML and its bounds.";
+const SETTINGS_HELP: &str =
+    "`unbraid settings` explains every setting, with its name in TOML and its bounds.";
 
 const TRAIN_HELP: &str = "\
 A new run needs --out, --data and --model, as flags or in the file of --config. Examples:

@@ -12,7 +12,7 @@ use clap::Args;
 use indicatif::HumanBytes;
 use serde::{Deserialize, Serialize};
 use unbraid_ops::device::DeviceInfo;
-use unbraid_train::{MemoryPreset, StepMeasurement, TrainConfig, dry_run, fallbacks, measure};
+use unbraid_train::{MemoryPreset, StepMeasurement, TrainConfig, check_loss, dry_run, fallbacks, measure};
 
 use crate::device::DeviceArgument;
 use crate::output::{notice, print};
@@ -78,7 +78,7 @@ impl Arguments {
         let file = TrainConfig { run: "run".into(), data: "data".into(), memory_limit: None, ..file };
         let config = self.settings.over(file.clone())?;
         config.validate()?;
-        config.model_config()?;
+        check_loss(&config)?;
         let estimate = match self.memory {
             Some(memory) => {
                 // This process does not open the device, so that the estimates' processes have all of its free memory.
@@ -104,7 +104,10 @@ impl Arguments {
             let config = self.settings.with_preset(level).over(file.clone())?;
             Ok((format!("--preset {level}"), config))
         };
-        levels.map(level).collect()
+        let mut levels = levels.map(level).collect::<anyhow::Result<Vec<_>>>()?;
+        // The last level changes nothing for a network that has no smaller one.
+        levels.dedup_by(|later, earlier| later.1 == earlier.1);
+        Ok(levels)
     }
 
     fn estimate(&self, config: &TrainConfig) -> anyhow::Result<Estimate> {

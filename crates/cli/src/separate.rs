@@ -123,8 +123,9 @@ impl Arguments {
         for (song, target) in self.songs.iter().zip(&targets) {
             let separated = self.separate(song, target, &loaded, &outputs);
             songs.push(separated.map_err(|error| {
-                // Errors of the audio file name it.
-                if error.is::<AudioError>() {
+                // Errors of reading the song name it. Those of writing its stems name a temporary file.
+                let audio = error.downcast_ref::<AudioError>();
+                if audio.is_some_and(|audio| audio.path.as_deref() == Some(song.as_path())) {
                     return error;
                 }
                 error.context(format!("{} was not separated", song.display()))

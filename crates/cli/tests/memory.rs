@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Completion, Trial};
 use serde_json::Value;
 use unbraid_ops::device::{self, Choice};
 
@@ -45,14 +45,13 @@ fn main() -> ExitCode {
 
 /// A test that is reported as ignored, with the reason, if it cannot run here.
 fn trial(name: &str, cannot_run: Option<&'static str>, test: fn()) -> Trial {
-    let trial = Trial::test(name, move || {
-        test();
-        Ok(())
-    });
-    match cannot_run {
-        Some(reason) => trial.with_kind(reason).with_ignored_flag(true),
-        None => trial,
-    }
+    Trial::ignorable_test(name, move || match cannot_run {
+        Some(reason) => Ok(Completion::ignored_with(reason)),
+        None => {
+            test();
+            Ok(Completion::Completed)
+        }
+    })
 }
 
 fn program(arguments: &[&str]) -> Output {
@@ -88,10 +87,7 @@ fn a_plan_agrees_with_real_steps() {
         let of_step = |step: usize, key: &str| steps[step - 1][key].as_f64().unwrap();
         let (planned, real) = (plan["peak"].as_f64().unwrap(), of_step(4, "memory_peak"));
         println!("{flags}: planned {:.1} MB, real {:.1} MB", planned / 1e6, real / 1e6);
-        assert!(
-            plan["dry_run"] == true && (planned / real - 1.0).abs() < 0.15,
-            "{flags}: {planned}, {real}"
-        );
+        assert!(plan["dry_run"] == true && (planned / real - 1.0).abs() < 0.15, "{flags}: {planned}, {real}");
         for held in ["memory_kept", "memory_state"] {
             let growth = of_step(4, held) - of_step(2, held);
             assert!(growth < 1000.0, "{flags}: tensors hold {growth} bytes more: {steps:?}");

@@ -2,7 +2,8 @@
 //!
 //! To add a family: write a module in this folder whose network implements [`Family`], give it a variant in
 //! [`FamilyConfig`] and in [`Network`], and follow the compiler to the matches in this file. Add a standard network under
-//! `configs/model/` and its name to [`STANDARD_NETWORKS`]. No other file changes.
+//! `configs/model/` and its name to [`STANDARD_NETWORKS`]. No other code changes. The help of the setting
+//! `model` and the advice of the command line name the standard networks.
 
 pub mod tfswa;
 
@@ -144,8 +145,16 @@ fn parse(text: &str) -> Result<ModelConfig, toml::de::Error> {
             shared.get_mut().insert(key, value);
         }
     }
-    let family = own.get_mut().remove("family").ok_or_else(|| toml::de::Error::missing_field("family"))?;
-    let family = String::deserialize(ValueDeserializer::from(family))?;
+    let family = match own.get_mut().remove("family") {
+        Some(family) => String::deserialize(ValueDeserializer::from(family))?,
+        // A file of an earlier version: there was one family, and the chunk sizes were part of the network.
+        None => {
+            for name in ["tsa_chunk_size", "fsa_chunk_size"] {
+                own.get_mut().remove(name);
+            }
+            "tfswa_unet".to_owned()
+        }
+    };
     let shared = Config::<()>::deserialize(Deserializer::from(shared))?;
     let own = Deserializer::from(own);
     let family = match family.as_str() {

@@ -10,7 +10,7 @@ use common::{by_name, noise, sized, small, values};
 use libtest_mimic::{Arguments, Completion, Trial};
 use unbraid_base::snr_db;
 use unbraid_model::{Execution, ModelConfig, Precision, Recompute, named_tensors, with_tensors};
-use unbraid_ops::device::{self, Choice};
+use unbraid_ops::device::{self, Choice, DeviceError};
 
 type Test = fn(&Device, &ModelConfig);
 
@@ -38,6 +38,7 @@ fn main() {
                     test(&device, &network);
                     Ok(Completion::Completed)
                 }
+                Err(error @ DeviceError::Unavailable { .. }) => Err(error.into()),
                 Err(error) => Ok(Completion::ignored_with(error)),
             };
             trials.push(Trial::ignorable_test(format!("{choice}::{name}"), run));

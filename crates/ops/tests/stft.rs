@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use libtest_mimic::{Arguments, Completion, Trial};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use unbraid_ops::device::{self, Choice};
+use unbraid_ops::device::{self, Choice, DeviceError};
 use unbraid_ops::{Stft, StftError, istft, poison_outputs, stft};
 
 type Test = fn(&Device);
@@ -46,6 +46,7 @@ fn main() {
                     test(&device);
                     Ok(Completion::Completed)
                 }
+                Err(error @ DeviceError::Unavailable { .. }) => Err(error.into()),
                 Err(error) => Ok(Completion::ignored_with(error)),
             };
             trials.push(Trial::ignorable_test(format!("{choice}::{name}"), run));

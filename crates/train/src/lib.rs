@@ -30,6 +30,7 @@ pub use score::metrics::StemScores;
 pub use settings::config::{ConfigError, SETTINGS, TrainConfig};
 pub use settings::preset::{CHUNK, MemoryPreset, fallbacks};
 pub use settings::setting::Setting;
+pub use step::learner::check_loss;
 pub use step::loss_scale::LossScale;
 pub use step::measure::{StepMeasurement, dry_run, measure};
 pub use step::memory::{MemoryEvent, MemoryPhases};

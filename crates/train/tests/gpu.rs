@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device};
 use common::{checkpoint, data_set, micro};
 use libtest_mimic::{Arguments, Completion, Trial};
 use unbraid_model::Precision;
-use unbraid_ops::device::{self, Choice};
+use unbraid_ops::device::{self, Choice, DeviceError};
 use unbraid_train::{Event, Flow, Listener, TrainConfig, train};
 
 fn main() {
@@ -15,6 +15,7 @@ fn main() {
     let trial = Trial::ignorable_test("training_in_16_bits_follows_training_in_32", || {
         let device = match device::select(Choice::Gpu(None)) {
             Ok((device, _)) => device,
+            Err(error @ DeviceError::Unavailable { .. }) => return Err(error.into()),
             Err(error) => return Ok(Completion::ignored_with(error)),
         };
         if !device.supports_dtype(DType::F16) {

@@ -57,9 +57,10 @@ impl From<SeparateError> for Failure {
                 Self::Model(format!("The separation failed: {error}. {advice}"))
             }
             SeparateError::Device(error) => Self::Device(error.to_string()),
-            SeparateError::Input { .. } | SeparateError::Options(_) | SeparateError::Block { .. } => {
-                Self::File(error.to_string())
+            SeparateError::Input { .. } => {
+                Self::File(format!("{error}. Export the file again from its source, or leave this part out."))
             }
+            SeparateError::Options(_) | SeparateError::Block { .. } => Self::File(error.to_string()),
         }
     }
 }

@@ -12,8 +12,15 @@ const LABELS = /** @type {Record<string, string>} */ ({
   tool: "Made with", date: "Date", data: "Trained on", notes: "Notes", steps: "Training steps", seed: "Random seed",
 });
 
-/** The training data of the built-in model. Its file states only the name of a folder. */
-const BUILT_IN_DATA = "synthetic songs";
+/** The training data of the demonstration model. Its file states only the name of a folder. */
+const DEMO_DATA = "synthetic songs";
+
+/**
+ * Whether a built-in model is the demonstration model of this repository, by the provenance in its file. A host can put
+ * another model in its place.
+ * @param {Model} model
+ */
+const isDemo = ({ provenance: { data, date, steps } }) => data === "data" && date === "2026-11-25" && steps === 2310;
 
 /**
  * @param {Model} model
@@ -22,8 +29,9 @@ const BUILT_IN_DATA = "synthetic songs";
 export function showModel(model, own) {
   setText(byId("model-name"), own ? `${own.name} (${model.name})` : model.name);
   setText(byId("model-origin"), own ? `your own · ${bytes(own.size)} in this browser's storage` : `built in · ${bytes(model.bytes)}`);
-  byId("model-demo").hidden = own !== null;
-  const provenance = own ? model.provenance : { ...model.provenance, data: BUILT_IN_DATA };
+  const demo = own === null && isDemo(model);
+  byId("model-demo").hidden = !demo;
+  const provenance = demo ? { ...model.provenance, data: DEMO_DATA } : model.provenance;
   const strands = colours(model.stems);
   byId("model-stems").replaceChildren(...model.stems.map((stem, index) => {
     const item = document.createElement("li");

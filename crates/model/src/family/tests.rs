@@ -47,13 +47,22 @@ fn toml_round_trip_and_unknown_fields() {
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     };
     refused(&format!("{text}\nwindow = 3\n"), &["window"]);
-    for field in ["hop_length", "family", "dims", "positional"] {
+    for field in ["hop_length", "dims", "positional"] {
         let without = |line: &&str| !line.starts_with(field);
         let text = text.lines().filter(without).collect::<Vec<_>>().join("\n");
         refused(&text, &["missing field", field]);
     }
     refused(&text.replace("tfswa_unet\"\nsubbands", "other\"\nsubbands"), &["other", "tfswa_unet"]);
     assert!(ModelConfig::from_toml(&text.replace("n_fft = ", "n_fft = -")).is_err());
+}
+
+#[test]
+fn a_file_of_an_earlier_version_is_read() {
+    let text = toml::to_string(&tiny()).unwrap();
+    let family = "family = \"tfswa_unet\"";
+    assert!(text.contains(family), "{text}");
+    let earlier = text.replace(family, "tsa_chunk_size = 32\nfsa_chunk_size = 0");
+    assert_eq!(ModelConfig::from_toml(&earlier).unwrap(), tiny());
 }
 
 /// The shared fields and the family's fields are parsed separately, and both keep their position in the text.

@@ -230,6 +230,17 @@ impl Checkpoints {
         entries.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|ending| ending == DAMAGED))
     }
 
+    /// Renames the damaged checkpoints of an earlier run, so that [`Checkpoints::has_damaged`] is about the new run.
+    pub(crate) fn set_damaged_aside(&self) {
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|ending| ending == DAMAGED) {
+                // A file that cannot be renamed only makes a later message less precise.
+                std::fs::rename(&path, path.with_extension("damaged-old")).ok();
+            }
+        }
+    }
+
     /// Writes a checkpoint, then removes all but the newest `keep` and the best.
     ///
     /// # Errors

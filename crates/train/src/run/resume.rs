@@ -19,8 +19,14 @@ pub(crate) fn find_checkpoint(
     let run = || config.run.clone();
     if !resume {
         // Opening the folder would create it.
-        let used = config.run.join("checkpoints").is_dir() && !folder.checkpoints()?.steps().is_empty();
-        return if used { Err(TrainError::RunExists(run())) } else { Ok(None) };
+        if config.run.join("checkpoints").is_dir() {
+            let checkpoints = folder.checkpoints()?;
+            if !checkpoints.steps().is_empty() {
+                return Err(TrainError::RunExists(run()));
+            }
+            checkpoints.set_damaged_aside();
+        }
+        return Ok(None);
     }
     let saved = folder.saved_config()?.ok_or_else(|| TrainError::NothingToResume(run()))?;
     if let Some(difference) = config.differs_from(&saved) {

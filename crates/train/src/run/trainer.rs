@@ -12,7 +12,7 @@ use crate::run::folder::{MetricsLog, RunFolder};
 use crate::run::resume::find_checkpoint;
 use crate::score::evaluate::evaluate;
 use crate::settings::config::TrainConfig;
-use crate::step::learner::{Learner, build_loss, check_precision};
+use crate::step::learner::{Learner, check_loss, check_precision};
 use crate::step::loss_scale::LossScale;
 use crate::step::memory::MemoryEvent;
 use crate::step::optimizer::learning_rate;
@@ -67,7 +67,7 @@ pub fn train(
 ) -> Result<TrainReport, TrainError> {
     config.validate()?;
     check_precision(config, device)?;
-    build_loss(config, &config.model_config()?)?; // before anything is written
+    check_loss(config)?; // before anything is written
     Trainer::prepare(config, resume, device, listener)?.run()
 }
 

@@ -328,9 +328,10 @@ impl TrainConfig {
         let values = self.value_results().into_iter().zip(saved.value_results());
         let fixed = SETTINGS.iter().zip(values).filter(|(setting, _)| !setting.may_change_on_resume);
         let differences: Vec<_> = fixed
-            .map(|(setting, (now, before))| (setting.name, text(now), text(before)))
-            .filter(|(_, now, before)| now != before)
-            .map(|(name, now, before)| format!("{name} is {now}, was {before}"))
+            .filter(|(_, values)| !matches!(values, (Ok(now), Ok(before)) if now == before))
+            .map(|(setting, (now, before))| {
+                format!("{} is {}, was {}", setting.name, text(now), text(before))
+            })
             .collect();
         (!differences.is_empty()).then(|| differences.join("; "))
     }

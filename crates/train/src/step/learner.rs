@@ -65,6 +65,14 @@ pub(crate) fn build_loss(config: &TrainConfig, network: &ModelConfig) -> Result<
     Ok(loss)
 }
 
+/// Checks that the loss of `config` can be built, and that a segment is long enough for it.
+///
+/// # Errors
+/// If it is not so, or the network cannot be used.
+pub fn check_loss(config: &TrainConfig) -> Result<(), TrainError> {
+    build_loss(config, &config.model_config()?).map(drop)
+}
+
 impl Learner {
     /// Begins with the weights `[p]` of `network`.
     ///

@@ -21,7 +21,7 @@ use std::sync::{Arc, LazyLock};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use world::{Test, World};
+use world::{Test, Unusable, World};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial((name, test): Test, world: &Arc<LazyLock<Result<World, String>>>) -> Trial {
+fn trial((name, test): Test, world: &Arc<LazyLock<Result<World, Unusable>>>) -> Trial {
     let world = Arc::clone(world);
     Trial::ignorable_test(name, move || match &**world {
         Ok(world) => {
@@ -43,6 +43,7 @@ fn trial((name, test): Test, world: &Arc<LazyLock<Result<World, String>>>) -> Tr
             test(world).map_err(|error| Failed::from(format!("{error:#}")))?;
             Ok(Completion::Completed)
         }
-        Err(reason) => Ok(Completion::ignored_with(reason)),
+        Err(Unusable::Missing(reason)) => Ok(Completion::ignored_with(reason)),
+        Err(Unusable::Broken(reason)) => Err(Failed::from(reason)),
     })
 }

@@ -23,21 +23,30 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
 }
 
+/// The reason why the tests cannot run.
+pub(crate) enum Unusable {
+    /// This machine lacks something.
+    Missing(String),
+    /// Something is there and does not work, which is a failure.
+    Broken(String),
+}
+
 impl World {
     /// Reads the environment and starts the driver.
     ///
     /// # Errors
-    /// The reason why the tests cannot run on this machine.
-    pub(crate) fn open() -> Result<Self, String> {
-        Driver::available()?;
+    /// The reason why the tests cannot run.
+    pub(crate) fn open() -> Result<Self, Unusable> {
+        Driver::available().map_err(Unusable::Missing)?;
         let variable = |name: &str| {
-            std::env::var(name).map_err(|_| format!("{name} is not set; `cargo xtask test` sets it"))
+            let missing = |_| Unusable::Missing(format!("{name} is not set; `cargo xtask test` sets it"));
+            std::env::var(name).map_err(missing)
         };
         let [page, sources] = [variable("UNBRAID_PAGE")?, variable("UNBRAID_SOURCES")?];
         let [program, shots] = [variable("UNBRAID_PROGRAM")?, variable("UNBRAID_SHOTS")?];
-        let driver = Driver::start().map_err(|error| format!("{error:#}"))?;
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        std::fs::create_dir_all(&shots).map_err(|error| format!("{shots}: {error}"))?;
+        let driver = Driver::start().map_err(|error| Unusable::Broken(format!("{error:#}")))?;
+        let folder = tempfile::tempdir().map_err(|error| Unusable::Broken(error.to_string()))?;
+        std::fs::create_dir_all(&shots).map_err(|error| Unusable::Broken(format!("{shots}: {error}")))?;
         Ok(Self { driver, page, sources, program: program.into(), shots: shots.into(), folder })
     }
 }
