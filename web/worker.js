@@ -1,17 +1,25 @@
-// The page's worker: all computing happens here. Speaks plain messages, answers in plain messages; what they are is
-// said below, at the function that handles each. One job runs at a time, later ones wait.
+// The separation worker: all decoding and all computation happen here. types/protocol.d.ts describes its messages.
+// One request runs at a time. Later requests wait.
 
 import init, { Overview, Session, heapBytes } from "./wasm/unbraid_wasm.js";
 
+/** @import { ErrorMessage, FromWorker, ToWorker } from "./types/protocol.d.ts" */
+/** @import { OverviewRequest, SeparateRequest, WorkerRequest } from "./types/protocol.d.ts" */
+
+/** Share of a segment that overlaps the next segment. The native program has the same default. */
+const OVERLAP = 0.25;
+
 /** @type {Session | null} */
 let session = null;
-/** Jobs that the page no longer wants. */
+/** Why there is no session. @type {unknown} */
+let unopened = new Error("the worker was not started");
+/** The cancelled jobs. @type {Set<number>} */
 const cancelled = new Set();
-/** Messages that wait for their turn. */
+/** The waiting requests. @type {WorkerRequest[]} */
 const waiting = [];
 let busy = false;
 
-self.onmessage = ({ data }) => {
+self.onmessage = (/** @type {MessageEvent<ToWorker>} */ { data }) => {
   if (data.type === "cancel") cancel(data.job);
   else if (data.type === "lose") session?.loseDevice();
   else {
@@ -20,141 +28,172 @@ self.onmessage = ({ data }) => {
   }
 };
 
-// A panic inside an asynchronous call reaches no promise; the browser reports it here.
+// A panic inside an asynchronous call rejects no promise. The browser reports it here.
 self.onerror = (event) => fail({}, event instanceof ErrorEvent ? event.error ?? event.message : event);
 self.onunhandledrejection = (event) => fail({}, event.reason);
 
-const handlers = { start, model, clear, overview, separate };
+/** @param {FromWorker} message @param {Transferable[]} [transfer] */
+function send(message, transfer = []) {
+  postMessage(message, { transfer });
+}
 
 async function work() {
   if (busy) return;
   busy = true;
-  for (let message; (message = waiting.shift()); ) await handle(message);
+  for (let request; (request = waiting.shift()); ) await handle(request);
   busy = false;
 }
 
-async function handle(message) {
+/** @param {WorkerRequest} request */
+async function handle(request) {
   try {
-    await handlers[message.type](message);
+    await run(request);
   } catch (error) {
-    fail(message, error);
+    fail(request, error);
   }
-  cancelled.delete(message.job);
+  if ("job" in request) cancelled.delete(request.job);
 }
 
-/** Looks at a song that came meanwhile: it need not wait for the end of a separation. */
+/** @param {WorkerRequest} request @returns {Promise<void>} */
+function run(request) {
+  switch (request.type) {
+    case "start": return start(request);
+    case "model": return model(request);
+    case "overview": return overview(request);
+    case "separate": return separate(request);
+    default: throw new Error(`unknown request ${JSON.stringify(/** @satisfies {never} */ (request))}`);
+  }
+}
+
+/** Reads the waveform of a song that was added during a separation, without waiting for the end of the separation. */
 async function overviewOfNext() {
   const index = waiting.findIndex(({ type }) => type === "overview");
   if (index >= 0) await handle(waiting.splice(index, 1)[0]);
 }
 
-/** Errors of ours have a kind; anything else is a bug. `message` is for the person. */
-function fail({ job = null, request }, error) {
-  const kind = error?.kind ?? "bug";
-  const text = String(error?.message ?? error);
-  const message = kind === "bug" ? `Something in this page went wrong (${text}). Your files are untouched.` : text;
-  postMessage({ type: "error", job, request, kind, message });
+/**
+ * Expected errors have a kind. Any other error is a bug.
+ * @param {WorkerRequest|{}} origin
+ * @param {unknown} error
+ */
+function fail(origin, error) {
+  const { kind = "bug", message = String(error) } = /** @type {Partial<ErrorMessage>} */ (error ?? {});
+  const text = kind === "bug" ? `An internal error occurred (${message}). Your files are unchanged.` : message;
+  const job = "job" in origin ? origin.job : null;
+  const request = "request" in origin ? origin.request : undefined;
+  send({ type: "error", job, request, kind, message: text });
 }
 
-/** A job that waits is gone at once; the one that runs is seen to be cancelled between two segments. */
+/** A waiting job ends at once. A running job ends between two segments. @param {number} job */
 function cancel(job) {
-  const index = waiting.findIndex((message) => message.job === job);
+  const index = waiting.findIndex((request) => "job" in request && request.job === job);
   if (index < 0) {
     cancelled.add(job);
   } else {
     waiting.splice(index, 1);
-    postMessage({ type: "cancelled", job });
+    send({ type: "cancelled", job });
   }
 }
 
-/** Lets messages in that arrived while the thread was computing, and tells whether the job goes on. */
-async function goesOn(job) {
+/**
+ * Receives the messages that arrived during the computation. Returns false if the job was cancelled.
+ * @param {number} job
+ */
+async function continues(job) {
   await new Promise((resolve) => setTimeout(resolve));
   if (!cancelled.has(job)) return true;
-  postMessage({ type: "cancelled", job });
+  send({ type: "cancelled", job });
   return false;
 }
 
-/** `{device: "auto" | "gpu" | "cpu"}` → `ready` */
-async function start({ device }) {
-  await init({ module_or_path: new URL("./wasm/unbraid_wasm_bg.wasm", import.meta.url) });
-  session = await Session.open(device);
-  await ready();
+/** The session, or the error that prevented it. */
+function opened() {
+  if (!session) throw unopened;
+  return session;
 }
 
-/** What computes. Sent again where it changes: a GPU that fails a new model's test is left for the CPU. */
-async function ready() {
-  const { kind, software, note } = session;
-  const name = kind === "gpu" ? await adapterName() : "CPU, one thread";
-  postMessage({ type: "ready", device: { kind, name, software, note: note ?? null } });
+/** @param {Extract<WorkerRequest, {type: "start"}>} request */
+async function start({ device }) {
+  try {
+    await init({ module_or_path: new URL("./wasm/unbraid_wasm_bg.wasm", import.meta.url) });
+    session = await Session.open(device);
+  } catch (error) {
+    unopened = error;
+    throw error;
+  }
+  await ready(session);
+}
+
+/** Reports the device. @param {Session} session */
+async function ready({ kind, software, note }) {
+  const name = kind === "gpu" ? await adapterName() : "one thread";
+  send({ type: "ready", device: { kind, name, software, note: note ?? null } });
 }
 
 async function adapterName() {
   const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
   const { description, vendor, architecture, device } = adapter?.info ?? {};
-  return description || [vendor, architecture, device].filter(Boolean).join(" ") || "GPU";
+  return description || [vendor, architecture, device].filter(Boolean).join(" ") || "unnamed";
 }
 
-/** `{request, file: Blob}` → `model`; it and an error bear the `request`. */
+/** @param {Extract<WorkerRequest, {type: "model"}>} request */
 async function model({ request, file }) {
+  const session = opened();
   const { kind } = session;
   const bytes = await file.arrayBuffer().catch(() => {
-    throw Object.assign(new Error("The model's file can no longer be read. Choose it again."), { kind: "model" });
+    throw Object.assign(new Error("The model file can no longer be read. Choose it again."), { kind: "model" });
   });
   const model = await session.setModel(new Uint8Array(bytes));
-  if (session.kind !== kind) await ready();
-  postMessage({ type: "model", request, model });
+  // A GPU that fails the test of a new model is replaced by the CPU.
+  if (session.kind !== kind) await ready(session);
+  send({ type: "model", request, model });
 }
 
-/** The model goes. */
-async function clear() {
-  session.clear();
-}
-
-/** `{job, file}` → `overview`s: peaks of 1024 samples each, in pieces. */
+/** @param {OverviewRequest} request */
 async function overview({ job, file }) {
-  const { sampleRate } = session;
+  const { sampleRate } = opened();
   const song = new Overview(file, sampleRate);
   try {
-    for (let start = 0, done = false; !done && (await goesOn(job)); start = song.samples) {
+    for (let start = 0, done = false; !done && (await continues(job)); start = song.samples) {
       const peaks = song.next_peaks();
       done = song.done;
       const samples = done ? song.samples : song.total() ?? null;
-      postMessage({ type: "overview", job, sampleRate, samples, start, peaks, done }, [peaks.buffer]);
+      send({ type: "overview", job, sampleRate, samples, start, peaks, done }, [peaks.buffer]);
     }
   } finally {
     song.free();
   }
 }
 
-/** `{job, file, from, to, overlap}` → `block`s and `progress`, at last `done`. */
-async function separate({ job, file, from, to, overlap }) {
+/** @param {SeparateRequest} request */
+async function separate({ job, file, from, to }) {
   const began = performance.now();
+  const session = opened();
   const { sampleRate } = session;
-  const song = session.separate(file, from ?? 0, to ?? undefined, overlap ?? 0.25);
+  const song = session.separate(file, from, to ?? undefined, OVERLAP);
   const elapsed = () => (performance.now() - began) / 1000;
   const progress = () => {
     const { done, total } = song;
-    postMessage({ type: "progress", job, done, total: total ?? null, speed: done / sampleRate / elapsed() });
-    postMessage({ type: "memory", wasm: heapBytes(), gpu: session.gpuBytes() ?? null });
+    send({ type: "progress", job, done, total: total ?? null, speed: done / sampleRate / elapsed() });
+    send({ type: "memory", wasm: heapBytes(), gpu: session.gpuBytes() ?? null });
   };
   try {
     progress();
-    while (await goesOn(job)) {
+    while (await continues(job)) {
       await overviewOfNext();
       const block = await song.next();
       const failure = song.recovered();
       if (failure) {
-        const message = `The GPU failed (${failure}); it was opened again, and the separation goes on.`;
-        postMessage({ type: "recovered", job, message });
+        const message = `The separation continues. The reason: ${failure}.`;
+        send({ type: "recovered", job, message });
       }
       if (!block) {
-        postMessage({ type: "done", job, samples: song.done, seconds: elapsed() });
+        send({ type: "done", job, samples: song.done, seconds: elapsed() });
         break;
       }
       const { start, mixture, stems } = block;
       const buffers = [mixture, ...stems].flat().map((channel) => channel.buffer);
-      postMessage({ type: "block", job, start, mixture, stems }, buffers);
+      send({ type: "block", job, start, mixture, stems }, buffers);
       progress();
     }
   } finally {

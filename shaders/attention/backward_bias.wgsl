@@ -1,22 +1,22 @@
-// Attention, backward to the relative-position bias: dbias_e = Σ ds_ij over the pairs of offset e, in all windows.
+// Attention, gradient of the relative-position bias: dbias_e = Σ ds_ij over the pairs of offset e in all windows.
 //
-// p, ds and δ as in backward_query.wgsl, which runs first. A workgroup sums the pairs of a tile of queries and WORKGROUP
-// keys over a run of windows, a key an invocation, and only then over the pairs of an offset. The caller adds what
-// workgroups found: no atomics, so the sum is the same every time.
+// p, ds and δ are defined in backward_query.wgsl, whose pass runs first. A workgroup handles a tile of queries and
+// WORKGROUP keys, one key per invocation. It sums each pair over a run of windows, and then the pairs of each offset.
+// The caller adds the partial sums of the workgroups. There are no atomics, so the result is the same in every run.
 // import common/query_tile.wgsl
 
 // [parts, tiles, h, offsets]
 @group(0) @binding(5) var<storage, read_write> bias_gradient: array<f32>;
-// frames, bins, windows, windows of a part, first part
+// frames, bins, windows, windows per part, first part
 @group(0) @binding(6) var<storage, read> parameters: array<u32>;
 
-// Queries of a tile, in fours.
+// Queries of a tile, in units of four.
 const OWN: u32 = 4u;
 
 var<workgroup> pairs: array<f32, TILE * WORKGROUP>;
 var<workgroup> shared_windows: u32;
 
-// Windows of a part: as many as of the others, or what is left for the last. Uniform, provably.
+// The number of windows of a part. The last part may have fewer. It is provably uniform, like uniform_sequence_length.
 fn uniform_windows(part: u32, lane: u32) -> u32 {
     if lane == 0u {
         shared_windows = min(parameters[3], parameters[2] - part * parameters[3]);
@@ -24,7 +24,7 @@ fn uniform_windows(part: u32, lane: u32) -> u32 {
     return workgroupUniformLoad(&shared_windows);
 }
 
-// Of what lies off the plane all is zero, and so is this.
+// Outside the plane dp and δ are zero, and so is the result.
 fn score_gradient(slot: u32, region: u32, s: f32, dp: f32) -> f32 {
     if query_regions[slot] != region {
         return 0.0;
@@ -106,9 +106,9 @@ fn main(
     }
 }
 
-// Of the pairs of one offset.
+// The sum over the pairs of one offset.
 fn entry_sum(entry: u32, first_query: u32, first_key: u32) -> f32 {
-    // The key's frame and bin in the window, less the query's.
+    // The frame and bin of the key in the window, minus those of the query.
     let up = i32(WINDOW_FRAMES) - 1 - i32(entry / (2u * WINDOW_BINS - 1u));
     let right = i32(WINDOW_BINS) - 1 - i32(entry % (2u * WINDOW_BINS - 1u));
     var sum = 0.0;

@@ -1,13 +1,14 @@
-// Attention, backward to keys and values: dk_j = Σ_i ds_ij q_i / √d and dv_j = Σ_i p_ij g_i.
+// Attention, gradients of keys and values: dk_j = Σ_i ds_ij q_i / √d and dv_j = Σ_i p_ij g_i.
 //
-// p, ds and δ as in backward_query.wgsl, which runs first. OWN keys an invocation, queries and gradients in tiles.
+// p, ds and δ are defined in backward_query.wgsl, whose pass runs first. An invocation handles OWN keys. Queries and
+// gradients are loaded in tiles.
 // import common/query_tile.wgsl
 // import common/qkv_gradient.wgsl
 
 // frames, bins, first sequence
 @group(0) @binding(6) var<storage, read> parameters: array<u32>;
 
-// Keys of an invocation, WORKGROUP apart: what it reads from the tile serves them all.
+// Keys per invocation, WORKGROUP positions apart. Each value read from the tile is used for all of them.
 const OWN: u32 = 2u;
 
 @compute @workgroup_size(WORKGROUP)
@@ -39,7 +40,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var slot = 0u; slot < end; slot++) {
             let sums = query_sums[slot];
             let region = query_regions[slot];
-            // s_ij, then p_ij; dp_ij, then ds_ij
+            // p holds s_ij, then p_ij. ds holds dp_ij, then ds_ij.
             var p: array<f32, OWN>;
             var ds: array<f32, OWN>;
             for (var o = 0u; o < OWN; o++) { // unrolled

@@ -1,8 +1,8 @@
-// Attention, backward to the queries: dq_i = Σ_j ds_ij k_j / √d.
+// Attention, gradient of the queries: dq_i = Σ_j ds_ij k_j / √d.
 //
-// With p_ij = exp(s_ij − L_i), recomputed tile by tile from the kept log-sum-exp L, and the gradient g of the
-// output: dp_ij = g_i·v_j, δ_i = g_i·o_i, ds_ij = p_ij (dp_ij − δ_i) (Dao et al. 2022). δ is kept for the keys'
-// pass. OWN queries an invocation, keys and values in tiles.
+// p_ij = exp(s_ij − L_i) is recomputed tile by tile from the saved log-sum-exp L. With the gradient g of the output,
+// dp_ij = g_i·v_j, δ_i = g_i·o_i and ds_ij = p_ij (dp_ij − δ_i) (Dao et al. 2022). δ is stored for the other backward
+// passes. An invocation handles OWN queries. Keys and values are loaded in tiles.
 // import common/key_tile.wgsl
 // import common/gradients.wgsl
 // import common/qkv_gradient.wgsl
@@ -18,7 +18,7 @@ fn output_element(offset: u32, d: u32) -> f32 {
     return 0.0;
 }
 
-// Part i of δ, of a token on the plane.
+// The contribution of vector i to δ, for a token on the plane.
 fn delta_part(token: u32, head: u32, i: u32, g: vec4<f32>) -> f32 {
     let offset = head_offset(token, 0u, 1u, head);
     let d = 4u * i;
@@ -65,7 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         let end = min(TILE, length - first);
         for (var slot = 0u; slot < end; slot++) {
-            // s_ij, then ds_ij
+            // s holds s_ij, then ds_ij.
             var s: array<f32, OWN>;
             var dp: array<f32, OWN>;
             for (var o = 0u; o < OWN; o++) { // unrolled

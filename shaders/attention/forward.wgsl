@@ -1,8 +1,9 @@
-// Attention, forward: o_i = Σ_j softmax_j(s_ij) v_j with s_ij = q_i·k_j / √d + bias_ij, over the keys of i's region.
+// Attention, forward: o_i = Σ_j softmax_j(s_ij) v_j with s_ij = q_i·k_j / √d + bias_ij, over the keys in the region of
+// i.
 //
-// OWN queries an invocation, keys and values in tiles. The softmax is online (Milakov and Gimelshein 2018): the sums
-// Σ exp(s_ij − m) and Σ exp(s_ij − m) v_j are kept relative to the largest score m so far, and scaled by
-// exp(m − m') when a larger one m' appears. Kept for the backward pass: L_i = m + ln Σ exp(s_ij − m).
+// An invocation handles OWN queries. Keys and values are loaded in tiles. The softmax is online (Milakov and Gimelshein
+// 2018): the sums Σ exp(s_ij − m) and Σ exp(s_ij − m) v_j are relative to the largest score m so far, and are scaled by
+// exp(m − m') when a larger score m' appears. The backward pass needs L_i = m + ln Σ exp(s_ij − m), which is stored.
 // import common/key_tile.wgsl
 
 @group(0) @binding(2) var<storage, read_write> output: array<Element>;
@@ -43,7 +44,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         let end = min(TILE, length - first);
         for (var slot = 0u; slot < end; slot += 4u) {
-            // Of four keys: scores, then their exponentials.
+            // The scores of four keys, then their exponentials.
             var p: array<vec4<f32>, OWN>;
             for (var o = 0u; o < OWN; o++) { // unrolled
                 let position = first_position + o * WORKGROUP;

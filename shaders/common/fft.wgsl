@@ -1,10 +1,10 @@
 // The discrete Fourier transform in workgroup memory: points[k] ← Σ_j points[j] · exp(−2πi jk / POINTS).
 //
-// Stockham's autosort in stages of radix 4, 2, 3 and 5 (POINTS = 4^FOURS · 2^TWOS · 3^THREES · 5^FIVES).
-// Every invocation holds its butterflies in registers between reading and writing, so that one buffer is
-// enough: 2048 points fill the 16 KiB of WebGPU's default limits.
+// Stockham's autosort algorithm in stages of radix 4, 2, 3 and 5 (POINTS = 4^FOURS · 2^TWOS · 3^THREES · 5^FIVES).
+// Each invocation keeps its butterflies in registers between reading and writing, so one buffer suffices: 2048 points
+// fill the 16 KiB of WebGPU's default limits.
 
-// exp(−2πi k / (2·POINTS)) for k < 2·POINTS, from the host: WGSL's own sine may be off by 2⁻¹¹.
+// exp(−2πi k / (2·POINTS)) for k < 2·POINTS. Computed on the host, because the error of WGSL's sine may be 2⁻¹¹.
 @group(0) @binding(3) var<storage, read_write> twiddles: array<vec2<f32>>;
 
 // At least POINTS / 8.
@@ -15,12 +15,12 @@ const THREES: u32 = 0u;
 const FOURS: u32 = 5u;
 const FIVES: u32 = 0u;
 
-// Butterflies of an invocation: radix 2 has the most, at most WORKGROUP · 8 / 2 together.
+// Butterflies per invocation. Radix 2 has the most: all invocations together have at most WORKGROUP · 8 / 2.
 const HELD: u32 = 4u;
 
 var<workgroup> points: array<vec2<f32>, POINTS>;
 
-// Inputs or outputs of one butterfly; a radix below five leaves the rest alone.
+// The inputs or outputs of one butterfly. A radix below five uses only the first elements.
 alias Butterfly = array<vec2<f32>, 5>;
 
 fn multiply(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
@@ -86,7 +86,7 @@ fn dft(radix: u32, x: Butterfly) -> Butterfly {
     }
 }
 
-// One stage: `stride` is the product of the radices before it.
+// One stage. `stride` is the product of the radices of the earlier stages.
 fn fft_stage(radix: u32, stride: u32, lane: u32) {
     let butterflies = POINTS / radix;
     var held: array<Butterfly, HELD>;
@@ -115,7 +115,7 @@ fn fft_stage(radix: u32, stride: u32, lane: u32) {
     }
 }
 
-// All invocations of a workgroup call it together; barriers before and after are its own.
+// All invocations of a workgroup must call this function together. It contains the barriers before and after.
 fn fft(lane: u32) {
     var stride = 1u;
     for (var i = 0u; i < FOURS; i++) {

@@ -1,5 +1,5 @@
-// Frames of a signal padded by half a frame on both sides: frame t covers positions t·HOP to t·HOP + N_FFT − 1,
-// and sample m lies at position m + PAD.
+// Frames of a signal that is padded by half a frame on both sides. Frame t covers the positions t·HOP to
+// t·HOP + N_FFT − 1, and sample m is at position m + PAD.
 
 struct Weight {
     // Periodic Hann: 0.5 − 0.5 cos(2πj / N_FFT).
@@ -8,7 +8,7 @@ struct Weight {
     energy: f32,
 }
 
-// Of every j in a frame.
+// For every j in a frame.
 @group(0) @binding(2) var<storage, read_write> weights: array<Weight>;
 
 const N_FFT: u32 = 2048u;
@@ -29,8 +29,8 @@ fn covering(position: u32, frames: u32) -> Covering {
     return Covering(first, min(position / HOP + 1u, frames));
 }
 
-// Σ_t window[position − t·HOP]² over the frames that cover a sample's position. The energy of the first of
-// them counts every later frame; near the end, those that do not exist are taken off again.
+// Σ_t window[position − t·HOP]² over the frames that cover a sample's position. The energy of the first of these frames
+// includes all later frames. Near the end, the contribution of the frames that do not exist is subtracted.
 fn envelope(position: u32, frames: u32) -> f32 {
     let cover = covering(position, frames);
     let missing = position - (cover.end - 1u) * HOP;

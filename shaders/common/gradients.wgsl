@@ -1,4 +1,4 @@
-// What all backward passes of attention read: the gradient g of the output, and of every query L and δ.
+// The inputs of all backward passes of attention: the gradient g of the output, and L and δ of every query.
 // import common/heads.wgsl
 
 @group(0) @binding(2) var<storage, read_write> gradient: array<Element>;
@@ -12,7 +12,7 @@ fn gradient_element(offset: u32, d: u32) -> f32 {
     return 0.0;
 }
 
-// Vector i of a head; zero off the plane.
+// Vector i of a head; zero outside the plane.
 fn gradient_vector(token: u32, head: u32, i: u32) -> vec4<f32> {
     if token == NO_TOKEN {
         return vec4(0.0);

@@ -1,15 +1,15 @@
-// One head's queries, keys and values, read from rows packed as [3, h, d], and the score of a query and a key.
+// Queries, keys and values of one head, read from rows with the layout [3, h, d], and the positional terms of scores.
 // import common/sequences.wgsl
 
 alias Element = f32;
 
 @group(0) @binding(0) var<storage, read_write> qkv: array<Element>;
-// Rotary: (cos, sin) of every position and pair. Relative: the bias table [h, offsets]. Else unused.
+// ROTARY: (cos, sin) of every position and pair. RELATIVE: the bias table [h, offsets]. Otherwise unused.
 @group(0) @binding(1) var<storage, read_write> positions: array<f32>;
 
 const HEADS: u32 = 8u;
 const HEAD_WIDTH: u32 = 4u;
-// HEAD_WIDTH in fours, rounded up; what is past the width is zero.
+// HEAD_WIDTH in units of four, rounded up. Channels beyond the width are zero.
 const HEAD_VECTORS: u32 = 1u;
 
 const ROTARY: u32 = 1u;
@@ -20,15 +20,15 @@ const QUERY: u32 = 0u;
 const KEY: u32 = 1u;
 const VALUE: u32 = 2u;
 
-// Below every score, and below FIRST_MAXIMUM, which is below every score that is not masked:
-// exp(MASKED − maximum) is zero even where nothing else was seen yet.
+// The score of a masked pair. MASKED < FIRST_MAXIMUM < every unmasked score, so exp(MASKED − maximum) is zero even
+// before the first unmasked score.
 const MASKED: f32 = -3.0e38;
 const FIRST_MAXIMUM: f32 = -1.0e30;
 
-// One head's channels of a token.
+// The channels of one head of a token.
 alias Head = array<vec4<f32>, HEAD_VECTORS>;
 
-// Index of the first element of a head in a row of `parts` heads' groups: 3 for qkv, 1 for outputs.
+// The index of the first element of a head. `parts` is 3 in rows of qkv, and 1 in rows of outputs.
 fn head_offset(token: u32, part: u32, parts: u32, head: u32) -> u32 {
     return ((token * parts + part) * HEADS + head) * HEAD_WIDTH;
 }
@@ -40,7 +40,7 @@ fn qkv_element(offset: u32, d: u32) -> f32 {
     return 0.0;
 }
 
-// Vector i of a head; zero off the plane.
+// Vector i of a head; zero outside the plane.
 fn qkv_vector(token: u32, part: u32, head: u32, i: u32) -> vec4<f32> {
     if token == NO_TOKEN {
         return vec4(0.0);
@@ -55,7 +55,7 @@ fn qkv_vector(token: u32, part: u32, head: u32, i: u32) -> vec4<f32> {
     );
 }
 
-// Queries carry the 1/√d of the scores.
+// The queries include the factor 1/√d of the scores.
 fn query_vector(token: u32, position: u32, head: u32, i: u32) -> vec4<f32> {
     return placed_vector(token, position, QUERY, head, i) * inverseSqrt(f32(HEAD_WIDTH));
 }
@@ -64,7 +64,8 @@ fn key_vector(token: u32, position: u32, head: u32, i: u32) -> vec4<f32> {
     return placed_vector(token, position, KEY, head, i);
 }
 
-// The table of positions ends with the sequence: of what lies beyond nothing is read, as it may be no number.
+// Vector i with its rotary position; zero outside the plane. The table ends with the sequence, and a read beyond it may
+// return NaN, so nothing is read there.
 fn placed_vector(token: u32, position: u32, part: u32, head: u32, i: u32) -> vec4<f32> {
     if token == NO_TOKEN {
         return vec4(0.0);
@@ -76,8 +77,8 @@ fn value_vector(token: u32, head: u32, i: u32) -> vec4<f32> {
     return qkv_vector(token, VALUE, head, i);
 }
 
-// RoFormer's rotary positions: pair (2i, 2i + 1) turns by position · 10000^(−2i/d).
-// Direction −1 turns back, which is also the transpose that gradients need.
+// RoFormer's rotary positions: pair (2i, 2i + 1) is rotated by position · 10000^(−2i/d). Direction −1 is the inverse
+// rotation, which is the transpose that gradients need.
 fn rotated(v: vec4<f32>, position: u32, i: u32, direction: f32) -> vec4<f32> {
     if POSITIONAL != ROTARY {
         return v;
@@ -91,7 +92,7 @@ fn rotated(v: vec4<f32>, position: u32, i: u32, direction: f32) -> vec4<f32> {
     return vec4(v.x * a.x - v.y * a.y, v.x * a.y + v.y * a.x, v.z * b.x - v.w * b.y, v.z * b.y + v.w * b.x);
 }
 
-// Relative-position bias of a query and a key of one window; zero beyond its end.
+// The relative-position bias of a query and a key of one window; zero beyond the window's end.
 fn position_bias(head: u32, query: u32, key: u32) -> f32 {
     if POSITIONAL != RELATIVE || max(query, key) >= WINDOW_FRAMES * WINDOW_BINS {
         return 0.0;

@@ -1,10 +1,10 @@
-// A tile of one sequence's keys and values in workgroup memory.
+// A tile of keys and values of one sequence in workgroup memory.
 // import common/heads.wgsl
 
 const WORKGROUP: u32 = 64u;
-// Keys in workgroup memory at once; a multiple of four.
+// Keys per tile, a multiple of four.
 const TILE: u32 = 32u;
-// Queries of an invocation, WORKGROUP apart: what it reads from the tile serves them all.
+// Queries per invocation, WORKGROUP positions apart. Each value read from the tile is used for all of them.
 const OWN: u32 = 2u;
 
 var<workgroup> keys: array<vec4<f32>, TILE * HEAD_VECTORS>;
@@ -23,7 +23,7 @@ fn load_tile(plane: Plane, sequence: u32, first: u32, head: u32, lane: u32) {
     }
 }
 
-// What the score of a query and a key of the tile begins with: the pair's bias, or what masks it.
+// The initial value of the score of a query and a key of the tile: the bias of the pair, or MASKED.
 fn first_score(head: u32, query_position: u32, region: u32, first: u32, slot: u32) -> f32 {
     if key_regions[slot] != region {
         return MASKED;

@@ -9,8 +9,9 @@ struct Normal {
     density: f32,
 }
 
-// Φ(−a) = exp(−a²/2) · t · P(t), t = 1/(1 + a/4): the quotient of the two is smooth in t, and P is the polynomial of
-// degree 9 with the least relative error (8e-9), fitted for a from 0 to 14. Past that both are 0 in f32.
+// Φ(−a) = exp(−a²/2) · t · P(t) with t = 1/(1 + a/4), because the quotient of Φ(−a) and the exponential is smooth in t.
+// P is the polynomial of degree 9 with the least relative error (8e-9) for a from 0 to 14. Beyond that both are 0 in
+// f32.
 fn normal(x: f32) -> Normal {
     let a = min(abs(x), 15.0);
     let bell = exp(-0.5 * a * a);

@@ -1,4 +1,4 @@
-// Where the passes back to queries, keys and values put what they found.
+// Stores the gradients of queries, keys and values.
 // import common/heads.wgsl
 
 @group(0) @binding(5) var<storage, read_write> qkv_gradient: array<Element>;
@@ -9,7 +9,7 @@ fn put_gradient(offset: u32, d: u32, value: f32) {
     }
 }
 
-// Vector i of a head.
+// Stores vector i of a head.
 fn put_gradients(token: u32, part: u32, head: u32, i: u32, values: vec4<f32>) {
     let offset = head_offset(token, part, 3u, head);
     let d = 4u * i;

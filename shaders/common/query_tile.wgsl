@@ -1,8 +1,8 @@
-// A tile of one sequence's queries, and what is known of them, in workgroup memory.
+// A tile of queries of one sequence in workgroup memory, with their gradients, regions, L and δ.
 // import common/gradients.wgsl
 
 const WORKGROUP: u32 = 64u;
-// Queries in workgroup memory at once.
+// Queries per tile.
 const TILE: u32 = 16u;
 
 var<workgroup> queries: array<vec4<f32>, TILE * HEAD_VECTORS>;

@@ -1,4 +1,4 @@
-// A product of tokens and a matrix: tokens are the rows of A and of C, loaded and stored by these functions.
+// The product of tokens and a matrix. Tokens are the rows of A and C, which these functions load and store.
 // import common/tile.wgsl
 
 alias Element = f32;
@@ -10,9 +10,10 @@ alias Element = f32;
 
 struct Extents {
     tokens: u32,
-    // Channels of A, over which sums run, and of C.
+    // Channels of A, over which sums are taken.
     summed: u32,
-    given: u32,
+    // Channels of C.
+    produced: u32,
 }
 
 fn x_at(extents: Extents, token: u32, channel: u32) -> f32 {
@@ -22,7 +23,7 @@ fn x_at(extents: Extents, token: u32, channel: u32) -> f32 {
     return 0.0;
 }
 
-// Loads A's part of a step: channels from k on, of the tile's tokens.
+// Loads the part of A of a step: the channels from k on of the tile's tokens.
 fn load_tokens(extents: Extents, first_token: u32, k: u32, lane: u32) {
     for (var v = lane; v < LEFT_VECTORS; v += WORKGROUP) {
         let token = first_token + left_row(v);
@@ -37,8 +38,8 @@ fn load_tokens(extents: Extents, first_token: u32, k: u32, lane: u32) {
 }
 
 fn put(extents: Extents, token: u32, channel: u32, value: f32) {
-    if token < extents.tokens && channel < extents.given {
-        output[token * extents.given + channel] = Element(value);
+    if token < extents.tokens && channel < extents.produced {
+        output[token * extents.produced + channel] = Element(value);
     }
 }
 
@@ -49,8 +50,8 @@ fn put_row(extents: Extents, token: u32, channel: u32, values: vec4<f32>) {
     put(extents, token, channel + 3u, values.w);
 }
 
-// Stores what an invocation owns, whose first token and channel these are, with `offset` added to every row.
-fn put_tokens(extents: Extents, token: u32, channel: u32, sums: Owned, offset: vec4<f32>) {
+// Stores the elements that an invocation computed, starting at `token` and `channel`, with `offset` added to every row.
+fn put_tokens(extents: Extents, token: u32, channel: u32, sums: Block, offset: vec4<f32>) {
     put_row(extents, token, channel, sums.r0 + offset);
     put_row(extents, token + 1u, channel, sums.r1 + offset);
     put_row(extents, token + 2u, channel, sums.r2 + offset);

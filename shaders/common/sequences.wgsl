@@ -1,18 +1,18 @@
-// Where the positions of a sequence lie on the plane of tokens [b, t, f].
+// The map from positions of sequences to tokens of the plane [b, t, f].
 
-// What a sequence is: one bin over all frames, one frame over all bins, or a window of both.
+// The kind of sequence: one bin over all frames, one frame over all bins, or a window of frames and bins.
 const TIME: u32 = 0u;
 const FREQUENCY: u32 = 1u;
 const WINDOW: u32 = 2u;
 const SEQUENCES: u32 = 0u;
 
-// Windows only: frames and bins of a window, and of the cyclic shift.
+// For windows: the frames and bins of a window, and of the cyclic shift.
 const WINDOW_FRAMES: u32 = 8u;
 const WINDOW_BINS: u32 = 8u;
 const SHIFT_FRAMES: u32 = 4u;
 const SHIFT_BINS: u32 = 4u;
 
-// A position that lies off the plane. Its region is that of nothing.
+// The token and the region of a position outside the plane. No token has this region.
 const NO_TOKEN: u32 = 0xffffffffu;
 const NO_REGION: u32 = 0xffffffffu;
 
@@ -21,13 +21,13 @@ struct Plane {
     bins: u32,
 }
 
-// A token, and its region: tokens attend to each other where their regions are equal.
+// A token and its region. Tokens of a sequence attend to each other if their regions are equal.
 struct Place {
     token: u32,
     region: u32,
 }
 
-// Positions of one sequence.
+// The number of positions of one sequence.
 fn sequence_length(plane: Plane) -> u32 {
     switch SEQUENCES {
         case TIME: { return plane.frames; }
@@ -36,8 +36,8 @@ fn sequence_length(plane: Plane) -> u32 {
     }
 }
 
-// The same from memory of the workgroup. Browsers let a loop hold a barrier only where they can prove that all
-// invocations leave it together, and what is read from a storage buffer proves nothing.
+// The sequence length, read from workgroup memory. Browsers accept a barrier in a loop only if they can prove that all
+// invocations leave the loop together. Values from a storage buffer do not count as uniform for that proof.
 var<workgroup> shared_length: u32;
 
 fn uniform_sequence_length(plane: Plane, lane: u32) -> u32 {
@@ -61,8 +61,8 @@ fn place_from_position(plane: Plane, sequence: u32, position: u32) -> Place {
     }
 }
 
-// Shifted windows (Swin): windows tile the plane after it was rolled back by the shift, its edges first
-// padded to whole windows. What the roll brought from the far edge is another region than what lies beside it.
+// Shifted windows (Swin): the plane is padded to whole windows and cyclically shifted by −shift, and then windows tile
+// it. Tokens that the cyclic shift brings from the opposite edge form a separate region.
 fn place_in_window(plane: Plane, window: u32, position: u32) -> Place {
     let rows = (plane.frames + WINDOW_FRAMES - 1u) / WINDOW_FRAMES;
     let columns = (plane.bins + WINDOW_BINS - 1u) / WINDOW_BINS;
@@ -87,12 +87,12 @@ fn place_in_window(plane: Plane, window: u32, position: u32) -> Place {
     return Place((batch * plane.frames + frame) * plane.bins + bin, region);
 }
 
-// Entries of one head's relative-position table: offsets from −(size − 1) to size − 1 on each axis.
+// The number of entries of one head's relative-position table: offsets from −(size − 1) to size − 1 on each axis.
 fn relative_entries() -> u32 {
     return (2u * WINDOW_FRAMES - 1u) * (2u * WINDOW_BINS - 1u);
 }
 
-// Entry of the table for a query and a key of one window.
+// The index in the table for a query and a key of one window.
 fn relative_entry(query: u32, key: u32) -> u32 {
     let frame = query / WINDOW_BINS + WINDOW_FRAMES - 1u - key / WINDOW_BINS;
     let bin = query % WINDOW_BINS + WINDOW_BINS - 1u - key % WINDOW_BINS;

@@ -1,37 +1,38 @@
-// A tile of a matrix product, C[i, j] = Σ_k A[i, k] B[k, j], by one workgroup: ROWS × COLUMNS of C, in steps of DEPTH
-// over k. Both factors' parts of a step lie in workgroup memory; an invocation owns 8 rows × 4 columns of C.
+// A tile of a matrix product, C[i, j] = Σ_k A[i, k] B[k, j]. One workgroup computes ROWS × COLUMNS elements of C, in
+// steps of DEPTH over k. The parts of A and B of a step are in workgroup memory. An invocation computes a block of 8
+// rows × 4 columns of C.
 
-// Multiples of 8 and of 4; ROWS / 8 · COLUMNS / 4 invocations.
+// ROWS is a multiple of 8, and COLUMNS of 4. WORKGROUP is ROWS / 8 · COLUMNS / 4.
 const ROWS: u32 = 64u;
 const COLUMNS: u32 = 64u;
 const DEPTH: u32 = 16u;
 const WORKGROUP: u32 = 128u;
-// 1 where A's rows lie next to each other, 0 where its k do.
-const ROWS_ADJOIN: u32 = 0u;
+// 1 if the rows of A are contiguous, 0 if k is.
+const ROWS_CONTIGUOUS: u32 = 0u;
 
-// Vectors of four rows, or columns, of one k. The odd length of A's rows keeps writers of neighbouring k out of each
-// other's memory banks.
+// Vectors of four rows (A) or columns (B) per k. The odd pitch of A avoids bank conflicts between writers of
+// neighbouring k.
 const LEFT_PITCH: u32 = ROWS / 4u + 1u;
 const RIGHT_PITCH: u32 = COLUMNS / 4u;
 
 var<workgroup> left: array<vec4<f32>, DEPTH * LEFT_PITCH>;
 var<workgroup> right: array<vec4<f32>, DEPTH * RIGHT_PITCH>;
 
-// Vectors of A's part of a step, and of B's: as many as there are to load.
+// Vectors to load per step, of A and of B.
 const LEFT_VECTORS: u32 = DEPTH * ROWS / 4u;
 const RIGHT_VECTORS: u32 = DEPTH * COLUMNS / 4u;
 
-// Where a vector of A's lies in the tile: the first of its four rows, and its k. Neighbours load neighbouring k, or
-// neighbouring rows, whichever lies next to each other in A.
+// The position of a vector of A in the tile: the first of its four rows, and its k. Neighbouring invocations load
+// neighbouring k or neighbouring rows, whichever is contiguous in A.
 fn left_row(vector: u32) -> u32 {
-    if ROWS_ADJOIN == 1u {
+    if ROWS_CONTIGUOUS == 1u {
         return vector % (ROWS / 4u) * 4u;
     }
     return vector / DEPTH * 4u;
 }
 
 fn left_depth(vector: u32) -> u32 {
-    if ROWS_ADJOIN == 1u {
+    if ROWS_CONTIGUOUS == 1u {
         return vector / (ROWS / 4u);
     }
     return vector % DEPTH;
@@ -41,7 +42,8 @@ fn put_left(vector: u32, values: vec4<f32>) {
     left[left_depth(vector) * LEFT_PITCH + left_row(vector) / 4u] = values;
 }
 
-// The same of B: neighbours load neighbouring columns.
+// The position of a vector of B: the first of its four columns, and its k. Neighbouring invocations load neighbouring
+// columns.
 fn right_column(vector: u32) -> u32 {
     return vector % RIGHT_PITCH * 4u;
 }
@@ -56,8 +58,8 @@ fn put_right(vector: u32, values: vec4<f32>) {
 
 var<workgroup> shared_steps: u32;
 
-// The same number for all invocations, provably: they meet at barriers within the loop that it bounds, and what is read
-// from a storage buffer proves nothing.
+// The number of steps, as a provably uniform value: the loop over the steps contains barriers, and values from a
+// storage buffer do not count as uniform.
 fn uniform_steps(steps: u32, lane: u32) -> u32 {
     if lane == 0u {
         shared_steps = steps;
@@ -65,8 +67,8 @@ fn uniform_steps(steps: u32, lane: u32) -> u32 {
     return workgroupUniformLoad(&shared_steps);
 }
 
-// What an invocation owns of C: a row each.
-struct Owned {
+// The elements of C that an invocation computes, one field per row.
+struct Block {
     r0: vec4<f32>,
     r1: vec4<f32>,
     r2: vec4<f32>,
@@ -77,7 +79,7 @@ struct Owned {
     r7: vec4<f32>,
 }
 
-// Its first row and column within the tile.
+// The first row and column of the invocation's block within the tile.
 fn first_row(lane: u32) -> u32 {
     return lane / RIGHT_PITCH * 8u;
 }
@@ -86,8 +88,8 @@ fn first_column(lane: u32) -> u32 {
     return lane % RIGHT_PITCH * 4u;
 }
 
-// Adds the products of a step.
-fn add_products(lane: u32, sums: Owned) -> Owned {
+// Adds the products of a step to the block.
+fn add_products(lane: u32, sums: Block) -> Block {
     let row = first_row(lane) / 4u;
     let column = lane % RIGHT_PITCH;
     var c = sums;
@@ -107,7 +109,7 @@ fn add_products(lane: u32, sums: Owned) -> Owned {
     return c;
 }
 
-// Σ_k B[k, j] of a step, for the columns that an invocation owns.
+// Σ_k B[k, j] over a step, for the columns of the invocation's block.
 fn column_sums(lane: u32) -> vec4<f32> {
     var sums = vec4(0.0);
     for (var k = 0u; k < DEPTH; k++) {

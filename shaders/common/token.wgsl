@@ -1,4 +1,4 @@
-// A token's channels, and the mean and deviation that layer normalisation takes out of them.
+// The channels of a token, and their mean and standard deviation for layer normalisation.
 
 alias Element = f32;
 
@@ -10,12 +10,12 @@ const EPSILON: f32 = 1e-5;
 
 struct Moments {
     mean: f32,
-    // One over the standard deviation.
+    // The reciprocal of the standard deviation.
     scale: f32,
 }
 
-// Of the token whose channels begin at `first`. The mean is taken out before squaring: of large numbers close to each
-// other, the difference of two sums of squares would leave nothing.
+// The moments of the token whose channels begin at `first`. The mean is subtracted before squaring: for large values
+// that are close to each other, the difference of two sums of squares would cancel.
 fn moments(first: u32) -> Moments {
     var sum = 0.0;
     for (var c = 0u; c < CHANNELS; c++) {

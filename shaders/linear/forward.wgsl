@@ -9,14 +9,14 @@
 @group(0) @binding(4) var<storage, read> parameters: array<u32>;
 
 fn weight_at(extents: Extents, i: u32, o: u32) -> f32 {
-    if i < extents.summed && o < extents.given {
-        return weight[i * extents.given + o];
+    if i < extents.summed && o < extents.produced {
+        return weight[i * extents.produced + o];
     }
     return 0.0;
 }
 
 fn bias_at(extents: Extents, o: u32) -> f32 {
-    if o < extents.given {
+    if o < extents.produced {
         return bias[o];
     }
     return 0.0;
@@ -32,7 +32,7 @@ fn main(
     let first_token = (group.z * groups.y + group.y) * ROWS;
     let first_output = group.x * COLUMNS;
     let steps = uniform_steps((extents.summed + DEPTH - 1u) / DEPTH, lane);
-    var sums = Owned();
+    var sums = Block();
     for (var step = 0u; step < steps; step++) {
         load_tokens(extents, first_token, step * DEPTH, lane);
         for (var v = lane; v < RIGHT_VECTORS; v += WORKGROUP) {

@@ -1,4 +1,4 @@
-// Gradient of the input of a linear map of tokens, from that of its output: x Wᵀ, x the gradient that is known.
+// The gradient of the input of a linear map of tokens: output = x Wᵀ, where x is the gradient of the map's output.
 // import common/rows.wgsl
 
 // [inputs, outputs] of the map
@@ -7,7 +7,7 @@
 @group(0) @binding(3) var<storage, read> parameters: array<u32>;
 
 fn weight_at(extents: Extents, i: u32, o: u32) -> f32 {
-    if i < extents.given && o < extents.summed {
+    if i < extents.produced && o < extents.summed {
         return weight[i * extents.summed + o];
     }
     return 0.0;
@@ -23,7 +23,7 @@ fn main(
     let first_token = (group.z * groups.y + group.y) * ROWS;
     let first_input = group.x * COLUMNS;
     let steps = uniform_steps((extents.summed + DEPTH - 1u) / DEPTH, lane);
-    var sums = Owned();
+    var sums = Block();
     for (var step = 0u; step < steps; step++) {
         load_tokens(extents, first_token, step * DEPTH, lane);
         for (var v = lane; v < RIGHT_VECTORS; v += WORKGROUP) {

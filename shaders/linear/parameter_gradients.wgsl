@@ -1,5 +1,5 @@
-// Gradients of the parameters of a linear map of tokens, Σ xᵀ gradient and Σ gradient over the tokens of a part; the
-// parts are added up afterwards.
+// The gradients of the parameters of a linear map of tokens: partial sums Σ xᵀ gradient and Σ gradient over the tokens
+// of a part.
 // import common/tile.wgsl
 
 alias Element = f32;
@@ -12,10 +12,10 @@ alias Element = f32;
 @group(0) @binding(2) var<storage, read_write> weight_sums: array<f32>;
 // [parts, outputs]
 @group(0) @binding(3) var<storage, read_write> bias_sums: array<f32>;
-// tokens, inputs, outputs, steps of a part
+// tokens, inputs, outputs, steps per part
 @group(0) @binding(4) var<storage, read> parameters: array<u32>;
 
-// Of tokens, and of their channels.
+// Numbers of tokens, inputs and outputs.
 var<private> count: u32;
 var<private> inputs: u32;
 var<private> outputs: u32;
@@ -62,7 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let columns = group.y * COLUMNS;
     let part = group.z;
     let steps = uniform_steps(parameters[3], lane);
-    var sums = Owned();
+    var sums = Block();
     var bias_sum = vec4(0.0);
     for (var step = 0u; step < steps; step++) {
         let k = (part * steps + step) * DEPTH;

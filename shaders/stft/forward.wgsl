@@ -1,8 +1,8 @@
-// STFT: X[t, k] = Σ_j window[j] · x[t·HOP + j − PAD] · exp(−2πi jk / N_FFT), x reflected at its ends.
-// Or the adjoint of the inverse STFT: x divided by the envelope, zero outside, and X weighted by 1/N_FFT
-// (first and last bin) or 2/N_FFT (between).
+// STFT: X[t, k] = Σ_j window[j] · x[t·HOP + j − PAD] · exp(−2πi jk / N_FFT), x reflected at its ends. If ADJOINT, the
+// adjoint of the inverse STFT: x is divided by the envelope and zero outside the signal, and X is weighted by 1/N_FFT
+// (first and last bin) or 2/N_FFT (all others).
 //
-// One workgroup a frame. Two real samples make one complex point, so that the FFT is half as long:
+// One workgroup per frame. Two real samples form one complex point, so the FFT has half the length:
 // Z = DFT(x[2j] + i·x[2j+1]) holds the DFTs of the even and the odd samples, E = (Z[k] + Z*[−k]) / 2 and
 // O = −i (Z[k] − Z*[−k]) / 2, and X[k] = E + exp(−2πi k / N_FFT) · O.
 // import common/frames.wgsl
@@ -14,7 +14,7 @@ alias Element = f32;
 @group(0) @binding(0) var<storage, read_write> waveform: array<Element>;
 // [b, t, f]
 @group(0) @binding(1) var<storage, read_write> spectrogram: array<vec2<Element>>;
-// samples, frames of an item, frames of all items
+// samples, frames per item, frames of all items
 @group(0) @binding(4) var<storage, read> parameters: array<u32>;
 
 const ADJOINT: u32 = 0u;
@@ -28,7 +28,7 @@ fn sample(item: u32, position: u32) -> f32 {
         }
         return f32(waveform[item * samples + distance]) / envelope(position, parameters[1]);
     }
-    // The distance has reflected what lies before the first sample; what lies after the last comes here.
+    // `distance` already reflects positions before the first sample. This reflects positions after the last sample.
     let reflected = min(distance, 2u * (samples - 1u) - distance);
     return f32(waveform[item * samples + reflected]);
 }

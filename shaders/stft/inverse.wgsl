@@ -1,10 +1,10 @@
-// Windowed frames of the inverse STFT: y_t[j] = window[j] · Σ_k X[t, k] · exp(+2πi jk / N_FFT) / N_FFT, the sum
-// over all N_FFT bins of a real signal: X[N_FFT − k] = X*[k], the first and the last bin real.
-// Or those of the adjoint of the STFT: y_t[j] = window[j] · Re Σ_k X[t, k] · exp(+2πi jk / N_FFT) over the
-// one-sided bins, unweighted.
+// The windowed frames of the inverse STFT: y_t[j] = window[j] · Σ_k X[t, k] · exp(+2πi jk / N_FFT) / N_FFT. The sum is
+// over all N_FFT bins of a real signal: X[N_FFT − k] = X*[k], and the first and the last bin are real. If ADJOINT, the
+// frames of the adjoint of the STFT: y_t[j] = window[j] · Re Σ_k X[t, k] · exp(+2πi jk / N_FFT) over the unweighted
+// one-sided bins.
 //
-// The mirror of forward.wgsl. Z[k] = E + i·O with E = X[k] + X*[−k], O = exp(+2πi k / N_FFT) (X[k] − X*[−k]);
-// its unnormalised inverse DFT, the conjugate of the DFT of Z*, is N_FFT · (y[2j] + i·y[2j+1]).
+// The reverse of forward.wgsl: Z[k] = E + i·O with E = X[k] + X*[−k], O = exp(+2πi k / N_FFT) (X[k] − X*[−k]).
+// The unnormalised inverse DFT of Z, the conjugate of the DFT of Z*, is N_FFT · (y[2j] + i·y[2j+1]).
 // import common/frames.wgsl
 // import common/fft.wgsl
 
@@ -12,7 +12,7 @@ alias Element = f32;
 
 // [b, t, f]
 @group(0) @binding(0) var<storage, read_write> spectrogram: array<vec2<Element>>;
-// [items, t, n_fft], from the first frame on
+// [items, t, n_fft], starting at the first frame
 @group(0) @binding(1) var<storage, read_write> frames: array<f32>;
 // first frame, number of frames
 @group(0) @binding(4) var<storage, read> parameters: array<u32>;

@@ -1,8 +1,8 @@
-// Overlap-add, gathered: x[m] = Σ_t y_t[m + PAD − t·HOP] / Σ_t window[m + PAD − t·HOP]².
-// Or that of the adjoint of the STFT: without the division, and with the padding's positions folded back onto
-// the samples they mirrored.
+// Overlap-add as a gather: x[m] = Σ_t y_t[m + PAD − t·HOP] / Σ_t window[m + PAD − t·HOP]².
+// If ADJOINT, the overlap-add of the adjoint of the STFT: without the division, and with the positions of the padding
+// added to the samples that they mirror.
 //
-// One sample an invocation; frames are added in their order, so the sum is the same in every run.
+// One sample per invocation. Frames are added in order, so the sum is the same in every run.
 // import common/frames.wgsl
 
 alias Element = f32;
@@ -11,7 +11,7 @@ alias Element = f32;
 @group(0) @binding(0) var<storage, read_write> frames: array<f32>;
 // [b, n]
 @group(0) @binding(1) var<storage, read_write> waveform: array<Element>;
-// samples, frames of an item, first sample of all, number of samples
+// samples, frames per item, first sample in the batch, number of samples
 @group(0) @binding(3) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 256u;
@@ -44,7 +44,7 @@ fn main(
     if ADJOINT == 0u {
         x /= envelope(m + PAD, parameters[1]);
     } else {
-        // Sample m is also what position PAD − m mirrors at the first sample, and PAD + 2 (n − 1) − m at the last.
+        // Position PAD − m mirrors sample m at the first sample, and position PAD + 2 (n − 1) − m at the last sample.
         if 1u <= m && m <= PAD {
             x += sum_at(item, PAD - m);
         }

@@ -1,11 +1,11 @@
-// GELU of every number, y = x Φ(x) (Hendrycks and Gimpel, arXiv:1606.08415).
+// GELU of every element: y = x Φ(x) (Hendrycks and Gimpel, arXiv:1606.08415).
 // import common/normal.wgsl
 
 alias Element = f32;
 
 @group(0) @binding(0) var<storage, read_write> x: array<Element>;
 @group(0) @binding(1) var<storage, read_write> output: array<Element>;
-// how many numbers
+// number of elements
 @group(0) @binding(2) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 256u;

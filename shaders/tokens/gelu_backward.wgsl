@@ -1,4 +1,4 @@
-// Gradient of GELU's input: that of its output times Φ(x) + x φ(x).
+// The gradient of GELU's input: the gradient of its output times Φ(x) + x φ(x).
 // import common/normal.wgsl
 
 alias Element = f32;
@@ -6,7 +6,7 @@ alias Element = f32;
 @group(0) @binding(0) var<storage, read_write> x: array<Element>;
 @group(0) @binding(1) var<storage, read_write> gradient: array<Element>;
 @group(0) @binding(2) var<storage, read_write> x_gradient: array<Element>;
-// how many numbers
+// number of elements
 @group(0) @binding(3) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 256u;

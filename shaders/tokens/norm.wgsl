@@ -1,11 +1,11 @@
-// Layer normalisation, y = γ (x − mean) / √(variance + ε) + β over the channels of every token (Ba et al.,
-// arXiv:1607.06450). One token an invocation.
+// Layer normalisation of the channels of every token: y = γ (x − mean) / √(variance + ε) + β (Ba et al.,
+// arXiv:1607.06450). One token per invocation.
 // import common/token.wgsl
 
 @group(0) @binding(1) var<storage, read_write> gamma: array<f32>;
 @group(0) @binding(2) var<storage, read_write> beta: array<f32>;
 @group(0) @binding(3) var<storage, read_write> output: array<Element>;
-// how many tokens
+// number of tokens
 @group(0) @binding(4) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 64u;

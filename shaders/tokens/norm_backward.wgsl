@@ -1,6 +1,5 @@
-// Gradient of layer normalisation's input: with x̂ = (x − mean) / σ and g = γ · gradient,
-// (g − mean g − x̂ · mean (g x̂)) / σ. One token an invocation; its mean and 1/σ are left for the pass that sums the
-// gradients of γ and β.
+// The gradient of layer normalisation's input: (g − mean g − x̂ · mean (g x̂)) / σ with x̂ = (x − mean) / σ and
+// g = γ · gradient. One token per invocation. The mean and 1/σ are stored for norm_sums.wgsl.
 // import common/token.wgsl
 
 @group(0) @binding(1) var<storage, read_write> gamma: array<f32>;
@@ -8,7 +7,7 @@
 // (mean, 1/σ) of every token
 @group(0) @binding(3) var<storage, read_write> moments_of_tokens: array<f32>;
 @group(0) @binding(4) var<storage, read_write> x_gradient: array<Element>;
-// how many tokens
+// number of tokens
 @group(0) @binding(5) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 64u;

@@ -1,45 +1,25 @@
-//! Numbers on the host, and their way to a device and back.
+//! Numbers on the host, and their transfer to a device and back.
 
 use std::f64::consts::TAU;
 
-use burn::tensor::{DType, Device, ExecutionError, Tensor, TensorData, f16};
+use burn::tensor::{Device, ExecutionError, Tensor, TensorData, f16};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
+pub use unbraid_ops::Precision;
 
-/// Storage type of activations on a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32-bit floats.
-    F32,
-    /// 16-bit floats.
-    F16,
+/// The largest relative error of rounding to a precision.
+pub fn unit_roundoff(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 2f64.powi(-24),
+        Precision::F16 => 2f64.powi(-11),
+    }
 }
 
-impl Precision {
-    /// burn's name for it.
-    pub fn dtype(self) -> DType {
-        match self {
-            Self::F32 => DType::F32,
-            Self::F16 => DType::F16,
-        }
-    }
-
-    /// Largest relative error of rounding to it.
-    pub fn unit_roundoff(self) -> f64 {
-        match self {
-            Self::F32 => 2f64.powi(-24),
-            Self::F16 => 2f64.powi(-11),
-        }
-    }
-
-    /// The nearest number it can hold.
-    pub fn round(self, x: f64) -> f64 {
-        match self {
-            Self::F32 => f64::from(x as f32),
-            Self::F16 => f16::from_f64(x).to_f64(),
-        }
+/// The nearest number that a precision can represent.
+pub fn round(x: f64, precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => f64::from(x as f32),
+        Precision::F16 => f16::from_f64(x).to_f64(),
     }
 }
 
@@ -47,7 +27,7 @@ impl Precision {
 pub struct Random(ChaCha8Rng);
 
 impl Random {
-    /// A generator whose numbers depend on the name of what they are for, and on nothing else.
+    /// A generator whose numbers depend only on `name`, which states their purpose.
     pub fn named(name: &str) -> Self {
         // FNV-1a: the standard library's hash may change from release to release.
         let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -64,7 +44,7 @@ impl Random {
     /// N(0, scale²), rounded to what the device can hold, so that reference and device see the same numbers.
     pub fn normal(&mut self, count: usize, scale: f64, precision: Precision) -> Vec<f64> {
         let one = |_| (-2.0 * self.uniform().ln()).sqrt() * (TAU * self.uniform()).cos();
-        (0..count).map(one).map(|x| precision.round(x * scale)).collect()
+        (0..count).map(one).map(|x| round(x * scale, precision)).collect()
     }
 }
 
@@ -82,7 +62,7 @@ pub fn upload<const D: usize>(
 /// A tensor's values. Waiting is asynchronous, as browsers demand.
 ///
 /// # Errors
-/// Where the device could not finish what the tensor depends on.
+/// If the device fails in a computation that the tensor depends on.
 pub async fn download<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f64>, ExecutionError> {
     let data = tensor.into_data_async().await?;
     Ok(data.iter::<f64>().collect())

@@ -1,10 +1,10 @@
-//! Verdicts, and how they are reached.
+//! Verdicts and the measurements behind them.
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::Precision;
+use crate::host::{Precision, unit_roundoff};
 
-/// What became of one check.
+/// The outcome of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -12,43 +12,44 @@ pub enum Verdict {
     Pass,
     /// Outside its bound.
     Fail,
-    /// Not run, and why.
+    /// Not run, for this reason.
     Skipped(String),
 }
 
-/// One tensor (or one number) of a case, measured and judged.
+/// One tensor or one number of a case, measured and judged.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Check {
-    /// What was measured.
+    /// The name of the tensor or number.
     pub tensor: String,
-    /// Largest absolute error, or, as the reason says, what of it counts; `None` where a value is not finite, or
-    /// nothing was measured.
+    /// Largest absolute error, or the part of it described in `reason`. `None` if a value is not finite or nothing was
+    /// measured.
     pub max_error: Option<f64>,
-    /// Signal to error in dB; `None` where the error is zero or nothing was measured.
+    /// Signal-to-noise ratio in dB; `None` if the error is zero or nothing was measured.
     pub snr_db: Option<f64>,
     /// The largest error allowed.
     pub bound: Option<f64>,
-    /// Where the bound comes from.
+    /// The source of the bound.
     pub reason: String,
     /// The outcome.
     pub verdict: Verdict,
 }
 
-/// SNR at which an f32 forward result passes whatever plain operations would give, in dB.
+/// SNR in dB with which an f32 forward result passes regardless of the error of the plain operations.
 pub const FORWARD_SNR_DB: f64 = 100.0;
 
-/// How often the error no implementation avoids may occur besides twice that of the plain one: on a tensor of few
-/// numbers, burn's own operations happen upon exact results, and twice an error of zero would ask for the
-/// impossible. Measured on all cases: 0.6 is needed.
+/// Allowance for unavoidable rounding, in multiples of the reference's rounding floor, added to twice the plain error.
+///
+/// On a tensor of few numbers, burn's own operations can be exact by chance, and twice an error of zero is an
+/// impossible bound. Measured on all cases, 0.6 is needed.
 pub const FLOOR: f64 = 1.0;
 
 impl Check {
-    /// A tensor against the f64 reference: at most twice the error of the plain implementation plus the floor,
-    /// or, for f32 results of a forward pass, an SNR of [`FORWARD_SNR_DB`].
+    /// Compares a tensor with the f64 reference. The error may be at most twice the error of the plain implementation
+    /// plus the floor. An f32 result of a forward pass also passes with an SNR of [`FORWARD_SNR_DB`].
     ///
-    /// `sensitivity` tells how far a number moves for a relative error of one in its terms; the floor is that
-    /// times f32's roundoff, in which all sums are taken. Of what is stored in f16 only the error beyond the
-    /// rounding of each number counts.
+    /// The sensitivity of a number is its change for a relative error of one in its terms. The floor is the largest
+    /// sensitivity times f32's unit roundoff, because all sums are computed in f32. For numbers stored in f16, only the
+    /// error beyond the rounding of each number counts.
     pub fn against_plain(
         tensor: &str,
         expected: &Expected,
@@ -57,7 +58,7 @@ impl Check {
         forward: bool,
     ) -> Self {
         let Expected { values, sensitivity, precision } = expected;
-        let floor = FLOOR * Precision::F32.unit_roundoff() * peak(sensitivity);
+        let floor = FLOOR * unit_roundoff(Precision::F32) * peak(sensitivity);
         let (max_error, snr_db) = (max_error_beyond(*precision, values, ours), snr_db(values, ours));
         let plain_error = self::max_error(values, plain);
         let bound = plain_error.map(|error| 2.0 * error + floor);
@@ -74,7 +75,7 @@ impl Check {
         Self { tensor, max_error, snr_db, bound, reason, verdict: verdict(within || clean) }
     }
 
-    /// Two results that must agree bit for bit.
+    /// Compares two results that must be equal bit for bit.
     pub fn identical(tensor: &str, expected: &[f64], got: &[f64], reason: &str) -> Self {
         let same = expected.len() == got.len()
             && expected.iter().zip(got).all(|(a, b)| a.to_bits() == b.to_bits() && a.is_finite());
@@ -88,7 +89,7 @@ impl Check {
         }
     }
 
-    /// A number that must be near another: `|got − expected| ≤ tolerance · scale`.
+    /// Compares two numbers: `|got − expected| ≤ tolerance · scale`.
     pub fn close(name: &str, expected: f64, got: f64, scale: f64, tolerance: f64, reason: &str) -> Self {
         let error = (got - expected).abs();
         Self {
@@ -101,7 +102,7 @@ impl Check {
         }
     }
 
-    /// A signal that must come back with at least a certain SNR.
+    /// Compares a signal with the original, which it must match with at least a certain SNR.
     pub fn faithful(tensor: &str, expected: &[f64], got: &[f64], least_snr_db: f64, reason: &str) -> Self {
         let (max_error, snr_db) = (max_error(expected, got), snr_db(expected, got));
         let good = max_error.is_some() && snr_db.is_none_or(|snr| snr >= least_snr_db);
@@ -115,7 +116,7 @@ impl Check {
         }
     }
 
-    /// Something that was not run.
+    /// A check that was not run.
     pub fn skipped(tensor: &str, reason: &str) -> Self {
         Self {
             tensor: tensor.into(),
@@ -127,20 +128,20 @@ impl Check {
         }
     }
 
-    /// Something that broke before it could be measured.
+    /// A check that failed before anything was measured.
     pub fn broken(tensor: &str, error: &str) -> Self {
         Self { reason: error.into(), verdict: Verdict::Fail, ..Self::skipped(tensor, "") }
     }
 }
 
-/// What the reference says.
+/// The result of the reference.
 #[derive(Debug, Clone)]
 pub struct Expected {
     /// The exact numbers.
     pub values: Vec<f64>,
-    /// How far each moves for a relative error of one in its terms.
+    /// The change of each number for a relative error of one in its terms.
     pub sensitivity: Vec<f64>,
-    /// In what the device stores them.
+    /// The precision in which the device stores them.
     pub precision: Precision,
 }
 
@@ -152,13 +153,13 @@ fn verdict(good: bool) -> Verdict {
     if good { Verdict::Pass } else { Verdict::Fail }
 }
 
-/// Largest absolute difference; `None` where lengths differ or a value is not finite.
+/// Largest absolute difference; `None` if the lengths differ or a value is not finite.
 fn max_error(expected: &[f64], got: &[f64]) -> Option<f64> {
     max_error_beyond(Precision::F32, expected, got)
 }
 
-/// The same, of f16 only what exceeds the rounding of each number: WGSL lets a device round up or down, and below f16's
-/// normal numbers the step is a fixed one.
+/// Like `max_error`, but for f16 only the part beyond the rounding of each number. WGSL lets a device round up or down,
+/// and subnormal f16 numbers have a fixed step.
 fn max_error_beyond(precision: Precision, expected: &[f64], got: &[f64]) -> Option<f64> {
     const SUBNORMAL_STEP: f64 = 1.0 / (1 << 24) as f64;
     if expected.len() != got.len() || !got.iter().chain(expected).all(|x| x.is_finite()) {
@@ -166,30 +167,31 @@ fn max_error_beyond(precision: Precision, expected: &[f64], got: &[f64]) -> Opti
     }
     let rounding = |exact: f64| match precision {
         Precision::F32 => 0.0,
-        Precision::F16 => 2.0 * precision.unit_roundoff() * exact.abs() + SUBNORMAL_STEP,
+        Precision::F16 => 2.0 * unit_roundoff(precision) * exact.abs() + SUBNORMAL_STEP,
     };
     let error = |(a, b): (&f64, &f64)| (a - b).abs() - rounding(*a);
     Some(expected.iter().zip(got).map(error).fold(0.0, f64::max))
 }
 
-/// `10 log₁₀ (Σ expected² / Σ error²)`; `None` where the error is zero or not finite.
+/// Signal-to-noise ratio in dB; `None` if the lengths differ or the ratio is not finite.
 fn snr_db(expected: &[f64], got: &[f64]) -> Option<f64> {
-    let signal: f64 = expected.iter().map(|x| x * x).sum();
-    let error: f64 = expected.iter().zip(got).map(|(a, b)| (a - b).powi(2)).sum();
-    let snr = 10.0 * (signal / error).log10();
+    if expected.len() != got.len() {
+        return None;
+    }
+    let snr = unbraid_base::snr_db(expected.iter().copied(), got.iter().copied());
     snr.is_finite().then_some(snr)
 }
 
 /// One line of the table.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Entry {
-    /// Device the case ran on.
+    /// The device that the case ran on.
     pub device: String,
-    /// Whether burn fused operations around ours: `on`, `off`, or `none` where the backend never does.
+    /// Whether burn fused the operations around ours: `on`, `off`, or `none` if the backend never fuses.
     pub fusion: String,
     /// The case.
     pub case: String,
-    /// What was measured in it.
+    /// The measurement.
     #[serde(flatten)]
     pub check: Check,
 }

@@ -1,4 +1,4 @@
-//! The f64 references themselves: against finite differences, against each other, and against what is known.
+//! Tests of the f64 references: against finite differences, against each other, and against known results.
 
 use conformance::cases::{self, Case};
 use conformance::host::{Precision, Random};
@@ -18,7 +18,7 @@ fn random(name: &str, count: usize) -> Vec<f64> {
 }
 
 #[test]
-fn attentions_gradients_are_its_slopes() {
+fn gradients_of_attention_are_its_slopes() {
     for (sequences, rotary) in [(Sequences::Time, true), (Sequences::Frequency, true), (WINDOW, false)] {
         let (plane, heads, width) = ([1, 5, 6], 2, 4);
         let options = Attention { sequences, heads, rotary, chunk: None };
@@ -54,7 +54,7 @@ fn attentions_gradients_are_its_slopes() {
     }
 }
 
-/// Equal keys make every key a query sees count the same: the output is the mean of their values.
+/// With equal keys, all visible keys have the same weight, so the output is the mean of their values.
 #[test]
 fn equal_keys_average_the_values_of_their_sequence() {
     let (frames, bins) = (3, 5);
@@ -68,17 +68,17 @@ fn equal_keys_average_the_values_of_their_sequence() {
 
     near(output(Sequences::Time)[7], mean(&[2, 7, 12]));
     near(output(Sequences::Frequency)[7], mean(&[5, 6, 7, 8, 9]));
-    // Windows of 2 × 2 shifted by one. Rolled back, frame 1 and 2 make a window and bins 1 and 2, 3 and 4.
+    // Windows of 2 × 2 with a cyclic shift by one: frames 1 and 2 share a window, and so do bins 1 and 2, and 3 and 4.
     let windows = output(Sequences::Window { size: [2, 2], shift: [1, 1] });
     near(windows[6], mean(&[6, 7, 11, 12]));
     near(windows[9], mean(&[8, 9, 13, 14]));
-    // The first frame and bin came round: they share a window with padding alone.
+    // The shift moves the first frame and bin to the end, where they share a window only with padding.
     near(windows[0], 0.0);
     near(windows[3], mean(&[3, 4]));
 }
 
 #[test]
-fn a_tone_at_a_bin_shows_there_and_the_inverse_is_one() {
+fn a_tone_is_in_its_bin_and_the_inverse_restores_the_waveform() {
     let transform = Transform { n_fft: 256, hop: 64, samples: 900 };
     let tone: Vec<f64> = (0..900).map(|i| (std::f64::consts::TAU * 10.0 * i as f64 / 256.0).cos()).collect();
     let spectrum = transform.stft(&tone);
@@ -86,7 +86,7 @@ fn a_tone_at_a_bin_shows_there_and_the_inverse_is_one() {
         let at = (t * transform.bins() + k) * 2;
         spectrum[at].hypot(spectrum[at + 1])
     };
-    // A Hann window gives half its length's half at the tone's bin, half of that beside it, nothing elsewhere.
+    // With a Hann window of length n, a tone gives n/4 in its bin, n/8 in the neighbouring bins, and 0 elsewhere.
     for (bin, expected) in [(10, 64.0), (9, 32.0), (11, 32.0), (12, 0.0), (40, 0.0)] {
         assert!((magnitude(7, bin) - expected).abs() < 1e-9, "{bin}: {}", magnitude(7, bin));
     }
@@ -97,7 +97,7 @@ fn a_tone_at_a_bin_shows_there_and_the_inverse_is_one() {
 }
 
 #[test]
-fn cases_have_names_of_their_own_and_cover_what_they_should() {
+fn names_of_cases_are_unique_and_every_layout_has_every_kind_of_case() {
     let cases = cases::all();
     let mut names: Vec<String> = cases.iter().map(Case::name).collect();
     names.sort();
@@ -124,9 +124,9 @@ fn cases_have_names_of_their_own_and_cover_what_they_should() {
     assert!(longest > 256, "{longest}");
 }
 
-/// Φ from a table, the slope of GELU and the gradient of the normalisation from differences.
+/// Compares Φ with a table, and the slope of GELU and the gradient of the normalisation with finite differences.
 #[test]
-fn token_operations_are_their_slopes() {
+fn gradients_of_token_operations_are_their_slopes() {
     for (x, phi) in [(0.0, 0.5), (1.0, 0.841_344_746_068_543), (-3.0, 0.001_349_898_031_630_1), (9.0, 1.0)] {
         assert!((tokenwise::distribution(x) - phi).abs() < 1e-14, "Φ({x})");
     }

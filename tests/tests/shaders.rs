@@ -1,17 +1,17 @@
-//! Every shader, at rest and in every specialisation that the cases and the presets use, parsed and validated
-//! without a GPU, and held against WebGPU's default limits and against what the Rust side binds.
+//! Parses and validates every shader without a GPU: as a file, and in every specialisation of the cases and standard networks.
+//! Checks each against WebGPU's default limits and the bindings of the Rust code.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use conformance::cases::{self, Case};
-use conformance::host::Precision;
 use naga::front::wgsl;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
-use unbraid_model::{ModelConfig, PRESETS, Positional};
-use unbraid_ops::kernel::{self, Element, Kernel};
+use unbraid_model::family::tfswa::{Positional, TfswaConfig};
+use unbraid_model::{ModelConfig, STANDARD_NETWORKS};
+use unbraid_ops::kernel::{self, Kernel};
 use unbraid_ops::{
-    Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, Pass, Sequences, StftKernel,
-    StftPass, TokenKernel, TokenPass,
+    Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, Pass, Precision, Sequences,
+    StftKernel, StftPass, TokenKernel, TokenPass,
 };
 
 /// WebGPU's default limits.
@@ -30,7 +30,7 @@ fn validated(name: &str, source: &str) -> (Module, ModuleInfo) {
 }
 
 #[test]
-fn every_file_at_rest_parses_and_validates() {
+fn every_file_parses_and_validates() {
     for (path, _) in kernel::FILES {
         let (module, _) = validated(path, &kernel::with_imports(path));
         let entry_points = usize::from(!path.starts_with("common/"));
@@ -73,9 +73,9 @@ fn every_specialisation_fits_webgpus_defaults_and_its_bindings() {
 }
 
 #[test]
-fn tiles_of_attention_hold_fours_whatever_the_heads_width() {
+fn attention_tiles_are_multiples_of_four_for_every_head_width() {
     let options = Attention { sequences: Sequences::Time, heads: 1, rotary: false, chunk: None };
-    for kernel in (1..=MAX_HEAD_WIDTH).flat_map(|width| passes(&options, width, Element::F32)) {
+    for kernel in (1..=MAX_HEAD_WIDTH).flat_map(|width| passes(&options, width, Precision::F32)) {
         let (_, tile) = kernel.constants().into_iter().find(|(name, _)| *name == "TILE").unwrap();
         assert!(tile > 0 && tile % 4 == 0, "{kernel:?}: {tile}");
     }
@@ -97,7 +97,7 @@ fn assert_fits(kernel: &impl Kernel) {
             AddressSpace::Storage { access } => {
                 let binding = variable.binding.unwrap();
                 assert_eq!(binding.group, 0, "{name}");
-                // burn binds every buffer for reading and writing, but for the parameters.
+                // burn binds every buffer except the parameters for reading and writing.
                 let read_only = variable.name.as_deref() == Some("parameters");
                 let expected =
                     if read_only { StorageAccess::LOAD } else { StorageAccess::LOAD | StorageAccess::STORE };
@@ -121,7 +121,7 @@ fn assert_fits(kernel: &impl Kernel) {
     assert_eq!(bindings.last().map(|(_, name, _)| name.as_str()), Some("parameters"), "{name}");
     assert!(workgroup_bytes <= MAX_WORKGROUP_BYTES, "{name}: {workgroup_bytes} bytes of workgroup memory");
 
-    let element_bytes = if kernel.element() == Element::F16 { 2 } else { 4 };
+    let element_bytes = if kernel.precision() == Precision::F16 { 2 } else { 4 };
     for (_, array, bytes) in bindings {
         let activations =
             ["qkv", "output", "gradient", "qkv_gradient", "waveform", "spectrogram", "x", "x_gradient"];
@@ -130,7 +130,7 @@ fn assert_fits(kernel: &impl Kernel) {
     }
 }
 
-/// Bytes of a scalar, or of the scalars that a vector or struct is made of.
+/// Bytes of a scalar, or of the scalars of a vector or struct.
 fn scalar_bytes(module: &Module, base: naga::Handle<naga::Type>) -> u8 {
     match module.types[base].inner {
         TypeInner::Scalar(scalar) | TypeInner::Vector { scalar, .. } => scalar.width,
@@ -139,8 +139,9 @@ fn scalar_bytes(module: &Module, base: naga::Handle<naga::Type>) -> u8 {
     }
 }
 
-/// All passes of an attention over `heads` of a width, at both sizes of workgroup and with one, two, four queries each.
-fn passes(options: &Attention, width: usize, element: Element) -> Vec<AttentionKernel> {
+/// All passes of an attention with heads of this width, for both workgroup sizes and one, two and four queries per
+/// invocation.
+fn passes(options: &Attention, width: usize, precision: Precision) -> Vec<AttentionKernel> {
     let mut passes = vec![Pass::Forward, Pass::BackwardQuery, Pass::BackwardKey];
     if options.bias_shape().is_some() {
         passes.push(Pass::BackwardBias);
@@ -151,7 +152,7 @@ fn passes(options: &Attention, width: usize, element: Element) -> Vec<AttentionK
         heads: options.heads as u32,
         head_width: width as u32,
         rotary: options.rotary,
-        element,
+        precision,
         workgroup,
         own,
     };
@@ -170,11 +171,10 @@ fn attention_kernels() -> Vec<AttentionKernel> {
         if let Case::Attention(case) = case {
             let options =
                 Attention { sequences: case.sequences, heads: case.heads, rotary: case.rotary, chunk: None };
-            let element = if case.precision == Precision::F16 { Element::F16 } else { Element::F32 };
-            kernels.extend(passes(&options, case.width, element));
+            kernels.extend(passes(&options, case.width, case.precision));
         }
     }
-    for config in presets() {
+    for config in tfswa_networks() {
         let heads = config.num_heads;
         let [frames, bins] = config.window_size;
         let rotary = config.positional == Positional::Rotary;
@@ -186,8 +186,8 @@ fn attention_kernels() -> Vec<AttentionKernel> {
         ] {
             let options = Attention { sequences, heads, rotary, chunk: None };
             for channels in &config.dims {
-                for element in [Element::F32, Element::F16] {
-                    kernels.extend(passes(&options, channels / heads, element));
+                for precision in [Precision::F32, Precision::F16] {
+                    kernels.extend(passes(&options, channels / heads, precision));
                 }
             }
         }
@@ -201,12 +201,12 @@ fn stft_kernels() -> Vec<StftKernel> {
         Case::Attention(_) | Case::Token(_) | Case::Linear(_) => None,
     });
     let mut kernels = Vec::new();
-    for (n_fft, hop) in cases.chain(presets().map(|config| (config.n_fft, config.hop_length))) {
+    for (n_fft, hop) in cases.chain(networks().map(|config| (config.n_fft, config.hop_length))) {
         for pass in [StftPass::Forward, StftPass::Inverse, StftPass::OverlapAdd] {
             for adjoint in [false, true] {
-                for element in [Element::F32, Element::F16] {
+                for precision in [Precision::F32, Precision::F16] {
                     let (n_fft, hop) = (n_fft as u32, hop as u32);
-                    kernels.push(StftKernel { pass, n_fft, hop, adjoint, element });
+                    kernels.push(StftKernel { pass, n_fft, hop, adjoint, precision });
                 }
             }
         }
@@ -220,7 +220,7 @@ fn token_kernels() -> Vec<TokenKernel> {
         Case::Attention(_) | Case::Stft(_) | Case::Linear(_) => None,
     });
     let mut passes = vec![TokenPass::Gelu, TokenPass::GeluBackward];
-    for channels in cases.chain(presets().flat_map(|config| config.dims)) {
+    for channels in cases.chain(tfswa_networks().flat_map(|config| config.dims)) {
         let channels = channels as u32;
         passes.extend([
             TokenPass::Norm(channels),
@@ -228,8 +228,8 @@ fn token_kernels() -> Vec<TokenKernel> {
             TokenPass::NormSums(channels),
         ]);
     }
-    let kernels = |element| passes.iter().map(move |&pass| TokenKernel { pass, element });
-    kernels(Element::F32).chain(kernels(Element::F16)).collect()
+    let kernels = |precision| passes.iter().map(move |&pass| TokenKernel { pass, precision });
+    kernels(Precision::F32).chain(kernels(Precision::F16)).collect()
 }
 
 fn linear_kernels() -> Vec<LinearKernel> {
@@ -238,18 +238,23 @@ fn linear_kernels() -> Vec<LinearKernel> {
         Case::Attention(_) | Case::Stft(_) | Case::Token(_) => None,
     });
     let mut kernels = Vec::new();
-    let maps =
-        presets().flat_map(|config| config.dims).flat_map(|c| [[c, c], [c, 3 * c], [c, 4 * c], [4 * c, c]]);
+    let maps = tfswa_networks()
+        .flat_map(|config| config.dims)
+        .flat_map(|c| [[c, c], [c, 3 * c], [c, 4 * c], [4 * c, c]]);
     for [inputs, outputs] in cases.chain(maps) {
         for pass in [LinearPass::Forward, LinearPass::InputGradient, LinearPass::ParameterGradients] {
-            for element in [Element::F32, Element::F16] {
-                kernels.push(LinearKernel::new(pass, [inputs, outputs], element));
+            for precision in [Precision::F32, Precision::F16] {
+                kernels.push(LinearKernel::new(pass, [inputs, outputs], precision));
             }
         }
     }
     kernels
 }
 
-fn presets() -> impl Iterator<Item = ModelConfig> {
-    PRESETS.into_iter().map(|name| ModelConfig::preset(name).unwrap())
+fn networks() -> impl Iterator<Item = ModelConfig> {
+    STANDARD_NETWORKS.into_iter().map(|name| ModelConfig::standard(name).unwrap())
+}
+
+fn tfswa_networks() -> impl Iterator<Item = TfswaConfig> {
+    networks().filter_map(|config| config.family.tfswa().cloned())
 }

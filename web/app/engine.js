@@ -1,43 +1,54 @@
-/** The page's side of the separation worker: starts it, hands it jobs, and replaces it when it breaks. */
+/** The page's side of the separation worker: starts the worker, gives it jobs, and replaces it after a crash. */
 
-/** @typedef {[Float32Array<ArrayBuffer>, Float32Array<ArrayBuffer>]} Stereo */
-/** @typedef {{kind: "gpu"|"cpu", name: string, software: boolean, note: string|null}} Device */
-/** @typedef {{name: string, stems: string[], sampleRate: number, parameters: number, provenance: Record<string, string>, bytes: number, file: Blob}} Model `file`: what it was loaded from */
-/** @typedef {{kind: "file"|"model"|"device"|"bug", message: string, file?: Blob|null}} Trouble `file`: the model's, where it is of kind "model" */
+/** @import { Device, DeviceChoice, FailureKind, ModelInfo } from "../types/protocol.d.ts" */
+/** @import { FromWorker, OverviewRequest, SeparateRequest, ToWorker } from "../types/protocol.d.ts" */
+/** @import { BlockMessage, DoneMessage, OverviewMessage, ProgressMessage } from "../types/protocol.d.ts" */
+
+/** @typedef {ModelInfo & {file: Blob}} Model `file`: the file that the model was loaded from */
+/**
+ * `file`: the model file, if the failure is of kind "model".
+ * @typedef {{kind: FailureKind, message: string, file?: Blob|null}} Trouble
+ */
+/** @typedef {OverviewRequest|SeparateRequest} JobRequest */
 
 /**
- * @typedef {object} Listener what happens to a job; each is called at most as long as the job is not cancelled
- * @property {(message: any) => void} [overview]
- * @property {(message: {done: number, total: number|null, speed: number}) => void} [progress]
- * @property {(message: {start: number, mixture: Stereo, stems: Stereo[]}) => void} [block]
- * @property {(message: {samples: number, seconds: number}) => void} [done]
+ * @typedef {object} Listener receives the events of a job until the job is cancelled
+ * @property {(message: OverviewMessage) => void} [overview]
+ * @property {(message: ProgressMessage) => void} [progress]
+ * @property {(message: BlockMessage) => void} [block]
+ * @property {(message: DoneMessage) => void} [done]
  * @property {(trouble: Trouble) => void} [error]
  */
 
-/** How long a cancelled job may go on in the worker before the worker is replaced. */
-const PATIENCE = 20_000; // ms: a segment on a slow CPU takes some seconds
+/**
+ * Milliseconds that a cancelled job may still run before the worker is replaced. A segment takes seconds on a slow CPU.
+ */
+const PATIENCE = 20_000;
 
 /**
- * Events (CustomEvent): `device`, `model` (null where one begins to be loaded), `memory`, `recovered`, `fallback` (from
- * the GPU to the CPU), `trouble` (of no job).
+ * Events (CustomEvent): `device`, `model` (null when a model starts to load), `memory`, `recovered`, `fallback` (from
+ * the GPU to the CPU), `trouble` (a failure that belongs to no job).
  */
 export class Engine extends EventTarget {
   /** @type {Worker} */ #worker;
-  /** Jobs in the worker's order: the first is the one at work. @type {Map<number, {request: object, listener: Listener, cancelled: boolean}>} */
+  /**
+   * The jobs in the order of the worker. The first job is running.
+   * @type {Map<number, {request: JobRequest, listener: Listener, cancelled: boolean}>}
+   */
   #jobs = new Map();
   #nextJob = 1;
-  /** What the worker was last given as its model. @type {Blob|null} */ #modelFile = null;
-  /** Number of the last model asked for, which the worker's answers bear: those to earlier ones do not count. */
+  /** The last model file that was sent to the worker. @type {Blob|null} */ #modelFile = null;
+  /** Number of the last model request. The worker's answers carry it; answers to earlier requests are ignored. */
   #request = 0;
   #choice;
-  /** Crashes without a single success in between: a worker that cannot start must not be started for ever. */
+  /** Crashes since the last success. A worker that cannot start must not be restarted forever. */
   #crashes = 0;
-  /** Jobs that failed because of the device, or in a crash, without a finished block in between. */
+  /** Jobs that failed because of the device or in a crash since the last finished block. */
   #failures = 0;
   /** @type {Device|null} */ device = null;
-  /** Ready for the next job; null as well while another is awaited. @type {Model|null} */ model = null;
+  /** The model for the next job; null while a model is loading. @type {Model|null} */ model = null;
 
-  /** @param {"auto"|"gpu"|"cpu"} choice of device */
+  /** @param {DeviceChoice} choice */
   constructor(choice) {
     super();
     this.#choice = choice;
@@ -46,18 +57,24 @@ export class Engine extends EventTarget {
 
   #start() {
     const worker = new Worker(new URL("../worker.js", import.meta.url), { type: "module", name: "unbraid" });
-    worker.onmessage = ({ data }) => { if (worker === this.#worker) this.#receive(data); };
+    worker.onmessage = (/** @type {MessageEvent<FromWorker>} */ { data }) => { if (worker === this.#worker) this.#receive(data); };
     worker.onerror = (event) => {
       event.preventDefault();
       if (worker === this.#worker) this.#broken(event.message || "The separation program could not be loaded.");
     };
-    worker.postMessage({ type: "start", device: this.#choice });
+    this.#send({ type: "start", device: this.#choice }, worker);
     return worker;
   }
 
+  /** @param {ToWorker} message @param {Worker} [worker] */
+  #send(message, worker = this.#worker) {
+    worker.postMessage(message);
+  }
+
   /**
-   * Uses another model. The answer is a `model` event, or `trouble`; none where yet another is asked for meanwhile.
-   * @param {Blob|Promise<Blob>} file without it, the model stays
+   * Loads another model. The result is a `model` event or a `trouble` event, or no event if a later call replaces this
+   * one.
+   * @param {Blob|Promise<Blob>} file if it is rejected, the current model stays
    */
   async useModel(file) {
     const request = ++this.#request;
@@ -76,13 +93,13 @@ export class Engine extends EventTarget {
   }
 
   #sendModel() {
-    this.#worker.postMessage({ type: "model", request: this.#request, file: this.#modelFile });
+    if (this.#modelFile) this.#send({ type: "model", request: this.#request, file: this.#modelFile });
   }
 
   /** @param {Model|null} model */
   #setModel(model) {
     this.model = model;
-    this.#tell("model", model);
+    this.#emit("model", model);
   }
 
   /** @param {File} file @param {Listener} listener */
@@ -96,27 +113,27 @@ export class Engine extends EventTarget {
    * @param {Listener} listener
    */
   separate(file, { from, to }, listener) {
-    return this.#post({ type: "separate", file, from, to, overlap: 0.25 }, listener);
+    return this.#post({ type: "separate", file, from, to }, listener);
   }
 
-  /** Nothing more of this job reaches its listener. @param {number} job */
+  /** The listener of this job receives no more events. @param {number} job */
   cancel(job) {
     const entry = this.#jobs.get(job);
     if (!entry || entry.cancelled) return;
     entry.cancelled = true;
-    this.#worker.postMessage({ type: "cancel", job });
+    this.#send({ type: "cancel", job });
     const worker = this.#worker;
     setTimeout(() => {
       if (this.#jobs.has(job) && this.#first() === job && worker === this.#worker) this.#restart();
     }, PATIENCE);
   }
 
-  /** @param {object} message @param {Listener} listener */
+  /** @param {Omit<OverviewRequest, "job">|Omit<SeparateRequest, "job">} message @param {Listener} listener */
   #post(message, listener) {
     const job = this.#nextJob++;
     const request = { ...message, job };
     this.#jobs.set(job, { request, listener, cancelled: false });
-    this.#worker.postMessage(request);
+    this.#send(request);
     return job;
   }
 
@@ -124,21 +141,22 @@ export class Engine extends EventTarget {
     return this.#jobs.keys().next().value;
   }
 
-  /** @param {any} message */
+  /** @param {FromWorker} message */
   #receive(message) {
-    const entry = this.#jobs.get(message.job);
+    const job = "job" in message ? message.job : null;
+    const entry = job === null ? undefined : this.#jobs.get(job);
     switch (message.type) {
       case "ready":
         this.device = message.device;
-        this.#tell("device", message.device);
+        this.#emit("device", message.device);
         break;
       case "model":
         this.#crashes = 0;
-        if (message.request === this.#request) this.#setModel({ ...message.model, file: this.#modelFile });
+        if (message.request === this.#request && this.#modelFile) this.#setModel({ ...message.model, file: this.#modelFile });
         break;
       case "memory":
       case "recovered":
-        this.#tell(message.type, message);
+        this.#emit(message.type, message);
         break;
       case "overview":
         if (message.done) this.#jobs.delete(message.job);
@@ -162,12 +180,12 @@ export class Engine extends EventTarget {
       case "error":
         if (message.kind === "bug") {
           this.#broken(message.message);
-        } else if (entry) {
-          this.#jobs.delete(message.job);
+        } else if (entry && job !== null) {
+          this.#jobs.delete(job);
           if (!entry.cancelled) entry.listener.error?.(message);
-          if (message.kind === "device" && this.#leavesGpu()) this.#restart();
+          if (message.kind === "device" && this.#fallsBack()) this.#restart();
         } else if (message.request === undefined || message.request === this.#request) {
-          this.#tell("trouble", { ...message, file: this.#modelFile });
+          this.#emit("trouble", { ...message, file: this.#modelFile });
         }
         break;
     }
@@ -181,30 +199,30 @@ export class Engine extends EventTarget {
     if (job !== undefined) this.#jobs.delete(job);
     const trouble = { kind: /** @type {const} */ ("bug"), message };
     if (entry && !entry.cancelled) entry.listener.error?.(trouble);
-    else if (!entry) this.#tell("trouble", trouble);
-    if (this.#leavesGpu()) this.#crashes = 0;
+    else if (!entry) this.#emit("trouble", trouble);
+    if (this.#fallsBack()) this.#crashes = 0;
     if (this.#crashes < 3) {
       this.#restart();
     } else {
       this.#worker.terminate();
       for (const { listener, cancelled } of this.#jobs.values()) if (!cancelled) listener.error?.(trouble);
       this.#jobs.clear();
-      this.#tell("trouble", { kind: "bug", message: "The separation program stopped three times in a row. Reload the page to try again." });
+      this.#emit("trouble", { kind: "bug", message: "It crashed three times in a row. Reload the page to try again." });
     }
   }
 
-  /** Counts a failure of the device; whether it was the one after which the next worker is to be without a GPU. */
-  #leavesGpu() {
+  /** Counts a failure of the device. Returns true if the next worker must use the CPU. */
+  #fallsBack() {
     this.#failures += 1;
     if (this.#failures < 2 || this.#choice !== "auto" || this.device?.kind !== "gpu") return false;
-    // Some drivers fail in ways that nothing can catch; the processor computes the same.
+    // Some drivers fail in ways that no code can catch. The CPU computes the same result.
     this.#choice = "cpu";
     this.#failures = 0;
-    this.#tell("fallback", null);
+    this.#emit("fallback", null);
     return true;
   }
 
-  /** A new worker with the same model; the job at work is given up, those that wait go on. */
+  /** Starts a new worker with the same model. The running job is lost; the waiting jobs are sent again. */
   #restart() {
     this.#worker.terminate();
     this.#worker = this.#start();
@@ -214,12 +232,12 @@ export class Engine extends EventTarget {
     }
     for (const [job, { request, cancelled }] of this.#jobs) {
       if (cancelled) this.#jobs.delete(job);
-      else this.#worker.postMessage(request);
+      else this.#send(request);
     }
   }
 
   /** @param {string} name @param {unknown} detail */
-  #tell(name, detail) {
+  #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 }

@@ -1,7 +1,7 @@
-/** Numbers and names as people read them. No state, no DOM. */
+/** Formats numbers and names for people. */
 
 /**
- * Seconds as a clock: `3:07`, `1:02:03`, with tenths `0:03.2`.
+ * Seconds as a clock: `3:07`, `1:02:03`, with tenths `0:03.2`. Rounds down.
  * @param {number} seconds
  * @param {0|1} [decimals]
  */
@@ -17,9 +17,9 @@ export function clock(seconds, decimals = 0) {
 }
 
 /**
- * Reads what {@link clock} writes, and plain seconds: `1:02:03`, `3:07.5`, `42`.
+ * Parses the format of {@link clock}, and plain seconds: `1:02:03`, `3:07.5`, `42`.
  * @param {string} text
- * @returns {number|null} seconds, or null when the text is not a time
+ * @returns {number|null} seconds, or null if the text is not a time
  */
 export function parseClock(text) {
   const parts = text.trim().replace(",", ".").split(":");
@@ -35,7 +35,7 @@ export function parseClock(text) {
 }
 
 /**
- * Seconds in words, for screen readers and for time left: `2 minutes 5 seconds`.
+ * Seconds in words, for screen readers and for the remaining time: `2 minutes 5 seconds`.
  * @param {number} seconds
  */
 export function spoken(seconds) {
@@ -49,7 +49,7 @@ export function spoken(seconds) {
 }
 
 /**
- * A size in decimal units, as file managers show it: `1.6 MB`.
+ * A size in decimal units, as in file managers: `1.6 MB`.
  * @param {number} count bytes
  */
 export function bytes(count) {
@@ -63,7 +63,7 @@ export function bytes(count) {
 }
 
 /**
- * A count of parameters: `0.43 M`.
+ * A number of parameters: `0.43 M`.
  * @param {number} count
  */
 export function millions(count) {
@@ -76,7 +76,7 @@ export function withoutExtension(name) {
 }
 
 /**
- * A name that every file system takes.
+ * A file name that every file system accepts.
  * @param {string} name
  */
 export function safeFileName(name) {
@@ -84,23 +84,23 @@ export function safeFileName(name) {
   return clean.slice(0, 120) || "song";
 }
 
-/** First letter upper case, for stem names. @param {string} name */
+/** A stem's name as a title: `lead_vocals` → `Lead vocals`. @param {string} name */
 export function title(name) {
   return name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 }
 
-/** With a full stop, if it has none. @param {string} text */
+/** Adds a full stop if the text has no end mark. @param {string} text */
 export function stopped(text) {
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
-/** What a program says, as people write it: `not an audio file` → `Not an audio file.` @param {string} text */
+/** A program's message as a sentence: `not an audio file` → `Not an audio file.` @param {string} text */
 export function sentence(text) {
   return stopped(text.charAt(0).toUpperCase() + text.slice(1));
 }
 
 /**
- * Gain as decibels for a label: `-6.0 dB`, `−∞ dB` at silence.
+ * A gain in decibels: `−6.0 dB`, `−∞ dB` for silence.
  * @param {number} gain
  */
 export function decibels(gain) {

@@ -1,4 +1,4 @@
-/** Puts the page together. What happens is in studio.js; what it looks like in view/. */
+/** Connects the parts of the page. studio.js holds the songs and their jobs; view/ holds the controls. */
 import { Engine } from "./engine.js";
 import { Player } from "./player.js";
 import { Studio } from "./studio.js";
@@ -25,7 +25,7 @@ const downloads = new Downloads(mixer);
 const songsView = new SongsView(studio, () => engine.model !== null);
 installShortcuts(mixer, player);
 
-/** Samples per second of most music, and of the built-in model. */
+/** The sample rate of most music and of the built-in model, in Hz. */
 const USUAL_RATE = 44100;
 
 /** @type {Song|null} */
@@ -74,7 +74,7 @@ on(studio, "song", (/** @type {Song} */ song) => {
     songsView.update();
     downloads.update();
   }
-  if (song.state === "done" && song.tape?.finished) announce(`${song.name} is separated. Its stems can be played and downloaded.`);
+  if (song.state === "done" && song.tape?.finished) announce(`${song.name} is separated. You can play and download its stems.`);
   showInTitle();
 });
 on(studio, "progress", (/** @type {Song} */ song) => {
@@ -100,14 +100,17 @@ function showInTitle() {
   if (document.title !== title) document.title = title;
 }
 
-// The model: the one in use, and one that is being tried
+// The model
 
-/** @typedef {{name: string, blob: Blob, keep: boolean}} OwnModel `keep`: new, to be stored once it is in use */
+/** @typedef {{name: string, blob: Blob, keep: boolean}} OwnModel `keep`: store it once it is in use */
 
-/** The person's own among the engine's model files. @type {WeakMap<Blob, OwnModel>} */
+/**
+ * The person's own models by their files. The built-in model's file is not among them.
+ * @type {WeakMap<Blob, OwnModel>}
+ */
 const ownModels = new WeakMap();
 
-/** @param {OwnModel|null|Promise<OwnModel|null>} wanted null: the built-in one */
+/** @param {OwnModel|null|Promise<OwnModel|null>} wanted null is the built-in model */
 async function tryModel(wanted) {
   const find = async () => {
     const own = await wanted;
@@ -119,8 +122,8 @@ async function tryModel(wanted) {
     await engine.useModel(find());
   } catch (error) {
     const { message } = /** @type {Error} */ (error);
-    if (!engine.model) showNoModel("No model yet");
-    notify({ title: "There is no model to work with", message, key: "model" });
+    if (!engine.model) showNoModel("No model");
+    notify({ title: "There is no model", message, key: "model" });
   }
 }
 
@@ -134,11 +137,11 @@ on(engine, "model", async (/** @type {import("./engine.js").Model|null} */ model
   showModel(model, own ? { name: own.name, size: own.blob.size } : null);
   if (!own?.keep) return;
   own.keep = false;
-  announce(`${own.name} is in use. Its stems: ${model.stems.join(", ")}.`);
+  announce(`The model ${own.name} is in use. Its stems: ${model.stems.join(", ")}.`);
   try {
     await storeModel(own.name, own.blob);
   } catch {
-    notify({ title: "The model is in use, but not kept", message: "The browser did not store it; add the file again after a reload.", info: true, key: "model-storage" });
+    notify({ title: "The model is in use, but not stored", message: "The browser could not store it. Choose the file again after you reload the page.", info: true, key: "model-storage" });
   }
 });
 
@@ -146,17 +149,20 @@ on(engine, "trouble", async (/** @type {import("./engine.js").Trouble} */ { kind
   if (kind !== "model") {
     if (kind === "device") showDevice(null);
     if (!engine.model) showNoModel("Not loaded");
-    notify({ title: kind === "device" ? "This browser cannot compute" : "The separation program stopped", message, key: kind });
+    notify({ title: kind === "device" ? "No usable device" : "The separation program crashed", message, key: kind });
     return;
   }
   const own = file && ownModels.get(file);
   notify({ title: own ? `${own.name} cannot be used` : "The built-in model cannot be used", message, key: own ? "own-model" : "model" });
-  if (!own) return showNoModel("No model yet");
+  if (!own) {
+    showNoModel("No model");
+    return;
+  }
   if (!own.keep) await clearModel().catch(() => {});
   restoreModel();
 });
 
-/** Back to the model that was in use before a wrong one was tried. */
+/** Returns to the stored model, or else to the built-in model. */
 function restoreModel() {
   tryModel(storedModel().then((stored) => stored && { ...stored, keep: false }));
 }
@@ -175,43 +181,43 @@ installDrop({
   },
   addModel: (file) => {
     if (studio.songs.some(({ busy }) => busy)) {
-      notify({ title: "A song is being separated", message: "Wait until it is done, or cancel it, then add the model again.", info: true, key: "model" });
+      notify({ title: "A separation is running", message: "Wait until it is done, or cancel it. Then choose the model again.", info: true, key: "model" });
     } else {
       tryModel({ name: file.name, blob: file, keep: true });
     }
   },
-  failed: (message) => notify({ title: "No example", message }),
+  failed: (message) => notify({ title: "The example is not available", message }),
 });
 
 // The device
 
-/** @param {import("./engine.js").Device|null} device */
+/** @param {import("../types/protocol.d.ts").Device|null} device */
 function showDevice(device) {
   const badge = byId("device");
   badge.dataset.kind = device ? (device.software ? "cpu" : device.kind) : "none";
   badge.dataset.software = String(device?.software ?? false);
-  setText(badge, !device ? "Not working" : device.software ? `${device.name} (software)` : device.kind === "gpu" ? `Graphics card: ${device.name}` : `Processor: ${device.name}`);
+  setText(badge, !device ? "No usable device" : device.software ? `Software GPU: ${device.name}` : `${device.kind.toUpperCase()}: ${device.name}`);
 }
 
-on(engine, "device", (/** @type {import("./engine.js").Device} */ device) => {
+on(engine, "device", (/** @type {import("../types/protocol.d.ts").Device} */ device) => {
   showDevice(device);
-  if (device.note) notify({ title: "The processor does the work.", message: device.note, info: true, key: "device" });
+  if (device.note) notify({ title: "The CPU is used.", message: device.note, info: true, key: "device" });
 });
 on(engine, "recovered", (/** @type {{message: string}} */ { message }) => {
-  notify({ title: "The graphics card was lost and is back.", message, info: true, key: "recovered" });
+  notify({ title: "The GPU failed and was reopened.", message, info: true, key: "recovered" });
 });
 on(engine, "fallback", () => {
   withdraw("bug");
-  notify({ title: "The graphics card cannot be used.", message: "It failed twice, so the processor does the work from now on. That is slower, but as exact. Choose “Go on” or “Separate” where a song stopped.", info: true, key: "fallback" });
+  notify({ title: "The GPU cannot be used.", message: "It failed twice, so the CPU computes from now on. The CPU is slower, but the stems have the same quality. If a song stopped, choose “Continue” or “Separate”.", info: true, key: "fallback" });
 });
 on(engine, "memory", (/** @type {{wasm: number, gpu: number|null}} */ { wasm, gpu }) => {
   const memory = byId("memory");
   memory.dataset.wasm = String(wasm);
   memory.dataset.gpu = String(gpu ?? "");
-  setText(memory, `Memory for computing: ${bytes(wasm)}${gpu ? ` and ${bytes(gpu)} on the graphics card` : ""}`);
+  setText(memory, `Memory in use: ${bytes(wasm)}${gpu ? `, and ${bytes(gpu)} on the GPU` : ""}`);
 });
 
-// Leaving would throw away stems of which nobody has a file.
+// The browser asks before it closes a page with stems that were not downloaded.
 addEventListener("beforeunload", (event) => {
   if (studio.songs.some(({ busy, tape }) => busy || (tape !== null && tape.frames > 0 && !tape.saved))) event.preventDefault();
 });

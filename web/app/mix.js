@@ -1,13 +1,13 @@
-/** What is heard: solo, mute, volume, the comparison with the original, and the two-stem view. Pure: settings in, gains out. */
+/** Gains from the mixer's settings: solo, mute, volume, the comparison with the original, and the two-stem view. */
 
 /** @typedef {{volume: number, muted: boolean, soloed: boolean}} Strip */
 
 /**
  * @typedef {object} Mix
  * @property {Strip[]} strips one per stem
- * @property {Strip} rest everything but the chosen stem, in the two-stem view
- * @property {number|null} pair the chosen stem of the two-stem view, or null
- * @property {boolean} original hear the song as it came
+ * @property {Strip} rest the sum of all stems except the chosen one, in the two-stem view
+ * @property {number|null} pair the chosen stem of the two-stem view; null without this view
+ * @property {boolean} original play the original instead of the stems
  */
 
 /** @returns {Strip} */
@@ -19,7 +19,7 @@ export function newMix(stems) {
 }
 
 /**
- * The strips that are on screen, with the stems that each stands for.
+ * The visible strips, each with its stems.
  * @param {Mix} mix
  * @returns {{strip: Strip, stems: number[]}[]}
  */
@@ -32,7 +32,7 @@ export function shownStrips(mix) {
 
 /**
  * @param {Mix} mix
- * @returns {number[]} gain of each stem: mute wins over solo, and a solo silences what has none
+ * @returns {number[]} gain of each stem. Mute takes precedence over solo. A solo silences all strips without solo.
  */
 export function stemGains(mix) {
   const shown = shownStrips(mix);
@@ -47,7 +47,7 @@ export function stemGains(mix) {
 
 /**
  * @param {Mix} mix
- * @returns {number[]} gain of each track: the original first, then the stems
+ * @returns {number[]} gain of each track: the original, then the stems
  */
 export function trackGains(mix) {
   return mix.original ? [1, ...mix.strips.map(() => 0)] : [0, ...stemGains(mix)];

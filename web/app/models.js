@@ -1,10 +1,10 @@
-/** The person's own model file, kept in the browser's storage (IndexedDB) until it is cleared. */
+/** The person's own model file, stored in the browser (IndexedDB) until it is cleared, and the built-in model. */
 
 const DATABASE = "unbraid";
 const STORE = "models";
 const KEY = "own";
 
-/** @typedef {{name: string, blob: Blob, added: number}} StoredModel */
+/** @typedef {{name: string, blob: Blob, added: number}} StoredModel `added`: milliseconds since 1970 */
 
 /** @returns {Promise<IDBDatabase>} */
 function open() {
@@ -13,7 +13,7 @@ function open() {
     request.onupgradeneeded = () => request.result.createObjectStore(STORE);
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
-    request.onblocked = () => reject(new Error("another tab holds the model storage"));
+    request.onblocked = () => reject(new Error("another tab blocks the model storage"));
   });
 }
 
@@ -37,7 +37,7 @@ async function transact(mode, work) {
   }
 }
 
-/** @returns {Promise<StoredModel|null>} null as well where the browser stores nothing */
+/** @returns {Promise<StoredModel|null>} null without a stored model, and if the browser allows no storage */
 export async function storedModel() {
   try {
     return (await transact("readonly", (store) => store.get(KEY))) ?? null;
@@ -56,7 +56,7 @@ export function clearModel() {
 }
 
 /**
- * The model that comes with the page.
+ * The built-in model's file.
  * @returns {Promise<Blob>}
  */
 export async function defaultModel() {
@@ -64,10 +64,10 @@ export async function defaultModel() {
   try {
     response = await fetch(new URL("../models/default.safetensors", import.meta.url));
   } catch {
-    throw new Error("The built-in model could not be fetched. Check the connection and reload the page, or add a model file of your own.");
+    throw new Error("The built-in model could not be downloaded. Check the connection and reload the page, or use your own model.");
   }
   if (!response.ok) {
-    throw new Error("This copy of Unbraid comes without a model. Add a .safetensors file from your own training.");
+    throw new Error("This copy of Unbraid has no built-in model. Use your own model: a .safetensors file from training with Unbraid.");
   }
   return response.blob();
 }

@@ -1,15 +1,15 @@
-/** Cells of a track as the page keeps them for drawing. */
+/** The page's copy of the cells of a picture. */
 import { ROWS } from "./tape/picture.js";
 
 export class Picture {
   /** @type {Float32Array} */ peaks = new Float32Array(0);
   /** @type {Uint8Array} */ spectrum = new Uint8Array(0);
-  /** Cells so far. */
+  /** Number of cells. */
   count = 0;
 
   /**
-   * @param {number} hop samples a cell
-   * @param {number[]} tracks whose sum this shows
+   * @param {number} hop samples per cell
+   * @param {number[]} tracks the picture shows their sum
    */
   constructor(hop, tracks) {
     this.hop = hop;
@@ -21,8 +21,8 @@ export class Picture {
   }
 
   /**
-   * @param {number} first
-   * @param {Float32Array} peaks min, max pairs
+   * @param {number} first index of the first cell
+   * @param {Float32Array} peaks (minimum, maximum) pairs
    * @param {Uint8Array} [spectrum]
    */
   add(first, peaks, spectrum) {

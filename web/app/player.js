@@ -1,35 +1,35 @@
-/** Plays a tape: all tracks in one AudioContext at the model's rate, every chunk of every track at the same sample. */
+/** Plays a tape: all tracks in one AudioContext at the model's sample rate, aligned to the sample. */
 
 /** @typedef {import("./tape-deck.js").TapeHandle} TapeHandle */
 
-/** Seconds that are scheduled ahead: more than a hidden tab may sleep. */
+/** Seconds that are scheduled ahead. Browsers may suspend a hidden tab for a shorter time. */
 const AHEAD = 3;
-/** Seconds of a chunk; the first is shorter, so that playing begins at once. */
+/** Seconds of a chunk. The first chunk is shorter, so that playback starts at once. */
 const CHUNK = 1;
 const FIRST_CHUNK = 0.25;
-/** Seconds between scheduling and sounding. */
+/** Seconds between the scheduling of the first chunk and its start. */
 const LEAD = 0.06;
-/** Seconds of new audio that end a wait. */
+/** Seconds of new audio that end the state `waiting`. */
 const ENOUGH = 1.5;
-/** Milliseconds after which a sound device that does not answer is given up. */
+/** Milliseconds to wait for the sound device. */
 const PATIENCE = 4000;
-/** Seconds of a fade that no one hears as a click. */
+/** Time constant of a gain change in seconds, long enough to avoid a click. */
 const FADE = 0.008;
 
-/** Events: `state`; `trouble` with a message (CustomEvent). */
+/** Events: `state`; `trouble` with a message for the person (CustomEvent). */
 export class Player extends EventTarget {
   /** @type {AudioContext|null} */ #context = null;
   /** @type {TapeHandle|null} */ #tape = null;
   /** @type {number[]} */ #gains = [];
-  /** What sounds now: a bus with a gain per track. Replaced by every start, so that old chunks fade out with theirs.
+  /** The nodes of the current playback: a bus and a gain per track. Each start creates new nodes, so the old ones can fade out.
    * @type {{bus: GainNode, gains: GainNode[], sources: Set<AudioBufferSourceNode>}|null} */
   #deck = null;
-  /** Counts starts and stops; work of an earlier one is dropped. */
+  /** Counts starts and stops. Asynchronous work of an earlier turn is discarded. */
   #turn = 0;
-  /** @type {"stopped"|"playing"|"waiting"} */ state = "stopped";
-  /** Frame at which playing stands or began. */ #frame = 0;
-  /** Context time at which `#frame` sounds. */ #time = 0;
-  /** Frame up to which chunks are scheduled. */ #scheduled = 0;
+  /** `waiting`: for the sound device, or for more audio. @type {"stopped"|"playing"|"waiting"} */ state = "stopped";
+  /** The frame where playback stopped or started. */ #frame = 0;
+  /** The context time of `#frame`. */ #time = 0;
+  /** The end of the scheduled frames. */ #scheduled = 0;
   #pumping = false;
   #onGrow = () => this.#grown();
 
@@ -48,8 +48,8 @@ export class Player extends EventTarget {
   }
 
   /**
-   * Opens the sound device, silent. The browser holds the page up for that, some 100 ms the first time: better now than
-   * when something plays.
+   * Opens the sound device, suspended. The first time this blocks the page for some 100 ms, so the page calls it before
+   * playback.
    * @param {number} sampleRate
    */
   open(sampleRate) {
@@ -65,7 +65,7 @@ export class Player extends EventTarget {
     this.#deck?.gains.forEach((node, track) => node.gain.setTargetAtTime(gains[track] ?? 0, now, FADE));
   }
 
-  /** The frame that is heard now. */
+  /** The frame that is audible now. */
   get position() {
     if (this.state !== "playing" || !this.#context || !this.#tape) return this.#frame;
     const latency = this.#context.outputLatency || 0;
@@ -85,11 +85,11 @@ export class Player extends EventTarget {
     const sounds = await Promise.race([resumed, late]);
     if (turn !== this.#turn) return;
     if (sounds) {
-      // Meanwhile new audio may have started it.
+      // New audio may have started the playback already.
       if (!this.#deck) this.#begin();
     } else {
       this.stop();
-      this.#trouble("No sound device answered. Connect speakers or headphones, then press play again.");
+      this.#trouble("The sound device does not respond. Connect speakers or headphones, then press Play again.");
     }
   }
 
@@ -116,7 +116,7 @@ export class Player extends EventTarget {
     else this.#begin();
   }
 
-  /** Starts to sound at `#frame`, or waits until there is something. */
+  /** Starts playback at `#frame`, or waits for audio. */
   #begin() {
     const tape = /** @type {TapeHandle} */ (this.#tape);
     const context = /** @type {AudioContext} */ (this.#context);
@@ -163,12 +163,12 @@ export class Player extends EventTarget {
         const from = this.#scheduled;
         const parts = await tape.read(from, count);
         if (turn !== this.#turn) return;
-        // On the grid of samples: a start between two would be interpolated.
+        // Start on a sample: the browser interpolates a start between two samples.
         const grid = (/** @type {number} */ time) => Math.ceil(time * rate) / rate;
         const earliest = grid(context.currentTime + LEAD);
         let start = first ? earliest : this.#time + (from - this.#frame) / rate;
         if (start < context.currentTime) {
-          // Too late, all tracks alike: go on from here without skipping anything.
+          // The chunk is late. Delay all tracks alike and skip nothing.
           this.#time += earliest - start;
           start = earliest;
         }
@@ -203,12 +203,12 @@ export class Player extends EventTarget {
       }
     } finally {
       this.#pumping = false;
-      // A seek during the read found the pump at work.
+      // A seek during the read could not start the pump.
       if (turn !== this.#turn && this.#deck && this.state !== "stopped" && this.#deck !== deck) this.#pump(true);
     }
   }
 
-  /** All that was scheduled has been heard. */
+  /** All scheduled chunks have ended. */
   #ended() {
     const tape = /** @type {TapeHandle} */ (this.#tape);
     if (this.#scheduled >= tape.frames) {
@@ -252,7 +252,7 @@ export class Player extends EventTarget {
     if (state === this.state) return;
     this.state = state;
     this.dispatchEvent(new Event("state"));
-    // A context at rest costs no power.
+    // A suspended context uses no power.
     if (state === "stopped") {
       const turn = this.#turn;
       setTimeout(() => { if (turn === this.#turn && this.state === "stopped") this.#context?.suspend(); }, 200);

@@ -1,4 +1,4 @@
-/** One song on the page: the file, what is known of it, and how far its separation is. */
+/** One song on the page: its file, its waveform, and the state of its separation. */
 import { newMix } from "./mix.js";
 import { Picture } from "./picture.js";
 import { withoutExtension } from "./format.js";
@@ -11,20 +11,20 @@ let next = 1;
 export class Song {
   id = next++;
   /** @type {SongState} */ state = "ready";
-  /** The file itself can't be decoded. */ unreadable = false;
-  /** Shape of the wave, of the whole file; hop 1024. */
-  overview = new Picture(1024, []);
+  /** The file cannot be decoded. */ unreadable = false;
+  /** The waveform of the whole file. */ overview = new Picture(1024, []);
   overviewRate = 44100;
   overviewDone = false;
   /** Seconds of the whole file, once known. @type {number|null} */ duration = null;
-  /** Chosen part in seconds; `to` null is the end. @type {{from: number, to: number|null}} */ range = { from: 0, to: null };
-  /** The part that `tape` is of. @type {{from: number, to: number|null}} */ separated = { from: 0, to: null };
+  /** The chosen part in seconds; `to` null is the end. @type {{from: number, to: number|null}} */ range = { from: 0, to: null };
+  /** The part on the tape. @type {{from: number, to: number|null}} */ separated = { from: 0, to: null };
   /** @type {TapeHandle|null} */ tape = null;
   /** Names of the stems on the tape. @type {string[]} */ stems = [];
   /** The model that made the tape. @type {import("./engine.js").Model|null} */ model = null;
   mix = newMix(0);
+  /** `done` and `total` in samples; `speed` in seconds of audio per second. */
   progress = { done: 0, total: /** @type {number|null} */ (null), speed: 0 };
-  /** Where the original lies in the song's tracks. */
+  /** Index of the original among the tracks of the tape. */
   static ORIGINAL = 0;
 
   /** @param {File} file */
@@ -37,7 +37,7 @@ export class Song {
     return this.state === "queued" || this.state === "running";
   }
 
-  /** Seconds that are to be separated, if known. */
+  /** Length of the chosen part in seconds; null if unknown. */
   get chosenSeconds() {
     const end = this.range.to ?? this.duration;
     return end === null ? null : Math.max(0, end - this.range.from);

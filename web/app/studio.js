@@ -1,27 +1,34 @@
-/** The songs and their separation: what to do next, with which model, and what becomes of the results. */
+/** The songs and their separation: starts, continues and cancels jobs, and stores the stems on tapes. */
 import { newMix } from "./mix.js";
 import { Song } from "./song.js";
 import { bytes, sentence, spoken } from "./format.js";
 
 /** @typedef {import("./engine.js").Engine} Engine */
 /** @typedef {import("./tape-deck.js").TapeDeck} TapeDeck */
+/** @import { OverviewMessage, Stereo } from "../types/protocol.d.ts" */
 
-/** Seconds, at least, that a continued separation starts early, so that its first block knows what came before. */
+/**
+ * Minimum seconds by which a continued separation starts early, so that the network sees the audio before its first
+ * block.
+ */
 const RUN_IN = 6;
-/** More than a song file has; a longer one would only fail later. */
+/**
+ * Bytes. The wasm module has the same limit (crates/wasm/src/source.rs). This check refuses the file before it is read.
+ */
 const LARGEST_FILE = 2 ** 31;
 
 /**
- * Events (CustomEvent, `detail` a Song): `songs` (the list), `song` (its state), `overview`, `progress`, `leave` (its
- * tape is about to go), `tape` (a new one). And `trouble` with `{title, message}`.
+ * Events (CustomEvent, `detail` is a Song): `songs` (the list changed), `song` (its state changed), `overview`,
+ * `progress`, `leave` (its tape will be replaced), `tape` (it has another tape). `trouble` has the detail
+ * `{title, message}`.
  */
 export class Studio extends EventTarget {
   /** @type {Song[]} */ songs = [];
   #engine;
   #deck;
-  /** Job numbers of songs at work. @type {Map<Song, number>} */ #jobs = new Map();
-  /** What calls off the start of a song that has no job yet. @type {WeakMap<Song, AbortController>} */ #starts = new WeakMap();
-  /** @type {Map<Song, number>} */ #overviews = new Map();
+  /** The separation jobs. @type {Map<Song, number>} */ #jobs = new Map();
+  /** Cancels the start of a song that has no job yet. @type {WeakMap<Song, AbortController>} */ #starts = new WeakMap();
+  /** The waveform jobs. @type {Map<Song, number>} */ #overviews = new Map();
 
   /** @param {Engine} engine @param {TapeDeck} deck */
   constructor(engine, deck) {
@@ -33,29 +40,29 @@ export class Studio extends EventTarget {
   /** @param {File} file @returns {Song|null} */
   add(file) {
     if (file.size > LARGEST_FILE) {
-      this.#trouble(`${file.name} is too large`, `It has ${bytes(file.size)}; 2.1 GB is the most that this page reads. Cut it into parts, or save it as FLAC.`);
+      this.#trouble(`${file.name} is too large`, `The file has ${bytes(file.size)}, and the limit is ${bytes(LARGEST_FILE)}. Cut it into parts, or convert it to FLAC.`);
       return null;
     }
     if (file.size === 0) {
-      this.#trouble(`${file.name} is empty`, "There is nothing in this file. Choose another one.");
+      this.#trouble(`${file.name} is empty`, "The file contains no data. Choose another file.");
       return null;
     }
     const song = new Song(file);
     this.songs.push(song);
-    this.#tell("songs", song);
+    this.#emit("songs", song);
     this.#overviews.set(song, this.#engine.overview(file, {
       overview: (message) => this.#addOverview(song, message),
       error: ({ kind, message }) => {
         this.#overviews.delete(song);
-        // Without a picture it may still be separated; a file that can't be read can't.
         song.overviewDone = true;
+        // After other failures the song has no waveform, but it may still be separated.
         if (kind === "file") {
           song.unreadable = true;
           song.state = "failed";
         }
         this.#trouble(`${file.name} could not be read`, message);
-        this.#tell("overview", song);
-        this.#tell("song", song);
+        this.#emit("overview", song);
+        this.#emit("song", song);
       },
     }));
     return song;
@@ -69,11 +76,11 @@ export class Studio extends EventTarget {
     this.#overviews.delete(song);
     this.songs = this.songs.filter((other) => other !== song);
     song.tape = null;
-    this.#tell("songs", song);
+    this.#emit("songs", song);
     await this.#deck.closeTape(song.id);
   }
 
-  /** Begins anew. @param {Song} song */
+  /** Separates the chosen part and replaces earlier stems. @param {Song} song */
   async separate(song) {
     const model = this.#engine.model;
     if (!model || song.busy) return;
@@ -85,14 +92,14 @@ export class Studio extends EventTarget {
     const refusal = await lackOfSpace(expected, stems.length + 1);
     if (signal.aborted) return;
     if (refusal) return this.#fail(song, refusal);
-    this.#tell("leave", song);
+    this.#emit("leave", song);
     song.tape = null;
     try {
       const tape = await this.#deck.openTape(song.id, { tracks: stems.length + 1, sampleRate, expected });
-      if (signal.aborted) return this.#tell("tape", song);
+      if (signal.aborted) return this.#emit("tape", song);
       song.tape = tape;
     } catch (error) {
-      this.#tell("tape", song);
+      this.#emit("tape", song);
       if (!signal.aborted) this.#fail(song, storageMessage(error));
       return;
     }
@@ -100,18 +107,18 @@ export class Studio extends EventTarget {
     song.stems = stems;
     song.model = model;
     song.mix = newMix(stems.length);
-    this.#tell("tape", song);
+    this.#emit("tape", song);
     this.#run(song, song.separated, 0);
   }
 
-  /** Whether a part is there to go on from, with the model that made it. @param {Song} song */
+  /** Whether there is a finished part, and its model is still in use. @param {Song} song */
   canContinue(song) {
     const { model } = this.#engine;
     return !song.busy && song.state !== "done" && song.tape !== null && song.tape.frames > 0
       && model !== null && song.model?.file === model.file;
   }
 
-  /** Goes on where it stopped. @param {Song} song */
+  /** Continues a stopped separation. @param {Song} song */
   async continue(song) {
     const { tape } = song;
     if (!this.canContinue(song) || !tape) return;
@@ -124,7 +131,7 @@ export class Studio extends EventTarget {
     this.#run(song, { from, to: song.separated.to }, drop);
   }
 
-  /** Ends at once; what is finished stays. @param {Song} song */
+  /** Ends the separation at once and keeps the finished part. @param {Song} song */
   cancel(song) {
     if (!song.busy) return;
     this.#starts.get(song)?.abort();
@@ -134,22 +141,26 @@ export class Studio extends EventTarget {
     this.#stop(song, "stopped");
   }
 
-  /** @param {Song} song @returns {AbortSignal} of a cancel before there is a job */
+  /** @param {Song} song @returns {AbortSignal} aborted if the song is cancelled before it has a job */
   #start(song) {
     const start = new AbortController();
     this.#starts.set(song, start);
     song.state = "queued";
-    this.#tell("song", song);
+    this.#emit("song", song);
     return start.signal;
   }
 
-  /** @param {Song} song @param {{from: number, to: number|null}} range in seconds @param {number} drop frames at the start that are there already */
+  /**
+   * @param {Song} song
+   * @param {{from: number, to: number|null}} range in seconds
+   * @param {number} drop frames at the start that are on the tape already
+   */
   #run(song, range, drop) {
     const tape = /** @type {import("./tape-deck.js").TapeHandle} */ (song.tape);
     const before = tape.frames;
-    /** Appends in flight, so that the end comes after them. */
+    /** The pending appends. The end of the job waits for them. */
     let writing = Promise.resolve();
-    const breakOff = (/** @type {string} */ problem) => {
+    const stopJob = (/** @type {string} */ problem) => {
       if (this.#jobs.get(song) !== job) return;
       this.#engine.cancel(job);
       this.#jobs.delete(song);
@@ -159,16 +170,17 @@ export class Studio extends EventTarget {
       progress: ({ done, total, speed }) => {
         if (song.state === "queued") {
           song.state = "running";
-          this.#tell("song", song);
+          this.#emit("song", song);
         }
         song.progress = { done: before + Math.max(0, done - drop), total: total === null ? null : before + Math.max(0, total - drop), speed };
-        this.#tell("progress", song);
+        this.#emit("progress", song);
         if (tape.expected > 0 || total === null) return;
-        // The file told its length only now.
+        // The length of the song is known only now.
         tape.expected = total;
-        lackOfSpace(total, tape.tracks).then((refusal) => { if (refusal) breakOff(refusal); });
+        lackOfSpace(total, tape.tracks).then((refusal) => { if (refusal) stopJob(refusal); });
       },
       block: ({ mixture, stems }) => {
+        /** @type {Stereo[]} */
         let block = [mixture, ...stems];
         if (drop > 0) {
           const skip = Math.min(drop, mixture[0].length);
@@ -178,9 +190,9 @@ export class Studio extends EventTarget {
         }
         if (song.state === "queued") {
           song.state = "running";
-          this.#tell("song", song);
+          this.#emit("song", song);
         }
-        writing = writing.then(() => tape.append(block)).catch((error) => breakOff(storageMessage(error)));
+        writing = writing.then(() => tape.append(block)).catch((error) => stopJob(storageMessage(error)));
       },
       done: async () => {
         await writing;
@@ -193,32 +205,32 @@ export class Studio extends EventTarget {
         if (this.#jobs.get(song) !== job) return;
         this.#jobs.delete(song);
         const kept = tape.frames ? ` The first ${spoken(tape.frames / tape.sampleRate)} are kept.` : "";
-        const what = kind === "bug" ? "The separation program broke off and was started again. Choose “Go on” or “Separate” to try once more. It said: " : "";
-        const advice = kind === "device" ? " Choose “Go on” or “Separate” to try once more." : "";
+        const what = kind === "bug" ? "The separation program crashed and was restarted. Choose “Continue” or “Separate” to try again. The error: " : "";
+        const advice = kind === "device" ? " Choose “Continue” or “Separate” to try again." : "";
         await this.#stop(song, "failed", `${what}${sentence(message)}${advice}${kept}`);
       },
     });
     this.#jobs.set(song, job);
-    this.#tell("song", song);
+    this.#emit("song", song);
   }
 
   /** @param {Song} song @param {import("./song.js").SongState} state @param {string} [problem] */
   async #stop(song, state, problem) {
     song.state = state;
-    if (problem) this.#trouble(`${song.name}: not separated to the end`, problem);
-    this.#tell("song", song);
+    if (problem) this.#trouble(`${song.name}: the separation stopped early`, problem);
+    this.#emit("song", song);
     if (!song.tape?.finished) await song.tape?.finish();
-    this.#tell("song", song);
+    this.#emit("song", song);
   }
 
   /** @param {Song} song @param {string} message */
   #fail(song, message) {
     song.state = "failed";
     this.#trouble(`${song.name} was not separated`, message);
-    this.#tell("song", song);
+    this.#emit("song", song);
   }
 
-  /** @param {Song} song @param {{sampleRate: number, samples: number|null, start: number, peaks: Float32Array, done?: boolean}} message */
+  /** @param {Song} song @param {OverviewMessage} message */
   #addOverview(song, { sampleRate, samples, start, peaks, done }) {
     song.overviewRate = sampleRate;
     if (peaks.length) song.overview.add(Math.round(start / 1024), peaks);
@@ -227,24 +239,24 @@ export class Studio extends EventTarget {
       song.overviewDone = true;
       this.#overviews.delete(song);
     }
-    this.#tell("overview", song);
+    this.#emit("overview", song);
   }
 
   /** @param {string} name @param {Song} song */
-  #tell(name, song) {
+  #emit(name, song) {
     this.dispatchEvent(new CustomEvent(name, { detail: song }));
   }
 
   /** @param {string} title @param {string} message */
   #trouble(title, message) {
-    this.dispatchEvent(new CustomEvent("trouble", { detail: { title, message: sentence(message) } }));
+    this.dispatchEvent(new CustomEvent("trouble", { detail: { title, message } }));
   }
 }
 
 /**
- * Frames that a continued separation starts before those that are done. A whole number of blocks, or all: its segments
- * then lie where the first run's lay, and the stems go on as if nothing had been between.
- * @param {number} done frames
+ * The number of finished frames that a continued separation computes again. It is a whole number of blocks, or all
+ * frames. The segments are then at the same positions as in the first run, so the stems continue without a seam.
+ * @param {number} done finished frames
  * @param {number} block frames of the first run's first block
  * @param {number} sampleRate
  */
@@ -252,20 +264,24 @@ export function runIn(done, block, sampleRate) {
   return Math.min(done, block * Math.ceil((RUN_IN * sampleRate) / block));
 }
 
-/** @param {number} frames @param {number} tracks @returns {Promise<string|null>} why they would not fit */
+/**
+ * @param {number} frames
+ * @param {number} tracks
+ * @returns {Promise<string|null>} a sentence if they exceed the free space
+ */
 async function lackOfSpace(frames, tracks) {
   const need = 8 * frames * tracks;
-  // Pages without https have no estimate; there the answer comes with the first block that does not fit.
+  // Pages without https have no estimate. There the first block that does not fit fails.
   const estimate = await navigator.storage?.estimate().catch(() => null);
   const free = (estimate?.quota ?? Infinity) - (estimate?.usage ?? 0);
   if (need <= free) return null;
-  return `The stems need ${bytes(need)} on disk while this page is open, and the browser allows ${bytes(free)}. Choose a shorter part, remove songs that you no longer need, or free space on the disk.`;
+  return `The stems need ${bytes(need)} on disk while this page is open, but the browser allows only ${bytes(free)}. Choose a shorter part, remove songs that you no longer need, or free disk space.`;
 }
 
 /** @param {unknown} error */
 function storageMessage(error) {
   const { name, message } = /** @type {Error} */ (error);
   return name === "QuotaExceededError"
-    ? "The disk is full, or the browser allows no more. Remove songs that you no longer need, or choose a shorter part, then go on."
+    ? "The disk is full, or the browser allows no more storage. Remove songs that you no longer need, or choose a shorter part, then continue."
     : `The stems could not be stored: ${message}. Reload the page and try again.`;
 }

@@ -1,38 +1,44 @@
 /** The page's side of the tape worker. */
 import { Picture } from "./picture.js";
 
-/** @typedef {import("./tape/tape.js").Stereo} Stereo */
-/** @typedef {import("./tape/export.js").Item} Item */
+/** @import { ExportRequest, FromTape, Stereo, TapeCalls } from "../types/protocol.d.ts" */
 
-/** Starts the worker once and passes requests to it. */
+/** Starts the worker and sends calls to it. */
 export class TapeDeck {
   #worker = new Worker(new URL("./tape/worker.js", import.meta.url), { type: "module", name: "unbraid-tape" });
-  /** @type {Map<number, {resolve: (value: any) => void, reject: (error: Error) => void}>} */ #open = new Map();
+  /**
+   * The calls without a reply.
+   * @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void}>}
+   */
+  #open = new Map();
   /** @type {Map<number, TapeHandle>} */ #tapes = new Map();
   #next = 0;
 
   constructor() {
-    this.#worker.onmessage = ({ data }) => {
-      if (data.event === "cells") this.#tapes.get(data.song)?.addCells(data);
-      else if (data.event === "export") this.#tapes.get(data.song)?.onExport(data.share);
-      else {
-        const call = this.#open.get(data.id);
-        this.#open.delete(data.id);
-        if (data.error) call?.reject(new DOMException(data.error.message, data.error.name));
-        else call?.resolve(data.result);
+    this.#worker.onmessage = (/** @type {MessageEvent<FromTape>} */ { data }) => {
+      if ("event" in data) {
+        const tape = this.#tapes.get(data.song);
+        if (data.event === "cells") tape?.addCells(data);
+        else tape?.onExport(data.share);
+        return;
       }
+      const call = this.#open.get(data.id);
+      this.#open.delete(data.id);
+      if ("error" in data) call?.reject(new DOMException(data.error.message, data.error.name));
+      else call?.resolve(data.result);
     };
     this.#worker.onerror = (event) => {
-      for (const { reject } of this.#open.values()) reject(new Error(event.message || "the storage worker could not start"));
+      for (const { reject } of this.#open.values()) reject(new Error(event.message || "the tape worker could not start"));
       this.#open.clear();
     };
   }
 
   /**
-   * @param {string} call
-   * @param {object} request
+   * @template {keyof TapeCalls} C
+   * @param {C} call
+   * @param {TapeCalls[C]["request"]} request
    * @param {Transferable[]} [transfer]
-   * @returns {Promise<any>}
+   * @returns {Promise<TapeCalls[C]["result"]>}
    */
   ask(call, request, transfer = []) {
     return new Promise((resolve, reject) => {
@@ -49,8 +55,7 @@ export class TapeDeck {
   async openTape(song, { tracks, sampleRate, expected }) {
     const tape = new TapeHandle(this, song, tracks, sampleRate, expected);
     this.#tapes.set(song, tape);
-    const { onDisk, hop } = await this.ask("open", { song, tracks, sampleRate, expected });
-    tape.onDisk = onDisk;
+    const { hop } = await this.ask("open", { song, tracks, sampleRate, expected });
     for (let track = 0; track < tracks; track++) tape.pictures.set(String(track), new Picture(hop, [track]));
     tape.hop = hop;
     return tape;
@@ -62,7 +67,10 @@ export class TapeDeck {
   }
 }
 
-/** One song's tape, as the page sees it. Events: `grow`, `cells`, `export`. */
+/**
+ * The page's handle of one song's tape. Events: `grow` (more audio, or its end), `cells` (more of a picture; `detail` is
+ * its key), `export` (`detail` is the finished share of a download).
+ */
 export class TapeHandle extends EventTarget {
   #deck;
   #song;
@@ -70,11 +78,16 @@ export class TapeHandle extends EventTarget {
   hop = 0;
   frames = 0;
   finished = false;
-  /** Something of it, as it is now, was downloaded. */ saved = false;
-  /** Frames of the first block: a whole number of steps from one segment to the next. */ firstBlock = 0;
-  onDisk = false;
+  /** A part of the present audio was downloaded. */ saved = false;
+  /** Frames of the first block: a multiple of the step between segments. */ firstBlock = 0;
 
-  /** @param {TapeDeck} deck @param {number} song @param {number} tracks @param {number} sampleRate @param {number} expected */
+  /**
+   * @param {TapeDeck} deck
+   * @param {number} song
+   * @param {number} tracks
+   * @param {number} sampleRate
+   * @param {number} expected
+   */
   constructor(deck, song, tracks, sampleRate, expected) {
     super();
     this.#deck = deck;
@@ -84,12 +97,12 @@ export class TapeHandle extends EventTarget {
     this.expected = expected;
   }
 
-  /** Frames that the whole will have: what is expected, or what came. */
+  /** Frames of the whole tape: the expected number until the tape is finished. */
   get length() {
     return this.finished ? this.frames : Math.max(this.expected, this.frames);
   }
 
-  /** @param {Stereo[]} block whose buffers are handed over */
+  /** @param {Stereo[]} block its buffers are transferred to the worker */
   async append(block) {
     const transfer = block.flatMap((pair) => pair.map(({ buffer }) => buffer));
     const { frames } = await this.#deck.ask("append", { song: this.#song, block }, transfer);
@@ -105,12 +118,12 @@ export class TapeHandle extends EventTarget {
     this.dispatchEvent(new Event("cells"));
   }
 
-  /** More audio follows after a `finish`. */
+  /** Allows more appends after `finish`. */
   async reopen() {
     this.finished = false;
     this.saved = false;
     for (const picture of this.pictures.values()) picture.clear();
-    const keys = [...this.pictures].map(([key, { tracks }]) => [key, tracks]);
+    const keys = [...this.pictures].map(([key, { tracks }]) => /** @type {[string, number[]]} */ ([key, tracks]));
     await this.#deck.ask("reopen", { song: this.#song, keys });
   }
 
@@ -121,7 +134,7 @@ export class TapeHandle extends EventTarget {
   }
 
   /**
-   * The picture of a sum of tracks, drawn on demand.
+   * The picture of a sum of tracks. The first call for a sum starts to draw it.
    * @param {number[]} tracks
    */
   pictureOf(tracks) {
@@ -136,7 +149,7 @@ export class TapeHandle extends EventTarget {
   }
 
   /**
-   * @param {{items: Item[], format: import("./wav.js").SampleFormat, zip: boolean}} request
+   * @param {ExportRequest} request
    * @returns {Promise<{blob: Blob, clipped: number}>}
    */
   export(request) {

@@ -1,18 +1,18 @@
-/** WAV files: the header, and samples in the three formats that we write. */
+/** WAV files: the header, and samples in three formats. */
 
-/** @typedef {"int16"|"int24"|"float32"} SampleFormat */
+/** @import { SampleFormat } from "../types/protocol.d.ts" */
 
-/** A RIFF size field has 32 bits. */
+/** The largest value of a RIFF size field, which has 32 bits. */
 export const WAV_LIMIT = 0xffffffff;
 
 /** @type {Record<SampleFormat, number>} */
 export const BYTES_PER_SAMPLE = { int16: 2, int24: 3, float32: 4 };
 
-/** PCM needs 44 bytes; float needs the extension size and a `fact` chunk as well. @param {SampleFormat} format */
+/** PCM needs 44 bytes. Float also needs the extension size and a `fact` chunk. @param {SampleFormat} format */
 const headerSize = (format) => (format === "float32" ? 58 : 44);
 
 /**
- * The size of a whole file in bytes, its padding byte included.
+ * The size of a whole file in bytes, with its padding byte.
  * @param {SampleFormat} format
  * @param {number} channels
  * @param {number} frames
@@ -60,7 +60,8 @@ export function wavHeader(format, channels, sampleRate, frames) {
 }
 
 /**
- * Samples as bytes of a WAV file. Integers are rounded to nearest and held at full scale; `clipped` counts those.
+ * Samples as bytes of a WAV file. Integers are rounded to nearest and limited to full scale; `clipped` counts the limited
+ * samples.
  * @param {SampleFormat} format
  * @param {Float32Array} samples interleaved, full scale ±1
  * @returns {{bytes: Uint8Array<ArrayBuffer>, clipped: number}}
@@ -77,7 +78,7 @@ export function encode(format, samples) {
   for (const sample of samples) {
     let value = Math.round(sample * full);
     if (value > full - 1) {
-      // +1.0 itself is full scale, one step off: nobody hears that, so it isn't counted.
+      // +1.0 itself is off by one step, which is inaudible, so it is not counted.
       if (value > full) clipped += 1;
       value = full - 1;
     } else if (value < -full) {

@@ -1,6 +1,6 @@
-/** A zip archive of stored (uncompressed) files, written front to back: audio hardly shrinks, and this needs no memory. */
+/** A zip archive of stored files, written in one pass. Audio hardly compresses, and storing needs no memory. */
 
-/** Sizes and offsets have 32 bits, counts 16, without the zip64 extension. */
+/** The limit of 32-bit sizes and offsets. The writer has no zip64 extension. */
 export const ZIP_LIMIT = 0xffffffff;
 const ENTRY_LIMIT = 0xfffe;
 
@@ -11,7 +11,7 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
 });
 
 /**
- * CRC-32 as zip has it; give the last result to go on.
+ * CRC-32 as in zip. `before` is the result for the preceding bytes.
  * @param {Uint8Array} bytes
  * @param {number} [before]
  * @returns {number} unsigned
@@ -23,7 +23,7 @@ export function crc32(bytes, before = 0) {
 }
 
 /**
- * The size of an archive, to be checked before it is begun.
+ * The size of an archive in bytes, known before it is written.
  * @param {{name: string, size: number}[]} entries
  */
 export function zipSize(entries) {
@@ -54,7 +54,7 @@ export class ZipWriter {
   }
 
   /**
-   * One file, whose bytes `write` hands over piece by piece.
+   * Writes one file. `write` passes its bytes in parts to `put`.
    * @param {string} name
    * @param {(put: (bytes: Uint8Array<ArrayBuffer>) => Promise<void>) => Promise<void>} write
    */
@@ -62,7 +62,7 @@ export class ZipWriter {
     if (this.#entries.length >= ENTRY_LIMIT) throw new Error("more files than a zip archive can list");
     const encoded = new TextEncoder().encode(name);
     const entry = { name: encoded, size: 0, crc: 0, at: this.#offset };
-    // The checksum stands before the bytes it is of: leave room, fill in afterwards.
+    // The header precedes the bytes but holds their checksum, so it is filled in afterwards.
     const room = this.#sink.reserve(30 + encoded.length);
     this.#offset += 30 + encoded.length;
     await write(async (bytes) => {
@@ -77,7 +77,7 @@ export class ZipWriter {
     this.#entries.push(entry);
   }
 
-  /** Writes the directory of what is inside. */
+  /** Writes the central directory. */
   async finish() {
     const start = this.#offset;
     for (const entry of this.#entries) {
@@ -98,7 +98,7 @@ export class ZipWriter {
   }
 
   /**
-   * The fields that a file's own header and its line in the directory share, from `from` on.
+   * A file header or a directory record. Both have the same fields from the offset `from` on.
    * @param {number} signature
    * @param {number} length without the name
    * @param {number} from

@@ -1,4 +1,4 @@
-/** The smallest test bench that can fail: named tests, and comparisons that say what differed. */
+/** A minimal test harness: named tests, and comparisons that report the difference. */
 
 /** @type {{name: string, run: () => void|Promise<void>}[]} */
 export const tests = [];
@@ -31,7 +31,7 @@ export async function throws(work, message) {
   throw new Error(`did not fail, expected ${message}`);
 }
 
-/** Runs all; returns the failures. */
+/** Runs all tests and returns the failures. */
 export async function runAll() {
   const failures = [];
   for (const { name, run } of tests) {

@@ -2,7 +2,7 @@ import { equal, test } from "./check.js";
 import { Song } from "../app/song.js";
 import { Downloads } from "../app/view/downloads.js";
 
-/** The part of index.html that downloads have. */
+/** The elements of index.html that Downloads uses. */
 function page() {
   const page = document.createElement("div");
   const parts = { button: ["download-zip", "download-mix", "download-cancel"], p: ["download-note", "live"], select: ["format"] };
@@ -13,10 +13,10 @@ function page() {
   return page;
 }
 
-test("a download has its stem's name, however long the song's is, and keeps the keyboard's place", async () => {
+test("a download keeps its stem's name after a long song name, and the button keeps the keyboard focus", async () => {
   const here = page();
   const names = /** @type {string[]} */ ([]);
-  // The browser is to keep no file of it.
+  // Prevents real downloads.
   const catchLink = (/** @type {Event} */ event) => {
     if (!(event.target instanceof HTMLAnchorElement)) return;
     event.preventDefault();

@@ -1,7 +1,7 @@
 import { equal, test, throws } from "./check.js";
 import { Engine } from "../app/engine.js";
 
-/** Stands for the separation worker: notes what it is sent, and answers what a test has it answer. */
+/** A fake separation worker: records the messages to it, and sends the answers of a test. */
 class FakeWorker {
   /** @type {any[]} */ sent = [];
   /** @type {(event: {data: any}) => void} */ onmessage = () => {};
@@ -17,10 +17,10 @@ class FakeWorker {
 /** @type {FakeWorker[]} */
 let workers = [];
 
-const gpu = { kind: "gpu", name: "a card", software: false, note: null };
+const gpu = { kind: "gpu", name: "a GPU", software: false, note: null };
 const song = new File(["song"], "song.wav");
 
-/** A test with an engine whose workers are fakes, and what it tells. @param {string} name @param {(engine: Engine, told: [string, any][]) => Promise<void>|void} run */
+/** A test with an engine with fake workers, and the events of the engine. @param {string} name @param {(engine: Engine, events: [string, any][]) => Promise<void>|void} run */
 function engineTest(name, run) {
   test(name, async () => {
     const real = window.Worker;
@@ -28,25 +28,25 @@ function engineTest(name, run) {
     workers = [];
     try {
       const engine = new Engine("auto");
-      const told = /** @type {[string, any][]} */ ([]);
+      const events = /** @type {[string, any][]} */ ([]);
       for (const event of ["model", "trouble", "fallback"]) {
-        engine.addEventListener(event, (/** @type {any} */ { detail }) => told.push([event, detail]));
+        engine.addEventListener(event, (/** @type {any} */ { detail }) => events.push([event, detail]));
       }
-      await run(engine, told);
+      await run(engine, events);
     } finally {
       window.Worker = real;
     }
   });
 }
 
-/** Answers the last model that the last worker was sent. */
+/** Answers the last model request of the last worker. */
 function loaded(name = "net") {
   const worker = /** @type {FakeWorker} */ (workers.at(-1));
   worker.answer({ type: "ready", device: gpu });
   worker.answer({ type: "model", request: worker.of("model").at(-1).request, model: { name } });
 }
 
-engineTest("a model is in use once the worker has answered, and not before", async (engine) => {
+engineTest("a model is in use only after the worker's answer", async (engine) => {
   const [first, second] = [new Blob(["first"]), new Blob(["second"])];
   await engine.useModel(first);
   equal(engine.model, null);
@@ -56,20 +56,20 @@ engineTest("a model is in use once the worker has answered, and not before", asy
   equal(engine.model, null);
 });
 
-engineTest("an answer to an earlier model is not taken for the later one", async (engine, told) => {
+engineTest("an answer to an earlier model request is ignored", async (engine, events) => {
   const [kept, added] = [new Blob(["kept"]), new Blob(["added"])];
   await engine.useModel(kept);
   await engine.useModel(added);
   const [first, second] = workers[0].of("model").map(({ request }) => request);
   workers[0].answer({ type: "model", request: first, model: { name: "kept" } });
   workers[0].answer({ type: "error", job: null, request: first, kind: "model", message: "bad" });
-  equal([engine.model, told.filter(([event, detail]) => detail)], [null, []]);
+  equal([engine.model, events.filter(([, detail]) => detail)], [null, []]);
   workers[0].answer({ type: "error", job: null, request: second, kind: "model", message: "bad" });
-  const [[event, trouble]] = told.filter(([, detail]) => detail);
+  const [[event, trouble]] = events.filter(([, detail]) => detail);
   equal([event, trouble.kind, trouble.file === added], ["trouble", "model", true]);
 });
 
-engineTest("a model that is found late gives way to one that was asked for after it", async (engine) => {
+engineTest("a late model file is dropped if another model was requested after it", async (engine) => {
   const added = new Blob(["added"]);
   let find = (/** @type {Blob} */ _) => {};
   const late = engine.useModel(new Promise((resolve) => { find = resolve; }));
@@ -81,14 +81,14 @@ engineTest("a model that is found late gives way to one that was asked for after
   equal(engine.model?.file === added, true, "its file");
 });
 
-engineTest("where a model is not found, the one before stays", async (engine) => {
+engineTest("the current model stays if the next model file is not available", async (engine) => {
   await engine.useModel(new Blob(["first"]));
   loaded("first");
   await throws(() => engine.useModel(Promise.reject(new Error("no connection"))), /no connection/);
   equal([engine.model?.name, workers[0].of("model").length], ["first", 1]);
 });
 
-engineTest("a new worker gets the same model, then the jobs that wait", async (engine) => {
+engineTest("a new worker gets the same model, then the waiting jobs", async (engine) => {
   const file = new Blob(["model"]);
   await engine.useModel(file);
   loaded();
@@ -102,7 +102,7 @@ engineTest("a new worker gets the same model, then the jobs that wait", async (e
 });
 
 for (const how of /** @type {const} */ (["device", "bug"])) {
-  engineTest(`a graphics card that fails two jobs is left for the processor (${how})`, async (engine, told) => {
+  engineTest(`the engine falls back to the CPU if the GPU fails two jobs (${how})`, async (engine, events) => {
     await engine.useModel(new Blob(["model"]));
     loaded();
     const failed = /** @type {string[]} */ ([]);
@@ -115,9 +115,9 @@ for (const how of /** @type {const} */ (["device", "bug"])) {
       if (worker.ended) loaded();
     };
     const devices = () => workers.map((worker) => worker.of("start")[0].device);
-    const fallbacks = () => told.filter(([event]) => event === "fallback").length;
+    const fallbacks = () => events.filter(([event]) => event === "fallback").length;
     fail(false);
-    // A finished block shows that the card can compute.
+    // A finished block shows that the GPU can compute.
     fail(true);
     equal([fallbacks(), devices().includes("cpu")], [0, false]);
     fail(false);
@@ -125,8 +125,8 @@ for (const how of /** @type {const} */ (["device", "bug"])) {
   });
 }
 
-engineTest("a worker that cannot start is not started for ever", (_, told) => {
+engineTest("a worker that cannot start is not restarted forever", (_, events) => {
   for (let crash = 0; crash < 3; crash++) workers.at(-1)?.answer({ type: "error", job: null, kind: "bug", message: "no" });
   equal([workers.length, workers.at(-1)?.ended], [3, true]);
-  equal(/three times/.test(told.at(-1)?.[1].message), true, "what is told");
+  equal(/three times/.test(events.at(-1)?.[1].message), true, "the message");
 });

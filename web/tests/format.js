@@ -1,7 +1,7 @@
 import { equal, test } from "./check.js";
 import { bytes, clock, decibels, parseClock, safeFileName, sentence, spoken, withoutExtension } from "../app/format.js";
 
-test("a clock counts minutes and hours, and never rounds up to a time that is not reached", () => {
+test("a clock has minutes and hours, and rounds down", () => {
   equal(clock(0), "0:00");
   equal(clock(59.99), "0:59");
   equal(clock(187), "3:07");
@@ -11,13 +11,13 @@ test("a clock counts minutes and hours, and never rounds up to a time that is no
   equal(clock(-1), "0:00");
 });
 
-test("a clock that was written is read back", () => {
+test("a formatted clock is parsed to the same time", () => {
   for (const seconds of [0, 0.1, 9.9, 59.5, 60, 187.3, 3723.4]) equal(parseClock(clock(seconds, 1)), seconds, `${seconds}`);
   equal(parseClock("42"), 42);
   equal(parseClock(" 1:02,5 "), 62.5);
 });
 
-test("what is not a time is refused", () => {
+test("a text that is not a time is refused", () => {
   for (const text of ["", "abc", "1:60", "1:2:3:4", "1.5:00", "-3", "1:", "1e3", "NaN"]) equal(parseClock(text), null, text);
 });
 
@@ -29,7 +29,7 @@ test("durations in words", () => {
   equal(spoken(0.2), "0 seconds");
 });
 
-test("sizes keep two figures", () => {
+test("sizes have two significant figures", () => {
   equal(bytes(0), "0 bytes");
   equal(bytes(999), "999 bytes");
   equal(bytes(1640000), "1.6 MB");

@@ -2,7 +2,7 @@ import { equal, near, test } from "./check.js";
 import { Fft } from "../app/tape/fft.js";
 import { PictureBuilder, ROWS, hopFor } from "../app/tape/picture.js";
 
-test("the transform equals the sum that defines it", () => {
+test("the FFT equals the definition of the discrete Fourier transform", () => {
   const size = 64;
   const input = Float32Array.from({ length: size + 3 }, (_, i) => Math.sin(i * i * 0.37) + 0.2 * Math.cos(i));
   const window = Float32Array.from({ length: size }, (_, i) => 0.3 + (i % 7) / 7);
@@ -20,12 +20,12 @@ test("the transform equals the sum that defines it", () => {
   }
 });
 
-test("cells are as long as a screen needs", () => {
+test("the length of a cell depends on the length of the song", () => {
   equal([10, 60, 200, 3600].map((seconds) => hopFor(seconds * 44100)), [256, 2048, 4096, 4096]);
-  equal(hopFor(0), 4096, "where the length is not known");
+  equal(hopFor(0), 4096, "for an unknown length");
 });
 
-/** All cells of a signal, given in blocks of the sizes named. */
+/** All cells of a signal that comes in blocks of these sizes, in turn. */
 function cellsOf(/** @type {Float32Array} */ left, /** @type {Float32Array} */ right, /** @type {number} */ hop, /** @type {number[]} */ blocks) {
   const builder = new PictureBuilder(hop, 44100);
   const parts = [];
@@ -49,7 +49,7 @@ const LEFT = Float32Array.from({ length: LENGTH }, (_, i) => 0.6 * Math.sin(i * 
 const RIGHT = Float32Array.from({ length: LENGTH }, (_, i) => 0.3 * Math.cos(i * 0.05));
 
 for (const hop of [256, 1024, 4096]) {
-  test(`cells of ${hop} samples do not depend on how the samples come`, () => {
+  test(`cells of ${hop} samples do not depend on the sizes of the blocks`, () => {
     const whole = cellsOf(LEFT, RIGHT, hop, [LENGTH]);
     const pieces = cellsOf(LEFT, RIGHT, hop, [1, 977, 4096, 13]);
     equal(pieces.peaks, whole.peaks, "peaks");
@@ -58,7 +58,7 @@ for (const hop of [256, 1024, 4096]) {
     equal(whole.spectrum.length, Math.ceil(LENGTH / hop) * ROWS, "shades");
   });
 
-  test(`peaks of ${hop} samples are the lowest and highest of both channels`, () => {
+  test(`peaks of ${hop} samples are the minimum and maximum of both channels`, () => {
     const { peaks } = cellsOf(LEFT, RIGHT, hop, [5000]);
     for (let cell = 0; cell * hop < LENGTH; cell++) {
       const both = [...LEFT.slice(cell * hop, (cell + 1) * hop), ...RIGHT.slice(cell * hop, (cell + 1) * hop)];
@@ -67,7 +67,7 @@ for (const hop of [256, 1024, 4096]) {
   });
 }
 
-test("a sine lights its own row, and silence none", () => {
+test("a sine appears in the row of its frequency, and silence is black", () => {
   const rowOf = (/** @type {number} */ hertz) => {
     const sine = Float32Array.from({ length: 16384 }, (_, i) => 0.5 * Math.sin((2 * Math.PI * hertz * i) / 44100));
     const { spectrum } = cellsOf(sine, sine, 1024, [4000]);
@@ -79,7 +79,7 @@ test("a sine lights its own row, and silence none", () => {
   equal(Math.max(...cellsOf(silence, silence, 1024, [8192]).spectrum), 0);
 });
 
-test("a stroke shows in the cell in which it falls", () => {
+test("a drum stroke appears in its cell", () => {
   for (const hop of [256, 4096]) {
     const stroke = new Float32Array(40_000);
     stroke[21_000] = 1;

@@ -2,7 +2,7 @@ import { equal, test } from "./check.js";
 import { Song } from "../app/song.js";
 import { RangeView } from "../app/view/range.js";
 
-/** The view's part of index.html, for one test. @param {(song: Song, type: (id: "from"|"to", text: string) => void) => void} run */
+/** Adds the elements that RangeView uses, for one test. @param {(song: Song, type: (id: "from"|"to", text: string) => void) => void} run */
 function withRange(run) {
   const page = document.createElement("div");
   page.hidden = true;
@@ -26,7 +26,7 @@ function withRange(run) {
   }
 }
 
-test("typing one end of a part leaves the other as it was, to the sample", () => {
+test("typing one end of a part does not change the other end", () => {
   withRange((song, type) => {
     type("from", "0:05");
     equal(song.range, { from: 5, to: 20.0789 });
@@ -39,10 +39,10 @@ test("typing one end of a part leaves the other as it was, to the sample", () =>
   });
 });
 
-test("a part can be moved past its end by typing both of its ends", () => {
+test("a part can be moved past its end by typing both ends", () => {
   withRange((song, type) => {
     type("from", "0:30");
-    equal(song.range, { from: 10.0456, to: 20.0789 }, "before the other end is typed");
+    equal(song.range, { from: 10.0456, to: 20.0789 }, "before the second end is typed");
     equal(document.getElementById("from")?.getAttribute("aria-invalid"), "true");
     type("to", "0:40");
     equal(song.range, { from: 30, to: 40 });

@@ -1,4 +1,4 @@
-/** Runs every test; the result is `window.result` and the text of #json. */
+/** Runs all tests. The result is in `window.result` and in the text of #json. */
 import "./format.js";
 import "./wav.js";
 import "./zip.js";
@@ -8,6 +8,7 @@ import "./picture.js";
 import "./tape.js";
 import "./engine.js";
 import "./studio.js";
+import "./models.js";
 import "./range.js";
 import "./downloads.js";
 import { runAll, tests } from "./check.js";

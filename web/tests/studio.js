@@ -1,7 +1,7 @@
 import { equal, test } from "./check.js";
 import { Studio, runIn } from "../app/studio.js";
 
-/** A studio whose tapes open when a test lets them, with the jobs that it gave to the engine. */
+/** A studio with a fake engine and a fake deck. `jobs`: its separation jobs; `opens`: functions that open the tapes. */
 function studioWith(/** @type {any} */ model) {
   const jobs = /** @type {any[]} */ ([]);
   const opens = /** @type {((tape: any) => void)[]} */ ([]);
@@ -23,51 +23,51 @@ const tape = () => ({
   async reopen() { this.finished = false; },
 });
 
-/** Waits for what comes by promises. @param {() => boolean} ready */
+/** Waits up to a second for a condition. @param {() => boolean} ready */
 async function settle(ready) {
   for (let i = 0; i < 100 && !ready(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
-  if (!ready()) throw new Error("it did not come to that in a second");
+  if (!ready()) throw new Error("the condition did not hold within a second");
 }
 
-test("a separation goes on a whole number of blocks before what is done", () => {
+test("a continued separation starts a whole number of blocks before the end of the finished part", () => {
   equal(runIn(4500, 450, 100), 900);
   equal(runIn(900, 450, 100), 900);
   equal(runIn(450, 450, 100), 450);
   equal(runIn(4500, 600, 100), 600);
 });
 
-test("going on computes anew only what it needs, and from where a segment began", async () => {
+test("a continued separation starts as late as possible, at the start of a segment", async () => {
   const { studio, jobs, opens } = studioWith(model);
   const song = /** @type {import("../app/song.js").Song} */ (studio.add(file()));
   song.range = { from: 2, to: null };
   studio.separate(song);
   await settle(() => opens.length === 1);
-  const there = tape();
-  opens[0](there);
+  const opened = tape();
+  opens[0](opened);
   await settle(() => jobs.length === 1);
   studio.cancel(song);
-  Object.assign(there, { frames: 1350, firstBlock: 450 });
+  Object.assign(opened, { frames: 1350, firstBlock: 450 });
   await studio.continue(song);
   equal(jobs[1].range, { from: 2 + 4.5, to: null });
 });
 
-test("only the model that made a part goes on with it", async () => {
+test("a separation can be continued only with the same model", async () => {
   const { studio, engine, opens, jobs } = studioWith(model);
   const song = /** @type {import("../app/song.js").Song} */ (studio.add(file()));
   studio.separate(song);
   await settle(() => opens.length === 1);
-  const there = tape();
-  opens[0](there);
+  const opened = tape();
+  opens[0](opened);
   await settle(() => jobs.length === 1);
   studio.cancel(song);
-  Object.assign(there, { frames: 450, firstBlock: 450 });
+  Object.assign(opened, { frames: 450, firstBlock: 450 });
   engine.model = { ...model };
   equal(studio.canContinue(song), true, "after a restart of the worker");
   engine.model = { ...model, file: new Blob(["another"]) };
   equal(studio.canContinue(song), false, "with another file of the same description");
 });
 
-test("a song that is cancelled or removed while its tape is opened is not separated", async () => {
+test("a song that is cancelled or removed while its tape opens is not separated", async () => {
   for (const end of /** @type {const} */ (["cancel", "remove"])) {
     const { studio, jobs, opens } = studioWith(model);
     const song = /** @type {import("../app/song.js").Song} */ (studio.add(file()));
@@ -81,26 +81,26 @@ test("a song that is cancelled or removed while its tape is opened is not separa
   }
 });
 
-test("a song that is removed while its tape is opened again does not go on", async () => {
+test("a song that is removed while its tape reopens is not continued", async () => {
   const { studio, jobs, opens } = studioWith(model);
   const song = /** @type {import("../app/song.js").Song} */ (studio.add(file()));
   studio.separate(song);
   await settle(() => opens.length === 1);
-  const there = tape();
-  opens[0](there);
+  const opened = tape();
+  opens[0](opened);
   await settle(() => jobs.length === 1);
   studio.cancel(song);
-  Object.assign(there, { frames: 450, firstBlock: 450 });
+  Object.assign(opened, { frames: 450, firstBlock: 450 });
   const going = studio.continue(song);
   studio.remove(song);
   await going;
   equal(jobs.length, 1);
 });
 
-test("where only the separation tells a song's length, the room for it is looked at then", async () => {
+test("the free space is checked as soon as the separation reports the song's length", async () => {
   const { studio, jobs, opens } = studioWith(model);
-  const told = /** @type {any[]} */ ([]);
-  studio.addEventListener("trouble", (/** @type {any} */ { detail }) => told.push(detail));
+  const troubles = /** @type {any[]} */ ([]);
+  studio.addEventListener("trouble", (/** @type {any} */ { detail }) => troubles.push(detail));
   const song = /** @type {import("../app/song.js").Song} */ (studio.add(file()));
   studio.separate(song);
   await settle(() => opens.length === 1);
@@ -108,5 +108,5 @@ test("where only the separation tells a song's length, the room for it is looked
   await settle(() => jobs.length === 1);
   jobs[0].listener.progress({ done: 0, total: 1e15, speed: 0 });
   await settle(() => song.state === "failed");
-  equal(/need .* on disk/.test(told[0].message), true, "what is told");
+  equal(/need .* on disk/.test(troubles[0].message), true, "the message");
 });

@@ -3,9 +3,9 @@ import { readWav } from "./wav.js";
 import { readZip } from "./zip.js";
 import { TapeDeck } from "../app/tape-deck.js";
 
-/** @typedef {import("../app/tape/tape.js").Stereo} Stereo */
+/** @import { Stereo } from "../types/protocol.d.ts" */
 
-/** A track's sample by its place, so that any slip shows. */
+/** A sample that depends on its track, channel and frame, so that any misplacement shows. */
 const sample = (/** @type {number} */ track, /** @type {number} */ channel, /** @type {number} */ frame) => Math.fround(((frame * 7 + track * 13 + channel * 3) % 1000) / 4000);
 
 /** @param {number} tracks @param {number} from @param {number} count @returns {Stereo[]} */
@@ -15,7 +15,7 @@ function blockOf(tracks, from, count) {
 
 const deck = new TapeDeck();
 
-test("audio that was put on tape is read back from anywhere, sample by sample", async () => {
+test("a tape returns the appended audio at any position, sample by sample", async () => {
   const tape = await deck.openTape(1, { tracks: 3, sampleRate: 44100, expected: 150_000 });
   let at = 0;
   for (const count of [70_000, 1, 79_999]) {
@@ -35,7 +35,7 @@ test("audio that was put on tape is read back from anywhere, sample by sample", 
   await deck.closeTape(1);
 });
 
-test("a block that lacks a track changes nothing", async () => {
+test("a block without a track is rejected and changes nothing", async () => {
   const tape = await deck.openTape(2, { tracks: 2, sampleRate: 44100, expected: 1000 });
   await tape.append(blockOf(2, 0, 400));
   await throws(() => tape.append(blockOf(1, 400, 100)), /wrong number/);
@@ -45,7 +45,7 @@ test("a block that lacks a track changes nothing", async () => {
   await deck.closeTape(2);
 });
 
-test("after the end more can follow, and the pictures are whole again", async () => {
+test("a finished tape can be reopened, and its pictures are complete again", async () => {
   const tape = await deck.openTape(3, { tracks: 2, sampleRate: 44100, expected: 20_000 });
   await tape.append(blockOf(2, 0, 9000));
   await tape.finish();
@@ -64,7 +64,7 @@ test("after the end more can follow, and the pictures are whole again", async ()
   await deck.closeTape(4);
 });
 
-test("a download is a WAV file of the mix, a zip has one of each", async () => {
+test("a download is a WAV file of the mix, or a zip archive of one WAV file per item", async () => {
   const frames = 140_000; // more than one slice
   const tape = await deck.openTape(5, { tracks: 3, sampleRate: 48000, expected: frames });
   await tape.append(blockOf(3, 0, frames));
@@ -87,8 +87,8 @@ test("a download is a WAV file of the mix, a zip has one of each", async () => {
   await deck.closeTape(5);
 });
 
-/** Waits for cells, which come by message. @param {() => boolean} ready */
+/** Waits up to 4 s for the cells of a picture. @param {() => boolean} ready */
 async function settle(ready) {
   for (let i = 0; i < 200 && !ready(); i++) await new Promise((resolve) => setTimeout(resolve, 20));
-  if (!ready()) throw new Error("the pictures were not finished in 4 s");
+  if (!ready()) throw new Error("the pictures were not finished within 4 s");
 }

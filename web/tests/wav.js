@@ -1,7 +1,7 @@
 import { equal, near, test } from "./check.js";
 import { BYTES_PER_SAMPLE, encode, wavHeader, wavSize } from "../app/wav.js";
 
-/** Reads a WAV file as the specification has it, chunk by chunk. @param {Uint8Array} file */
+/** Reads a WAV file chunk by chunk, after the specification. @param {Uint8Array} file */
 export function readWav(file) {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const tag = (/** @type {number} */ at) => String.fromCharCode(...file.subarray(at, at + 4));
@@ -37,7 +37,7 @@ export function readWav(file) {
 const SAMPLES = Float32Array.of(0, 0.5, -0.5, 0.123456789, -0.987654321, 1, -1, 1e-5);
 
 for (const format of /** @type {const} */ (["int16", "int24", "float32"])) {
-  test(`a ${format} file is read back within half a step`, () => {
+  test(`a ${format} file is read back within half a quantisation step`, () => {
     const { bytes, clipped } = encode(format, SAMPLES);
     const header = wavHeader(format, 2, 44100, SAMPLES.length / 2);
     const file = new Uint8Array(header.length + bytes.length);
@@ -54,12 +54,12 @@ for (const format of /** @type {const} */ (["int16", "int24", "float32"])) {
   });
 }
 
-test("integers hold at full scale and count what was cut", () => {
+test("integers are limited to full scale, and the limited samples are counted", () => {
   const { bytes, clipped } = encode("int16", Float32Array.of(1.5, -1.5, 1, -1, 0.2, 7));
   equal([...new Int16Array(bytes.buffer)], [32767, -32768, 32767, -32768, 6554, 32767]);
   equal(clipped, 3);
 });
 
-test("floats beyond full scale stay as they are", () => {
+test("floats beyond full scale do not change", () => {
   equal([...new Float32Array(encode("float32", Float32Array.of(1.5, -7)).bytes.buffer)], [1.5, -7]);
 });

@@ -3,7 +3,7 @@ import { ZipWriter, crc32, zipSize } from "../app/zip.js";
 import { exportSize } from "../app/tape/export.js";
 import { BlobFile } from "../app/tape/files.js";
 
-/** Reads an archive from its directory at the end, as unzip does. @param {Uint8Array} file */
+/** Reads an archive from its central directory, as unzip does. @param {Uint8Array} file */
 export function readZip(file) {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const end = file.length - 22;
@@ -34,14 +34,14 @@ export function readZip(file) {
   return entries;
 }
 
-test("CRC-32 has its published check value, also in two parts", () => {
+test("CRC-32 has its published check value, in one part and in two", () => {
   const bytes = new TextEncoder().encode("123456789");
   equal(crc32(bytes), 0xcbf43926);
   equal(crc32(bytes.subarray(4), crc32(bytes.subarray(0, 4))), 0xcbf43926);
   equal(crc32(new Uint8Array(0)), 0);
 });
 
-test("an archive of files, one empty, one beyond 65 535 bytes, is read back", async () => {
+test("an archive with an empty file and a file of more than 65 535 bytes is read back", async () => {
   const sink = new BlobFile();
   const writer = new ZipWriter(sink, new Date(2026, 10, 25, 9, 30, 12));
   const long = Uint8Array.from({ length: 200_003 }, (_, i) => (i * i) >> 3);
@@ -54,7 +54,7 @@ test("an archive of files, one empty, one beyond 65 535 bytes, is read back", as
   await writer.finish();
   const file = new Uint8Array(await (await sink.toBlob()).arrayBuffer());
   equal(file.length, sink.size, "size of the sink");
-  equal(file.length, zipSize([{ name: "Lied – 夢/vocals.wav", size: long.length }, { name: "empty", size: 0 }, { name: "b.txt", size: 4 }]), "size foretold");
+  equal(file.length, zipSize([{ name: "Lied – 夢/vocals.wav", size: long.length }, { name: "empty", size: 0 }, { name: "b.txt", size: 4 }]), "predicted size");
   const entries = readZip(file);
   equal([...entries.keys()], ["Lied – 夢/vocals.wav", "empty", "b.txt"]);
   equal(crc32(/** @type {Uint8Array} */ (entries.get("Lied – 夢/vocals.wav"))), crc32(long), "contents");
@@ -63,11 +63,11 @@ test("an archive of files, one empty, one beyond 65 535 bytes, is read back", as
   equal([view.getUint16(10, true), view.getUint16(12, true)], [(9 << 11) | (30 << 5) | 6, (46 << 9) | (11 << 5) | 25], "time and date");
 });
 
-test("what would pass 4 GiB is refused before it is written", async () => {
+test("an export of more than 4 GiB is refused before it is written", async () => {
   const hour = 44100 * 3600;
   const four = ["a", "b", "c", "d"].map((name) => ({ name, gains: [] }));
   equal(exportSize(four.slice(0, 1), "float32", hour, false), 58 + hour * 8);
-  await throws(() => exportSize(four, "float32", hour, true), /zip file ends at 4 GiB/);
+  await throws(() => exportSize(four, "float32", hour, true), /zip file would exceed 4 GiB/);
   equal(exportSize(four, "int24", hour, true) > 3.8e9, true);
-  await throws(() => exportSize(four, "float32", 4 * hour, false), /WAV file ends at 4 GiB/);
+  await throws(() => exportSize(four, "float32", 4 * hour, false), /WAV file would exceed 4 GiB/);
 });

@@ -1,65 +1,73 @@
-//! Everything that can be said about the code without running it, and the shaders; the cheap checks first.
+//! `cargo xtask check`: checks that run no program of the workspace. The cheap ones come first.
 
-use std::process::{Command, Stdio};
+mod arrows;
+mod deny;
+mod files;
+mod modules;
+mod outcome;
+mod sources;
+mod types;
+mod unused;
 
 use anyhow::{Context, Result};
 
-use crate::arrows;
-use crate::cargo::{cargo, run, say};
+use crate::cargo::{WEB_PACK, cargo, run, say};
+use outcome::Outcome;
 
-/// A workspace of its own.
-const WEB_PACK: &str = "xtask/web-pack/Cargo.toml";
+type Check = fn() -> Result<Outcome>;
 
+const CHECKS: [(&str, Check); 10] = [
+    ("Formatting", formatting),
+    ("Dependencies between crates", || passed(arrows::check())),
+    ("Imports between files, and lengths of files", || passed(sources::check())),
+    ("Unused dependencies", || passed(unused::check())),
+    ("Types of the page's scripts", types::check),
+    ("Licences and sources of dependencies", deny::licences),
+    ("Known vulnerabilities of dependencies", deny::vulnerabilities),
+    ("Lints (the first run also checks burn: about 5 minutes on 2 cores)", lints),
+    ("Documentation", documentation),
+    ("Shaders: every file in every specialisation", shaders),
+];
+
+/// Runs all checks up to the first that fails. The last line on standard output counts them.
 pub(crate) fn check() -> Result<()> {
-    say("Formatting");
-    run(&mut cargo(&["fmt", "--all", "--check"])).context("`cargo fmt --all` formats the code")?;
-    run(&mut cargo(&["fmt", "--manifest-path", WEB_PACK, "--check"]))?;
-
-    say("Dependency arrows");
-    arrows::check()?;
-
-    deny()?;
-
-    say("Lints (the first time also checks burn: about 5 minutes on 2 cores)");
-    let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    run(&mut cargo(&clippy)).context("if clippy is missing: `rustup component add clippy rustfmt`")?;
-
-    say("Docs");
-    run(cargo(&["doc", "--release", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
-
-    say("Shaders, every one in every specialisation");
-    run(&mut cargo(&["test", "--release", "--workspace", "--test", "shaders"]))?;
-
-    say("All checks passed");
+    let mut skipped = Vec::new();
+    for (name, check) in CHECKS {
+        say(name);
+        if let Outcome::Skipped(reason) = check()? {
+            say(&format!("Skipped: {reason}"));
+            skipped.push(format!("  {name}: {reason}"));
+        }
+    }
+    if !skipped.is_empty() {
+        say(&format!("These checks were skipped:\n{}", skipped.join("\n")));
+    }
+    println!("{} checks passed, {} skipped", CHECKS.len() - skipped.len(), skipped.len());
     Ok(())
 }
 
-/// Licences, sources and bans of the dependencies; and known vulnerabilities, where their list can be fetched.
-fn deny() -> Result<()> {
-    let silent = |command: &mut Command| {
-        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
-    };
-    if !silent(&mut cargo(&["deny", "--version"])) {
-        say("Licences and sources of dependencies: skipped, cargo-deny is missing \
-             (`cargo install cargo-deny --locked` installs it)");
-        return Ok(());
-    }
-    say("Licences and sources of dependencies");
-    let on_both = |checks: &[&str]| {
-        ["Cargo.toml", WEB_PACK].into_iter().try_for_each(|manifest| {
-            run(cargo(&["deny", "--manifest-path", manifest, "--locked", "check"]).args(checks))
-        })
-    };
-    on_both(&["bans", "licenses", "sources"])?;
+fn passed(result: Result<()>) -> Result<Outcome> {
+    result.map(|()| Outcome::Passed)
+}
 
-    if silent(Command::new("git").args(["ls-remote", "https://github.com/RustSec/advisory-db", "HEAD"])) {
-        say("Known vulnerabilities of dependencies");
-        on_both(&["advisories"])
-    } else {
-        say(
-            "Known vulnerabilities of dependencies: skipped, their list (github.com/RustSec/advisory-db) is out of reach",
-        );
-        Ok(())
-    }
+fn formatting() -> Result<Outcome> {
+    run(&mut cargo(&["fmt", "--all", "--check"])).context("`cargo fmt --all` formats the code")?;
+    passed(run(&mut cargo(&["fmt", "--manifest-path", WEB_PACK, "--check"])))
+}
+
+fn lints() -> Result<Outcome> {
+    let clippy = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    passed(
+        run(&mut cargo(&clippy))
+            .context("`rustup component add clippy rustfmt` installs clippy if it is missing"),
+    )
+}
+
+fn documentation() -> Result<Outcome> {
+    let mut doc = cargo(&["doc", "--release", "--workspace", "--no-deps"]);
+    passed(run(doc.env("RUSTDOCFLAGS", "-D warnings")))
+}
+
+fn shaders() -> Result<Outcome> {
+    passed(run(&mut cargo(&["test", "--release", "--workspace", "--test", "shaders"])))
 }

@@ -1,12 +1,12 @@
-//! `cargo xtask conformance`: natively as it is; for browsers the page is made and served first.
+//! `cargo xtask conformance`: starts the native driver. For browsers it also builds and serves the page.
 
 use std::ffi::OsString;
 use std::thread;
 
 use anyhow::Result;
 
-use crate::cargo::{build, forward, program, status};
-use crate::{chromium, web};
+use crate::cargo::{build, exit_code, forward, program};
+use crate::{install, web};
 
 pub(crate) fn conformance(args: Vec<OsString>) -> Result<u8> {
     let wants = |places: &[&str]| {
@@ -19,7 +19,7 @@ pub(crate) fn conformance(args: Vec<OsString>) -> Result<u8> {
         return forward("conformance", &std::iter::once(verb).chain(args).collect::<Vec<_>>());
     }
     if wants(&["browser", "chromium", "--all"]) {
-        chromium::ensure();
+        install::for_the_page();
     }
     let driver = build("conformance")?;
     let folder = web::folder()?;
@@ -28,5 +28,5 @@ pub(crate) fn conformance(args: Vec<OsString>) -> Result<u8> {
     let mut command = program(&driver);
     command.arg("run").args(args).env("UNBRAID_PAGE", server.url());
     thread::spawn(|| server.run());
-    Ok(status(&mut command)?.code().and_then(|code| code.try_into().ok()).unwrap_or(1))
+    exit_code(&mut command)
 }

@@ -1,47 +1,47 @@
-//! From a clone to stems: builds, invents songs, trains, evaluates on songs not trained on, and separates one.
+//! From a clone to stems: builds, generates songs, trains, evaluates on unseen songs, and separates one of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::cargo::{build, program, release_binary, root, run, say, shown};
+use crate::cargo::{build, json_of, program, release_binary, root, run, say, write_json};
 use crate::scores::Scores;
 
-/// Many short songs teach more than few long ones: with 16 to train on instead of 80, unseen songs were 2 dB worse
-/// than seen ones. Every fifth is kept for evaluation.
+/// Many short songs train better than few long ones: with 16 training songs instead of 80, unseen songs scored 2 dB
+/// worse than seen ones. Every fifth song is reserved for evaluation.
 const TRACKS: u32 = 100;
 const TRACK_SECONDS: u32 = 12;
 const MODEL: &str = "tfswa_unet_tiny";
 
 const STEPS: [&str; 5] = ["build", "songs", "training", "evaluation", "separation"];
 const TRAINING: usize = 2;
-/// What the steps take on two CPU cores, measured and rounded up; training takes what is left. Minutes.
+/// Minutes of the steps on two CPU cores, measured and rounded up. Training gets the remaining time.
 const EXPECTED: [f64; 5] = [15.0, 0.5, 0.0, 1.0, 0.3];
-/// Training gets no more than this, however quick the other steps are …
+/// Maximum minutes of training, even if the other steps are quick.
 const TRAINING_AT_MOST: f64 = 10.0;
-/// … and no less: a model of seconds shows nothing, so a slow machine takes longer than it was given.
+/// Minimum minutes of training. Seconds of training give a useless model, so the demo takes longer on a slow machine.
 const TRAINING_AT_LEAST: f64 = 1.0;
 
-/// Marks a folder as made by the demo, so that `--force` deletes no other.
+/// Marks a folder that the demo created. `--force` deletes only such folders.
 const MARK: &str = ".unbraid-demo";
 
-/// What the demo may be told.
+/// Options of the demo.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Minutes the whole demo may take, build included; training gets what the other steps leave, at most 10
+    /// Minutes of the whole demo, including the build; training gets the rest, at most 10
     #[arg(long, default_value_t = 25.0, value_parser = sensible_minutes)]
     minutes: f64,
-    /// Folder for the stems, the report, the invented songs and the trained model
+    /// Folder for the stems, the report, the synthetic songs and the trained model
     #[arg(long, default_value = "demo")]
     out: PathBuf,
-    /// Start anew where an earlier demo is
+    /// Replace an earlier demo
     #[arg(long)]
     force: bool,
-    /// Decides which songs are invented and how training begins
+    /// Seed of the synthetic songs and of the training
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -68,9 +68,7 @@ pub(crate) fn demo(options: &Options) -> Result<()> {
     };
     let seed = options.seed.to_string();
 
-    plan.begin(&format!(
-        "Inventing {TRACKS} songs of {TRACK_SECONDS} s; a fifth of them is kept from training"
-    ));
+    plan.begin(&format!("Generating {TRACKS} songs of {TRACK_SECONDS} s, a fifth of them for evaluation"));
     let data = out.join("data");
     let (tracks, seconds) = (TRACKS.to_string(), TRACK_SECONDS.to_string());
     run(unbraid(&["data", "synth"]).arg(&data).args([
@@ -82,7 +80,7 @@ pub(crate) fn demo(options: &Options) -> Result<()> {
         &seed,
     ]))?;
 
-    plan.begin(&format!("Training {MODEL} from nothing on the other songs"));
+    plan.begin(&format!("Training {MODEL} on the other songs"));
     let training = format!("{:.2}", plan.expected[TRAINING]);
     let trained = out.join("run");
     run(unbraid(&["train", "--config"])
@@ -93,12 +91,12 @@ pub(crate) fn demo(options: &Options) -> Result<()> {
         .arg(&trained))?;
     let model = trained.join("model.safetensors");
 
-    plan.begin("Scoring it on the songs it has not trained on");
+    plan.begin("Scoring the model on the songs that it was not trained on");
     let mut evaluate = unbraid(&["evaluate", "--split", "test", "--json", "--model"]);
     let evaluation = json_of(evaluate.arg(&model).arg("--data").arg(&data))?;
     let scores = Scores::read(&evaluation)?;
 
-    plan.begin("Taking one of them apart");
+    plan.begin("Separating one of these songs");
     let (song, mixture) = unseen(&data, out)?;
     run(unbraid(&["separate"]).arg(&mixture).arg("--model").arg(&model).arg("--out").arg(out))?;
 
@@ -111,8 +109,7 @@ pub(crate) fn demo(options: &Options) -> Result<()> {
         "minutes": minutes, "scores": scores.json(), "evaluation": evaluation,
         "song": mixture, "stems": stems,
     });
-    fs::write(&report, serde_json::to_string_pretty(&content)? + "\n")
-        .with_context(|| format!("cannot write {}", report.display()))?;
+    write_json(&report, &content)?;
 
     println!("\n{}", scores.table(trained_minutes));
     println!("The song     {}", mixture.display());
@@ -123,7 +120,7 @@ pub(crate) fn demo(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Makes the demo's folder, anew if `force`.
+/// Creates the demo's folder. `force` deletes an earlier demo in it.
 fn prepare(out: &Path, force: bool) -> Result<()> {
     let shown = out.display();
     let marked = out.join(MARK).exists();
@@ -136,20 +133,20 @@ fn prepare(out: &Path, force: bool) -> Result<()> {
         }
         (true, true, false) => bail!(
             "{shown} holds an earlier demo (report.json has its figures); \
-             --force starts anew in its place, --out FOLDER goes elsewhere"
+             --force replaces it, --out FOLDER uses another folder"
         ),
         (true, false, _) => {
-            bail!("{shown} holds something that is not the demo's; --out FOLDER goes elsewhere")
+            bail!("{shown} holds files that are not the demo's; --out FOLDER uses another folder")
         }
     }
-    fs::create_dir_all(out).with_context(|| format!("cannot make the folder {shown}"))?;
+    fs::create_dir_all(out).with_context(|| format!("cannot create the folder {shown}"))?;
     fs::write(out.join(MARK), "").with_context(|| format!("cannot write into {shown}"))
 }
 
-/// Puts the mixture of the first test song beside where its stems go: its name, and the file.
+/// Copies the mixture of the first test song next to the folder of its stems. Returns the song's name and the copy.
 fn unseen(data: &Path, out: &Path) -> Result<(String, PathBuf)> {
     let folder = data.join("test");
-    let entries = fs::read_dir(&folder).with_context(|| format!("cannot look into {}", folder.display()))?;
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut songs: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     songs.retain(|song| song.join("mixture.wav").is_file());
     songs.sort();
@@ -161,25 +158,13 @@ fn unseen(data: &Path, out: &Path) -> Result<(String, PathBuf)> {
     Ok((name, mixture))
 }
 
-/// Runs a command whose stdout is one JSON value; its progress on stderr is shown.
-fn json_of(command: &mut Command) -> Result<Value> {
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("cannot start `{}`", shown(command)))?;
-    if !output.status.success() {
-        bail!("`{}` failed ({})", shown(command), output.status);
-    }
-    serde_json::from_slice(&output.stdout).with_context(|| format!("`{}` gave no JSON", shown(command)))
-}
-
-/// The steps, how long they have taken and how long they will.
+/// The steps with their measured and expected times.
 struct Plan {
     budget: f64,
     start: Instant,
-    /// Minutes, of steps begun and to come.
+    /// Minutes of all steps, finished or not.
     expected: [f64; 5],
-    /// When each step began.
+    /// The start of each step so far.
     begun: Vec<Instant>,
 }
 
@@ -187,14 +172,14 @@ impl Plan {
     fn new(budget: f64, built: bool) -> Self {
         let mut expected = EXPECTED;
         let cores = std::thread::available_parallelism().map_or(2.0, |cores| cores.get() as f64);
-        // Building gains from every core until a few large crates are left; 4 minutes are those.
+        // More cores shorten the build until only a few large crates are left, which take 4 minutes.
         expected[0] = if built { 0.5 } else { (EXPECTED[0] * 2.0 / cores).max(4.0) };
         let mut plan = Self { budget, start: Instant::now(), expected, begun: Vec::new() };
         plan.fit_training();
         plan
     }
 
-    /// Gives training what the steps around it leave.
+    /// Gives training the time that the other steps leave.
     fn fit_training(&mut self) {
         let step = self.begun.len();
         if step <= TRAINING {
@@ -204,7 +189,7 @@ impl Plan {
         }
     }
 
-    /// Minutes that the steps not yet begun will take.
+    /// Expected minutes of the steps that have not begun.
     fn left(&self) -> f64 {
         self.expected[self.begun.len()..].iter().sum()
     }
@@ -222,7 +207,7 @@ impl Plan {
         self.begun.push(Instant::now());
     }
 
-    /// Minutes taken, by step and in total.
+    /// Measured minutes of each step and in total.
     fn end(&self) -> Value {
         let ends = self.begun.iter().skip(1).copied().chain([Instant::now()]);
         let mut taken = serde_json::Map::new();
@@ -247,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn training_gets_what_the_other_steps_leave() {
+    fn training_gets_the_time_that_the_other_steps_leave() {
         let around: f64 = EXPECTED.iter().skip(1).sum();
         let mut plan = Plan::new(25.0, true);
         assert_eq!(plan.expected[TRAINING], TRAINING_AT_MOST);
@@ -264,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_demo_goes_only_when_told_and_other_folders_never() {
+    fn force_deletes_an_earlier_demo_and_no_other_folder() {
         let folder = std::env::temp_dir().join(format!("unbraid-demo-test-{}", std::process::id()));
         let demo = folder.join("demo");
         prepare(&demo, false).unwrap();
@@ -284,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_unseen_song_is_put_beside_its_stems() {
+    fn the_first_unseen_song_is_copied_next_to_its_stems() {
         let folder = std::env::temp_dir().join(format!("unbraid-unseen-test-{}", std::process::id()));
         for song in ["b", "a"] {
             fs::create_dir_all(folder.join("data/test").join(song)).unwrap();

@@ -1,16 +1,14 @@
-//! How people and CI use the project: `cargo xtask VERB`.
+//! Development tasks for people and CI: `cargo xtask COMMAND`.
 //!
-//! Verbs that compute start the release programs of the workspace; this program depends on none of its crates.
+//! Commands that compute start the release programs of the workspace. This program depends on none of its crates, so it
+//! builds in seconds.
 
-mod apt;
-mod arrows;
 mod cargo;
 mod check;
-mod chromium;
 mod conformance;
 mod demo;
+mod install;
 mod memory;
-mod mesa;
 mod scores;
 mod test;
 mod web;
@@ -20,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// How people and CI use Unbraid.
+/// Development tasks of Unbraid, for people and CI.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -30,16 +28,24 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// From a fresh clone to separated stems: builds, invents songs, trains, evaluates, separates
+    /// Builds the program, generates songs, trains a small network, scores it and separates a song (25 minutes)
     Demo(demo::Options),
-    /// Installs what the tests need, then runs them all
-    Test,
-    /// Formatting, dependency arrows, licences, lints, shaders and docs; the cheap ones first
+    /// Runs all tests, after offering to install the programs that they need
+    ///
+    /// The GPU cases need a Vulkan driver (Mesa 25 or newer), and the tests of the page need Chromium. If one is
+    /// missing, this lists the packages and files that an installation would add, and asks. It installs without asking
+    /// if --yes is given or if CI=true is in the environment. It installs nothing if there is no terminal to ask on.
+    ///
+    /// Tests that cannot run on this machine are ignored, each with its reason. The last line of the output is
+    /// "N passed, N failed, N skipped", where ignored tests count as skipped.
+    Test(test::Options),
+    /// Checks formatting, imports, dependencies, types of scripts, licences, lints, docs and shaders; the cheap ones
+    /// first
     Check,
     /// Trains a model (`unbraid train`)
     #[command(disable_help_flag = true)]
     Train(Forwarded),
-    /// Takes songs apart into stems (`unbraid separate`)
+    /// Separates songs into stems (`unbraid separate`)
     #[command(disable_help_flag = true)]
     Separate(Forwarded),
     /// Scores a model on whole songs (`unbraid evaluate`)
@@ -51,24 +57,24 @@ enum Verb {
     /// Lists the devices, and which are trusted (`unbraid doctor`)
     #[command(disable_help_flag = true)]
     Doctor(Forwarded),
-    /// Makes the page that separates in the browser, or serves it
+    /// Builds the page that separates songs in the browser, or serves it
     #[command(subcommand)]
     Web(web::Web),
-    /// Holds every operation against its definition, on every device (`conformance run`), and with `--device browser`
-    /// or `--all` in a browser too
+    /// Compares every operation with a reference in double precision, on every device (`conformance run`);
+    /// `--device browser` runs the cases in browsers only, `--all` everywhere
     #[command(disable_help_flag = true)]
     Conformance(Forwarded),
-    /// Plans a training run's memory (`unbraid plan`)
+    /// Estimates the memory of training, and finds settings that fit (`unbraid plan`)
     #[command(disable_help_flag = true)]
     Plan(Forwarded),
-    /// Measures the operations (`conformance bench`), or with `memory` what training takes (`unbraid plan`)
+    /// Measures the operations (`bench ops`) or the memory of training (`bench memory`)
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
 }
 
 #[derive(clap::Args)]
 struct Forwarded {
-    /// Passed on as they are; --help shows them
+    /// Arguments of the program. --help builds the program first and then lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<OsString>,
 }
@@ -85,7 +91,7 @@ fn main() -> ExitCode {
     let done = |result: anyhow::Result<()>| result.map(|()| 0);
     let outcome = match Arguments::parse().verb {
         Verb::Demo(options) => done(demo::demo(&options)),
-        Verb::Test => test::test(),
+        Verb::Test(options) => test::test(&options),
         Verb::Check => done(check::check()),
         Verb::Train(forwarded) => forwarded.to("unbraid", "train"),
         Verb::Separate(forwarded) => forwarded.to("unbraid", "separate"),

@@ -1,5 +1,5 @@
-//! `cargo xtask bench memory`: what training takes at the settings people ask about, measured by `unbraid plan`, each in
-//! a process of its own.
+//! `cargo xtask bench memory`: the memory of training at common settings, measured by `unbraid plan` in one process per
+//! setting.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -8,16 +8,16 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use serde_json::{Value, json};
 
-use crate::cargo::{build, program, say};
+use crate::cargo::{build, program, say, write_json};
 
-/// Real training steps on noise, and the most memory they take
+/// Measures the peak memory of real training steps on noise
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench memory")]
 struct Options {
     /// cpu, gpu, or gpu:N, as `unbraid doctor` lists them
     #[arg(long, default_value = "gpu")]
     device: String,
-    /// Real steps of each setting. 0 only rehearses them: nothing is computed
+    /// Real steps of each setting; 0 makes only a dry run, which runs no kernel
     #[arg(long, default_value_t = 3)]
     steps: u32,
     /// Only settings whose name contains this
@@ -28,7 +28,7 @@ struct Options {
     json: Option<PathBuf>,
 }
 
-/// Names and flags of the settings, all of batch 1 and, but for the tiny ones, in chunks of 64 sequences.
+/// Names and flags of the settings. All have batch size 1. All except the tiny ones have chunks of 64 sequences.
 const SETTINGS: [(&str, &str); 11] = [
     (
         "6 s, 2048/512, sublayer",
@@ -55,7 +55,7 @@ const SETTINGS: [(&str, &str); 11] = [
     ("tiny, 0.5 s, f16", "--model tfswa_unet_tiny --segment 0.5 --recompute block --precision f16"),
 ];
 
-/// Parses `args`, which follow `memory`, and measures.
+/// Parses the arguments after `memory` and measures.
 pub(crate) fn memory(args: &[std::ffi::OsString]) -> Result<()> {
     let name = std::iter::once("cargo xtask bench memory".into());
     let options = match Options::try_parse_from(name.chain(args.iter().cloned())) {
@@ -64,7 +64,7 @@ pub(crate) fn memory(args: &[std::ffi::OsString]) -> Result<()> {
     };
     let binary = build("unbraid")?;
     let mut rows = Vec::new();
-    println!("{:<30} {:>10} {:>10} {:>10} {:>10}", "", "peak MB", "kept MB", "real MB", "s a step");
+    println!("{:<30} {:>10} {:>10} {:>10} {:>10}", "", "peak MB", "kept MB", "real MB", "s per step");
     for (name, flags) in SETTINGS.into_iter().filter(|(name, _)| name.contains(&options.only)) {
         let mut command = program(&binary);
         command.args(["plan", "--json", "--batch-size", "1", "--device", &options.device]);
@@ -85,8 +85,7 @@ pub(crate) fn memory(args: &[std::ffi::OsString]) -> Result<()> {
     let failed = rows.iter().filter(|row| row.get("failed").is_some()).count();
     if let Some(path) = &options.json {
         let report = json!({ "device": options.device, "settings": rows });
-        let text = serde_json::to_string_pretty(&report)? + "\n";
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        write_json(path, &report)?;
     }
     if failed > 0 {
         bail!("{failed} of the settings could not be measured");
@@ -112,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_shows_what_was_measured_and_what_was_not() {
+    fn a_row_shows_measured_and_missing_values() {
         let estimate = json!({
             "peak": 1_234_000_000u64, "kept": 600_000_000u64,
             "measured": [{ "memory_peak": 1 }, { "memory_peak": 1_300_000_000u64, "seconds": 2.5 }],

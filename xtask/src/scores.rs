@@ -1,11 +1,11 @@
-//! What `unbraid evaluate --json` says, in a table that explains itself.
+//! The scores of `unbraid evaluate --json` as a table with an explanation of its columns.
 
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-/// uSDR in dB of a stem, or of all of them on average.
+/// uSDR in dB of a stem, or the mean of all stems.
 #[derive(Debug, PartialEq)]
 struct Score {
     name: String,
@@ -49,7 +49,7 @@ impl Scores {
         json!({ "stems": stems, "mean": self.mean.json() })
     }
 
-    /// The table, after so many minutes of training, and what its columns mean.
+    /// The table, and the meaning of its columns, after `minutes` of training.
     pub(crate) fn table(&self, minutes: f64) -> String {
         let mut text = format!("{:<8} {:>8} {:>10} {:>10}\n", "stem", "uSDR", "mixture", "gain");
         for score in self.stems.iter().chain([&self.mean]) {
@@ -61,10 +61,10 @@ impl Scores {
         write!(
             text,
             "\n\
-             uSDR     how much louder a stem is than all that is wrong with it, over whole songs the network has not\n         \
-             trained on: at 0 dB the errors are as loud as the stem, every 6 dB halves them\n\
-             mixture  the same for handing out the mixture at the volume that suits the stem best: no separation\n\
-             gain     the difference: what {minutes:.1} min of training are worth\n"
+             uSDR     ratio of the stem's energy to the energy of the error, over whole songs that the network was not\n         \
+             trained on: at 0 dB the error is as loud as the stem, and every 6 dB more halve its amplitude\n\
+             mixture  the same ratio for the mixture at the volume that fits the stem best, which is no separation\n\
+             gain     the difference, due to {minutes:.1} min of training\n"
         )
         .expect("text grows");
         text
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_shows_every_stem_its_baseline_and_the_gain() {
+    fn a_table_shows_the_score_the_baseline_and_the_gain_of_every_stem() {
         let scores = Scores::read(&evaluation()).unwrap();
         let table = scores.table(9.7);
         assert!(table.contains("bass       6.2 dB     1.2 dB    +5.0 dB\n"), "{table}");
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_score_that_is_missing_or_no_number_is_an_error_that_names_it() {
+    fn a_missing_score_is_an_error_that_names_it() {
         let mut broken = evaluation();
         broken["stems"]["bass"]["usdr"] = Value::Null;
         assert_eq!(Scores::read(&broken).unwrap_err().to_string(), "no number usdr for bass");

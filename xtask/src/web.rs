@@ -1,4 +1,4 @@
-//! `cargo xtask web`: makes the page, and serves it.
+//! `cargo xtask web`: builds the page and serves it.
 
 mod build;
 mod serve;
@@ -12,18 +12,18 @@ pub(crate) use serve::Server;
 
 use crate::cargo::{say, target_folder};
 
-/// What to do with the page.
+/// Commands for the page.
 #[derive(clap::Subcommand)]
 pub(crate) enum Web {
-    /// Makes a folder that any static host can serve, under any path
+    /// Builds a folder that any static host can serve under any path
     Build {
         /// The folder; an earlier page in it is replaced. `target/web` if not given
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// Makes the page and serves it, to this machine only
+    /// Builds the page and serves it to this machine only
     Serve {
-        /// Port; 0 takes a free one
+        /// Port; 0 selects a free one
         #[arg(long, default_value_t = 8080)]
         port: u16,
     },
@@ -40,14 +40,14 @@ pub(crate) fn web(verb: Web) -> Result<()> {
             let out = folder()?;
             build(&out)?;
             let server = Server::bind(&out, port)?;
-            say(&format!("The page: {} (Ctrl-C ends this)", server.url()));
+            say(&format!("The page: {} (Ctrl-C stops the server)", server.url()));
             server.run();
         }
     }
     Ok(())
 }
 
-/// Where the page is made unless another folder is given.
+/// The folder of the page, unless another one is given.
 pub(crate) fn folder() -> Result<PathBuf> {
     Ok(target_folder()?.join("web"))
 }

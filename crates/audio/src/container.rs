@@ -1,10 +1,9 @@
-//! Which format a file has, from its first bytes; names are not trusted.
-
-use std::io::SeekFrom;
+//! Identifies the container of a file by its first bytes. The file's name is not trusted.
 
 use symphonia::core::io::MediaSource;
 
-use crate::Problem;
+use crate::error::Problem;
+use crate::source::read_up_to;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Container {
@@ -16,9 +15,9 @@ pub(crate) enum Container {
     Mp4,
 }
 
-/// The container and the position of its first byte, past any ID3v2 tags.
+/// The container, and the position of its first byte after any ID3v2 tags.
 ///
-/// `extension` matters for one case only: an mp3 that begins with neither a tag nor a frame.
+/// `extension` matters in one case only: an mp3 that begins with neither a tag nor a frame.
 pub(crate) fn identify(
     source: &mut dyn MediaSource,
     length: u64,
@@ -33,7 +32,7 @@ pub(crate) fn identify(
         if &head[..3] != b"ID3" {
             break;
         }
-        // Size of the tag: 28 bits in four bytes of 7, without its 10-byte header and optional footer.
+        // The size has 28 bits, 7 in each of four bytes. It excludes the 10-byte header and the optional footer.
         let size = head[6..10].iter().fold(0, |size, byte| size << 7 | u64::from(byte & 0x7f));
         start += 10 + size + if head[5] & 0x10 != 0 { 10 } else { 0 };
         tagged = true;
@@ -53,23 +52,4 @@ pub(crate) fn identify(
         _ => return Err(Problem::UnknownFormat),
     };
     Ok((container, start))
-}
-
-/// Fills as much of `buffer` as the source holds from `position` on.
-pub(crate) fn read_up_to(
-    source: &mut dyn MediaSource,
-    position: u64,
-    buffer: &mut [u8],
-) -> Result<usize, Problem> {
-    source.seek(SeekFrom::Start(position)).map_err(Problem::Read)?;
-    let mut got = 0;
-    while got < buffer.len() {
-        match source.read(&mut buffer[got..]) {
-            Ok(0) => break,
-            Ok(n) => got += n,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Problem::Read(error)),
-        }
-    }
-    Ok(got)
 }

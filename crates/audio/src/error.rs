@@ -1,15 +1,15 @@
-//! What can be wrong with an audio file, and what its owner can do about it.
+//! Errors of reading and writing audio files.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An audio file that cannot be read or written: which one, and why.
+/// An audio file that cannot be read or written, and the reason.
 #[derive(Debug)]
 pub struct AudioError {
-    /// The file, where there is one (a source in memory has no name).
+    /// The file. `None` for a source in memory.
     pub path: Option<PathBuf>,
-    /// What is wrong.
+    /// The reason.
     pub problem: Problem,
 }
 
@@ -30,61 +30,57 @@ impl fmt::Display for AudioError {
 
 impl std::error::Error for AudioError {}
 
-/// Why an audio file cannot be read or written.
+/// The reason why an audio file cannot be read or written.
+///
+/// The messages state facts. Advice depends on the program, so front ends add it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// The operating system refused to open it.
+    /// The operating system refused to open the file.
     #[error("cannot open it: {0}")]
     Open(io::Error),
-    /// The operating system refused to read it.
+    /// The operating system refused to read the file.
     #[error("cannot read it: {0}")]
     Read(io::Error),
-    /// The operating system refused to write it.
-    #[error("cannot write it: {0}; check the folder's permissions and the disk's free space")]
+    /// The operating system refused to write the file.
+    #[error("cannot write it: {0}")]
     Write(io::Error),
     /// A folder, a pipe or a device.
-    #[error("not a regular file; give the path of an audio file on disk")]
+    #[error("not a regular file")]
     NotAFile,
-    /// No bytes.
-    #[error("the file is empty (0 bytes); copy or download it again")]
+    /// The file has no bytes.
+    #[error("the file is empty (0 bytes)")]
     Empty,
-    /// Not recognised by its first bytes.
+    /// The file's first bytes belong to no supported format.
     #[error(
-        "not an audio file that can be read; expected wav, aiff, flac, mp3, ogg (Vorbis) or m4a (AAC-LC, ALAC)"
+        "not an audio file of a supported format (wav, aiff, flac, mp3, ogg with Vorbis, m4a with AAC-LC or ALAC)"
     )]
     UnknownFormat,
-    /// Recognised, but a codec or feature is missing here.
-    #[error("{0} cannot be read; convert it first, for example: ffmpeg -i INPUT OUTPUT.wav")]
+    /// The format is known, but its codec or a feature of it is not supported.
+    #[error("{0} cannot be read")]
     Unsupported(String),
-    /// A whole and well-formed file without a single sample.
+    /// A complete and well-formed file without a single sample.
     #[error("the file holds no audio (0 samples)")]
     NoAudio,
     /// The end is missing.
-    #[error("the file is cut short ({0}); copy or download it again")]
+    #[error("the file is cut short ({0})")]
     Truncated(String),
-    /// The content contradicts its format.
-    #[error("the file is damaged at {seconds:.2} s ({detail}); export it again from its source")]
+    /// The content contradicts the format.
+    #[error("the file is damaged at {seconds:.2} s ({detail})")]
     Malformed {
-        /// Time of the damage from the beginning; 0 in a header.
+        /// Time of the damage from the beginning. It is 0 for a header.
         seconds: f64,
-        /// What does not fit.
+        /// The contradiction.
         detail: String,
     },
     /// More than two channels.
-    #[error(
-        "{0} channels; mix it down to mono or stereo first, for example: ffmpeg -i INPUT -ac 2 OUTPUT.wav"
-    )]
+    #[error("the file has {0} channels; 1 and 2 are supported")]
     Channels(usize),
-    /// A sample rate outside what is worth resampling.
-    #[error(
-        "a sample rate of {0} Hz is outside 1000 to 384000 Hz; convert it first, for example: ffmpeg -i INPUT -ar 44100 OUTPUT.wav"
-    )]
+    /// A sample rate that is not accepted.
+    #[error("a sample rate of {0} Hz is outside 1000 to 384000 Hz")]
     SampleRate(u32),
-    /// A sample that is NaN, infinite or larger than 1e6 times full scale.
-    #[error(
-        "the sample at {seconds:.3} s is NaN, infinite or absurdly large; export it again from its source"
-    )]
+    /// A sample that is NaN, infinite or larger than 10⁶ times full scale.
+    #[error("the sample at {seconds:.3} s is NaN, infinite or larger than 1e6 times full scale")]
     NonFinite {
         /// Time of the sample from the beginning.
         seconds: f64,
@@ -99,7 +95,7 @@ impl Problem {
         Self::Malformed { seconds: 0.0, detail: detail.into() }
     }
 
-    /// A read that met the end of the file is a file cut short; anything else is the system's failure.
+    /// An unexpected end of the file means that the file is incomplete. Any other failure is the system's.
     pub(crate) fn read(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::UnexpectedEof {
             Self::Truncated("it ends inside its audio".into())

@@ -1,7 +1,7 @@
-//! Flac written frame by frame, so that memory does not grow with the song.
+//! Writes flac frame by frame, so that memory does not grow with the song.
 //!
-//! `flacenc` compresses one frame at a time but offers whole streams only in memory; so the stream's two parts are
-//! put together here: the header (rewritten at the end, when length, frame sizes and checksum are known), frames.
+//! `flacenc` writes complete streams only from memory, but it can encode single frames. This file writes the header
+//! and the frames. The header is rewritten at the end, when length, frame sizes and checksum are known.
 
 use std::io::{self, Seek, SeekFrom, Write};
 
@@ -11,21 +11,21 @@ use flacenc::config::Encoder;
 use flacenc::error::{Verified, Verify};
 use flacenc::source::{Context, Fill, FrameBuf};
 
-/// Frames in a block, as the reference encoder has it at 44.1 kHz.
+/// Frames per block, the reference encoder's default at 44.1 kHz.
 const BLOCK: usize = 4096;
 
-/// Bits of a sample. A stem is made of floats: 24 bits keep what 16 would round away, which is heard when stems
-/// are made louder or put together again.
+/// Bits per sample. Stems are computed as floats. Rounding to 16 bits would become audible when a stem is amplified
+/// or stems are summed; rounding to 24 bits does not.
 pub(crate) const BITS: usize = 24;
 
-/// Writer of a flac stream.
+/// Writes a flac stream.
 pub(crate) struct FlacWriter<W> {
     out: W,
     config: Verified<Encoder>,
     info: StreamInfo,
     checksum: Context,
     block: FrameBuf,
-    /// Interleaved samples that do not fill a block yet.
+    /// Interleaved samples of the incomplete block.
     pending: Vec<i32>,
     blocks: usize,
 }
@@ -43,7 +43,7 @@ impl<W: Write + Seek> FlacWriter<W> {
         Ok(writer)
     }
 
-    /// `samples`: interleaved, 24 bits each.
+    /// Appends interleaved 24-bit samples.
     pub(crate) fn write(&mut self, samples: impl Iterator<Item = i32>) -> io::Result<()> {
         for sample in samples {
             self.pending.push(sample);
@@ -67,7 +67,7 @@ impl<W: Write + Seek> FlacWriter<W> {
     }
 
     fn write_header(&mut self) -> io::Result<()> {
-        // The last block may be shorter, and yet the stream counts as one of fixed blocks.
+        // The last block may be shorter. The stream still counts as one with blocks of fixed size.
         self.info.set_block_sizes(BLOCK, BLOCK).map_err(refused)?;
         let mut sink = ByteSink::new();
         Stream::with_stream_info(self.info.clone()).write(&mut sink).map_err(refused)?;
@@ -88,7 +88,7 @@ impl<W: Write + Seek> FlacWriter<W> {
     }
 }
 
-/// `flacenc` refuses only what is checked before it gets here; its errors cannot travel between threads.
+/// Converts an error of `flacenc`. These errors are not `Send`. Valid input causes none.
 fn refused(error: impl std::fmt::Display) -> io::Error {
     io::Error::other(error.to_string())
 }

@@ -1,33 +1,39 @@
-//! How much audio an mp3 holds, and whether its end is missing: a walk from frame header to frame header.
+//! Mp3: checks that the file is complete, and finds the extent of its song.
 //!
-//! Nothing in an mp3 tells its length but an optional tag in its first frame, so the frames are counted. Headers:
-//! ISO/IEC 11172-3, 2.4.1.3, and 13818-3 for the low rates; tags: Xing's and Fraunhofer's (VBRI).
+//! An mp3 states its length only in an optional tag in its first frame. Therefore the frames are counted, from header
+//! to header. Headers: ISO/IEC 11172-3, 2.4.1.3, and 13818-3 for the low rates. Tags: Xing's and Fraunhofer's (VBRI).
 
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
-use symphonia::core::io::MediaSource;
+use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
+use symphonia::core::errors::Result as SymphoniaResult;
+use symphonia::core::formats::{FormatReader, Track};
+use symphonia::core::io::{MediaSource, MediaSourceStream};
+use symphonia::default::formats::MpaReader;
 
-use crate::Problem;
+use crate::error::Problem;
+use crate::symphonia_decoder::SymphoniaFormat;
+use crate::trim::{SeekInfo, Trim, to_i64};
 
-/// Bytes before the first frame that may be neither tag nor audio.
+/// Maximum number of bytes before the first frame that are neither a tag nor audio.
 const MAX_JUNK: u64 = 64 * 1024;
 
-/// What a walk over all frames found.
+/// The frames of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Scan {
+pub(crate) struct Mp3 {
     /// Position of the first frame, which may be a tag.
     pub(crate) start: u64,
-    /// Frames that hold audio.
-    pub(crate) frames: u64,
+    /// Number of frames that hold audio.
+    frames: u64,
     /// Samples of one channel in a frame.
-    pub(crate) frame_samples: u64,
-    /// The number of frames that the tag promises.
-    pub(crate) promised: Option<u64>,
+    frame_samples: u64,
+    /// The number of frames that the tag states.
+    stated: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
 struct Header {
-    /// The bits that no frame of a stream may change: sync, version, layer, sample rate.
+    /// The bits that are the same in all frames of a stream: sync, version, layer, sample rate.
     fixed: u32,
     bytes: u64,
     samples: u64,
@@ -45,7 +51,7 @@ impl Header {
         if field(21, 11) != 0x7ff || field(17, 2) != LAYER_3 {
             return None;
         }
-        // 3: MPEG 1; 2: MPEG 2, half the rate; 0: MPEG 2.5, a quarter.
+        // 3: MPEG 1. 2: MPEG 2, half the rate. 0: MPEG 2.5, a quarter of the rate.
         let divisor = match field(19, 2) {
             3 => 1,
             2 => 2,
@@ -63,7 +69,7 @@ impl Header {
             (true, true) | (false, false) => 17,
             (false, true) => 9,
         };
-        // A bit rate of 0 is the free format, whose frames do not tell their size.
+        // A bit rate of 0 means the free format, whose frames do not state their size.
         (kbits > 0).then_some(Self {
             fixed: word & FIXED,
             bytes,
@@ -73,53 +79,86 @@ impl Header {
         })
     }
 
-    /// The word as a header of the same stream.
+    /// Parses `word` as a header of the same stream.
     fn next(&self, word: u32) -> Option<Self> {
         Self::parse(word).filter(|header| header.fixed == self.fixed)
     }
 }
 
-pub(crate) fn scan(source: &mut dyn MediaSource, begin: u64, length: u64) -> Result<Scan, Problem> {
-    let mut walk = Walk { reader: BufReader::with_capacity(64 * 1024, source), position: begin, length };
-    walk.reader.seek(SeekFrom::Start(begin)).map_err(Problem::Read)?;
-    let first = walk.first(begin + MAX_JUNK)?.ok_or(Problem::UnknownFormat)?;
-    let start = walk.position;
-    let mut found = Scan { start, frames: 0, frame_samples: first.samples, promised: None };
-    let mut cut = false;
-    let mut header = first;
-    loop {
-        if walk.position + header.bytes > length {
-            cut = true;
-            break;
-        }
-        match walk.tag(&header)? {
-            Some(promised) if walk.position == start => found.promised = promised,
-            // A tag further on: files were joined end to end. It holds no audio.
-            Some(_) => {}
-            None => found.frames += 1,
-        }
-        walk.advance(header.bytes)?;
-        match walk.resync(&first)? {
-            Next::Frame(next) => header = next,
-            Next::Cut => {
+impl Mp3 {
+    /// Counts the frames. `begin`: position after any ID3v2 tags. `length`: of the file. Both in bytes.
+    pub(crate) fn scan(source: &mut dyn MediaSource, begin: u64, length: u64) -> Result<Self, Problem> {
+        let mut walk = Walk { reader: BufReader::with_capacity(64 * 1024, source), position: begin, length };
+        walk.reader.seek(SeekFrom::Start(begin)).map_err(Problem::Read)?;
+        let first = walk.first(begin + MAX_JUNK)?.ok_or(Problem::UnknownFormat)?;
+        let start = walk.position;
+        let mut found = Self { start, frames: 0, frame_samples: first.samples, stated: None };
+        let mut cut = false;
+        let mut header = first;
+        loop {
+            if walk.position + header.bytes > length {
                 cut = true;
                 break;
             }
-            Next::End => break,
+            match walk.tag(&header)? {
+                Some(stated) if walk.position == start => found.stated = stated,
+                // A later tag: files were joined end to end. It holds no audio.
+                Some(_) => {}
+                None => found.frames += 1,
+            }
+            walk.advance(header.bytes)?;
+            match walk.resync(&first)? {
+                Next::Frame(next) => header = next,
+                Next::Cut => {
+                    cut = true;
+                    break;
+                }
+                Next::End => break,
+            }
         }
+        // Some encoders count the tag's own frame. Therefore one missing frame is accepted if the last is complete.
+        let missing = found.stated.map_or(0, |stated| stated.saturating_sub(found.frames));
+        if missing > 1 || (cut && (missing > 0 || found.stated.is_none())) {
+            return Err(Problem::Truncated(match found.stated {
+                Some(stated) => format!("it holds {} of its {stated} mp3 frames", found.frames),
+                None => "its last mp3 frame is incomplete".into(),
+            }));
+        }
+        if found.frames == 0 {
+            return Err(Problem::NoAudio);
+        }
+        Ok(found)
     }
-    // Some encoders count the tag's own frame, so one frame less than promised is not held against a clean end.
-    let missing = found.promised.map_or(0, |promised| promised.saturating_sub(found.frames));
-    if missing > 1 || (cut && (missing > 0 || found.promised.is_none())) {
-        return Err(Problem::Truncated(match found.promised {
-            Some(promised) => format!("{} of its {promised} mp3 frames are there", found.frames),
-            None => "its last mp3 frame is incomplete".into(),
-        }));
+}
+
+impl SymphoniaFormat for Mp3 {
+    fn container(&self) -> &'static str {
+        "mp3"
     }
-    if found.frames == 0 {
-        return Err(Problem::NoAudio);
+
+    fn demuxer(&self, stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>> {
+        Ok(Box::new(MpaReader::try_new(stream, Default::default())?))
     }
-    Ok(found)
+
+    fn name(&self, _: AudioCodecId) -> Option<&'static str> {
+        Some("mp3")
+    }
+
+    fn trim(&self, track: &Track, _: &AudioCodecParameters, _: u32) -> (Trim, Option<SeekInfo>) {
+        let all = to_i64(self.frames.saturating_mul(self.frame_samples));
+        let delay = i64::from(track.delay.unwrap_or(0));
+        let padding = i64::from(track.padding.unwrap_or(0));
+        // More frames than the tag states: files were joined end to end, and the padding is at the first seam.
+        let joined = self.stated.is_some_and(|stated| self.frames > stated);
+        let end = if joined { all } else { all - padding };
+        // Symphonia takes the length from the tag, or estimates it from the first frames' size.
+        let limit = track.num_frames.map_or(0, to_i64);
+        // A frame needs up to 511 bytes of earlier frames (about 24 of the smallest mono frames), and one frame for
+        // the overlap.
+        let preroll = 32 * to_i64(self.frame_samples);
+        let trim = Trim { origin: 0, start: delay, end: Some(end.max(delay)) };
+        (trim, Some(SeekInfo { offset: delay, preroll, limit }))
+    }
 }
 
 enum Next {
@@ -135,7 +174,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The four bytes at the position, which stays; `None` where fewer are left.
+    /// The four bytes at the position, without moving it. `None` if fewer are left.
     fn word(&mut self) -> Result<Option<u32>, Problem> {
         if self.position + 4 > self.length {
             return Ok(None);
@@ -152,7 +191,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Does a frame of the same stream, or the end, follow the frame at the position?
+    /// Whether the frame at the position is followed by a frame of the same stream or by the end.
     fn is_followed(&mut self, header: &Header) -> Result<bool, Problem> {
         let here = self.position;
         if here + header.bytes + 4 > self.length {
@@ -165,7 +204,7 @@ impl Walk<'_> {
         Ok(next.is_some_and(|word| header.next(word).is_some()))
     }
 
-    /// Moves to the first header before `limit` that another one follows.
+    /// Moves to the first header before `limit` that is followed by another header.
     fn first(&mut self, limit: u64) -> Result<Option<Header>, Problem> {
         while self.position < limit {
             let Some(word) = self.word()? else { return Ok(None) };
@@ -179,12 +218,12 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// Moves to the next frame; junk between frames, such as a tag at the end, is stepped over.
+    /// Moves to the next frame. Skips other data between frames, such as a tag at the end.
     fn resync(&mut self, first: &Header) -> Result<Next, Problem> {
         let mut in_junk = false;
         loop {
             let Some(word) = self.word()? else {
-                // One to three bytes that begin like a header are the stump of a frame.
+                // One to three bytes that begin like a header are the start of an incomplete frame.
                 let mut rest = Vec::new();
                 self.reader.read_to_end(&mut rest).map_err(Problem::Read)?;
                 return Ok(if !in_junk && rest.first() == Some(&0xff) { Next::Cut } else { Next::End });
@@ -199,7 +238,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Is the frame at the position a tag, and how many frames does it promise?
+    /// `Some` if the frame at the position is a tag, with the number of frames that the tag states.
     fn tag(&mut self, header: &Header) -> Result<Option<Option<u64>>, Problem> {
         const VBRI_AT: usize = 4 + 32;
         let mut bytes = [0; VBRI_AT + 18];

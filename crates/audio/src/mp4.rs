@@ -1,36 +1,44 @@
-//! What the decoder of m4a files leaves to us: is the file whole, and which part of the decoded audio is the song?
+//! M4a (AAC, ALAC): checks that the file is complete, and finds the extent of its song.
 //!
-//! An AAC encoder puts a run-in before the first sample (1024 or 2112 samples, as a rule) and fills up its last
-//! block. The song's place is told by the track's edit list (ISO/IEC 14496-12, 8.6.6) or, exactly to the sample,
-//! by iTunes' gapless tag `iTunSMPB`.
+//! An AAC encoder adds a delay before the first sample (usually 1024 or 2112 samples) and pads its last block. Two
+//! places in the file state the extent of the song: the track's edit list (ISO/IEC 14496-12, 8.6.6), and iTunes'
+//! gapless tag `iTunSMPB`, which is exact to the sample.
 
-use symphonia::core::io::MediaSource;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_ALAC};
+use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
+use symphonia::core::errors::Result as SymphoniaResult;
+use symphonia::core::formats::{FormatReader, Track};
+use symphonia::core::io::{MediaSource, MediaSourceStream, ReadBytes};
+use symphonia::default::formats::IsoMp4Reader;
 
-use crate::Problem;
-use crate::container::read_up_to;
+use crate::error::Problem;
+use crate::source::read_up_to;
+use crate::symphonia_decoder::SymphoniaFormat;
+use crate::trim::{SeekInfo, Trim, to_i64};
 
-/// Boxes looked at in one file; a real one has a few dozen at these levels.
+/// Maximum number of boxes that are read in one file. A real file has a few dozen at these levels.
 const MAX_BOXES: usize = 10_000;
 
-/// The part of a track that is to be heard.
+/// The part of a track that is presented.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Edit {
-    /// Units of `timescale` before the first sample.
+    /// Presentation starts here, in units of `timescale`.
     pub(crate) start: u64,
-    /// Units of `timescale` in a second; 0 where there is no edit list.
+    /// Units per second. It is 0 if there is no edit list.
     pub(crate) timescale: u64,
-    /// Length in seconds as a fraction, and so with the error of one unit of its denominator.
+    /// Length in seconds as a fraction. Its error is up to one unit of the denominator.
     pub(crate) length: Option<(u64, u64)>,
 }
 
+/// The contents of a file's movie box.
 #[derive(Debug, Default)]
-pub(crate) struct Movie {
+pub(crate) struct Mp4 {
     /// The edit of every audio track, with the track's number.
-    pub(crate) edits: Vec<(u32, Edit)>,
+    edits: Vec<(u32, Edit)>,
     /// iTunes' gapless tag: samples before the song, samples of the song.
-    pub(crate) gapless: Option<(u64, u64)>,
-    /// In fragments: the table of contents does not tell the length.
-    pub(crate) fragmented: bool,
+    gapless: Option<(u64, u64)>,
+    /// A fragmented file does not state its length in the movie box.
+    fragmented: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -46,27 +54,88 @@ struct Walk<'a> {
     boxes: usize,
 }
 
-pub(crate) fn parse(source: &mut dyn MediaSource, length: u64) -> Result<Movie, Problem> {
-    let mut walk = Walk { source, length, boxes: 0 };
-    let top = walk.children(0, length)?;
-    let moov =
-        find(&top, b"moov").ok_or_else(|| Problem::Truncated("its table of contents is missing".into()))?;
-    let mut movie = Movie::default();
-    let mut movie_scale = 0;
-    for atom in walk.children(moov.start, moov.end)? {
-        match &atom.name {
-            b"mvhd" => movie_scale = walk.timescale(atom)?,
-            b"mvex" => movie.fragmented = true,
-            b"trak" => {
-                if let Some(edit) = walk.track(atom, movie_scale)? {
-                    movie.edits.push(edit);
+impl Mp4 {
+    /// Reads the movie box. The boxes of a complete file end where the file ends.
+    pub(crate) fn parse(source: &mut dyn MediaSource, length: u64) -> Result<Self, Problem> {
+        let mut walk = Walk { source, length, boxes: 0 };
+        let top = walk.children(0, length)?;
+        let moov =
+            find(&top, b"moov").ok_or_else(|| Problem::Truncated("its movie box is missing".into()))?;
+        let mut movie = Self::default();
+        let mut movie_scale = 0;
+        for atom in walk.children(moov.start, moov.end)? {
+            match &atom.name {
+                b"mvhd" => movie_scale = walk.timescale(atom)?,
+                b"mvex" => movie.fragmented = true,
+                b"trak" => {
+                    if let Some(edit) = walk.track(atom, movie_scale)? {
+                        movie.edits.push(edit);
+                    }
                 }
+                b"udta" => movie.gapless = walk.gapless(atom)?.or(movie.gapless),
+                _ => {}
             }
-            b"udta" => movie.gapless = walk.gapless(atom)?.or(movie.gapless),
-            _ => {}
+        }
+        Ok(movie)
+    }
+}
+
+impl SymphoniaFormat for Mp4 {
+    fn container(&self) -> &'static str {
+        "mp4"
+    }
+
+    fn demuxer(&self, mut stream: MediaSourceStream<'static>) -> SymphoniaResult<Box<dyn FormatReader>> {
+        // The reader goes back four bytes: it expects to be after the size of the first box, at its name.
+        stream.read_quad_bytes()?;
+        Ok(Box::new(IsoMp4Reader::try_new(stream, Default::default())?))
+    }
+
+    fn name(&self, codec: AudioCodecId) -> Option<&'static str> {
+        match codec {
+            CODEC_ID_AAC => Some("m4a (aac)"),
+            CODEC_ID_ALAC => Some("m4a (alac)"),
+            _ => None,
         }
     }
-    Ok(movie)
+
+    fn trim(
+        &self,
+        track: &Track,
+        codec: &AudioCodecParameters,
+        sample_rate: u32,
+    ) -> (Trim, Option<SeekInfo>) {
+        let rate = u128::from(sample_rate);
+        let edit = self.edits.iter().find(|(id, _)| *id == track.id).map(|(_, edit)| *edit);
+        let edit = edit.unwrap_or_default();
+        let samples = |time: u64, scale: u64| {
+            let scale = u128::from(scale.max(1));
+            i64::try_from((u128::from(time) * rate * 2 + scale) / (scale * 2)).unwrap_or(i64::MAX)
+        };
+        // The sum of all packets' durations. Only the movie box of an unfragmented file states it.
+        let coded = track.num_frames.filter(|_| !self.fragmented).map(to_i64);
+        let is_aac = codec.codec == CODEC_ID_AAC;
+        let (start, end) = if let Some((delay, length)) = self.gapless.filter(|_| is_aac) {
+            (to_i64(delay), Some(to_i64(delay).saturating_add(to_i64(length))))
+        } else {
+            let start = samples(edit.start, edit.timescale);
+            let end = edit.length.map(|(length, scale)| {
+                let stated = start.saturating_add(samples(length, scale));
+                // An edit's length is rounded to the movie's time unit, often a millisecond. If the packets end
+                // within one unit of it, their end is the exact length.
+                let unit = samples(1, scale).max(1);
+                coded.filter(|coded| (coded - stated).abs() <= unit).unwrap_or(stated)
+            });
+            (start, end.or(coded))
+        };
+        let end = match (end, coded) {
+            (Some(end), Some(coded)) => Some(end.min(coded)),
+            (end, _) => end,
+        };
+        let preroll = if is_aac { 3 * 1024 } else { 0 };
+        let seek = coded.map(|limit| SeekInfo { offset: 0, preroll, limit });
+        (Trim { origin: 0, start, end: end.map(|end| end.max(start)) }, seek)
+    }
 }
 
 fn find(atoms: &[Atom], name: &[u8; 4]) -> Option<Atom> {
@@ -74,7 +143,7 @@ fn find(atoms: &[Atom], name: &[u8; 4]) -> Option<Atom> {
 }
 
 impl Walk<'_> {
-    /// The boxes that lie in a range of bytes.
+    /// The boxes in a range of bytes.
     fn children(&mut self, start: u64, end: u64) -> Result<Vec<Atom>, Problem> {
         let mut atoms = Vec::new();
         let mut position = start;
@@ -95,7 +164,7 @@ impl Walk<'_> {
                 return Err(if end == self.length {
                     Problem::Truncated(format!("it ends inside its '{name}' box"))
                 } else {
-                    Problem::header(format!("the box '{name}' is larger than what it lies in"))
+                    Problem::header(format!("the box '{name}' is larger than its parent"))
                 });
             };
             self.boxes += 1;
@@ -121,7 +190,7 @@ impl Walk<'_> {
         Ok(bytes)
     }
 
-    /// Units in a second: `mvhd` and `mdhd` have it in the same place, after two times of 32 or 64 bits.
+    /// Units per second. `mvhd` and `mdhd` store them at the same offset, after two times of 32 or 64 bits.
     fn timescale(&mut self, atom: Atom) -> Result<u64, Problem> {
         let [version] = self.bytes(atom, 0)?;
         self.bytes(atom, if version == 0 { 12 } else { 20 }).map(|scale| u64::from(u32::from_be_bytes(scale)))
@@ -157,7 +226,7 @@ impl Walk<'_> {
         let wide = version == 1;
         let entry_bytes = if wide { 20 } else { 12 };
         let mut seen = false;
-        // The count is not trusted: an entry past the end of the box is an error before anything is stored.
+        // The count is not trusted. An entry beyond the end of the box is an error.
         for entry in 0..count.min(MAX_BOXES as u64) {
             let at = 8 + entry * entry_bytes;
             let (length, start) = if wide {
@@ -166,22 +235,20 @@ impl Walk<'_> {
                 let start = i32::from_be_bytes(self.bytes(elst, at + 4)?);
                 (u64::from(u32::from_be_bytes(self.bytes(elst, at)?)), i64::from(start))
             };
-            // A negative start is a pause before the track, which is not part of the song.
+            // A negative start is a pause before the track. It is not part of the song.
             let Ok(start) = u64::try_from(start) else { continue };
             if seen {
-                return Err(Problem::Unsupported(
-                    "an m4a file that is cut together from several parts".into(),
-                ));
+                return Err(Problem::Unsupported("an m4a file with several edits".into()));
             }
             seen = true;
             edit.start = start;
-            // A length of 0 means "to the end", as fragmented files have it.
+            // A length of 0 means "to the end". Fragmented files have it.
             edit.length = (length > 0 && movie_scale > 0).then_some((length, movie_scale));
         }
         Ok(())
     }
 
-    /// Looks for `----` items named iTunSMPB in moov/udta/meta/ilst.
+    /// Reads the `----` item named iTunSMPB in moov/udta/meta/ilst.
     fn gapless(&mut self, udta: Atom) -> Result<Option<(u64, u64)>, Problem> {
         let Some(meta) = find(&self.children(udta.start, udta.end)?, b"meta") else { return Ok(None) };
         // Four bytes of version and flags come first.
@@ -203,7 +270,7 @@ impl Walk<'_> {
     }
 }
 
-/// Hexadecimal words: 0, samples of run-in, samples of padding, samples of the song, and others.
+/// Parses hexadecimal words: 0, samples of delay, samples of padding, samples of the song, and others.
 fn parse_gapless(text: &str) -> Option<(u64, u64)> {
     let mut words = text.split_whitespace().map(|word| u64::from_str_radix(word, 16));
     let delay = words.nth(1)?.ok()?;
@@ -219,8 +286,8 @@ fn be_u32(bytes: &[u8]) -> u32 {
 mod tests {
     use std::io::Cursor;
 
-    use super::{Edit, Movie, parse, parse_gapless};
-    use crate::Problem;
+    use super::{Edit, Mp4, parse_gapless};
+    use crate::error::Problem;
 
     fn atom(name: &[u8; 4], content: &[&[u8]]) -> Vec<u8> {
         let content = content.concat();
@@ -231,7 +298,7 @@ mod tests {
         words.iter().flat_map(|word| word.to_be_bytes()).collect()
     }
 
-    /// The table of contents of one audio track of number 7, in 1/44100 s, in a movie counted in ms.
+    /// A movie box with one audio track of number 7. The track's unit is 1/44100 s, the movie's is 1 ms.
     fn file(edits: &[u32], tags: &[u8]) -> Vec<u8> {
         let trak = atom(
             b"trak",
@@ -251,14 +318,14 @@ mod tests {
         [atom(b"ftyp", &[b"M4A "]), atom(b"moov", &[&mvhd, &trak, tags])].concat()
     }
 
-    fn read(bytes: &[u8]) -> Result<Movie, Problem> {
-        parse(&mut Cursor::new(bytes.to_vec()), bytes.len() as u64)
+    fn read(bytes: &[u8]) -> Result<Mp4, Problem> {
+        Mp4::parse(&mut Cursor::new(bytes.to_vec()), bytes.len() as u64)
     }
 
     #[test]
-    fn an_edit_list_tells_the_song() {
+    fn an_edit_list_gives_start_and_length() {
         let expected = Edit { start: 2112, timescale: 44_100, length: Some((5000, 1000)) };
-        // One edit; the same after a pause of 20 ms.
+        // One edit, and one edit after a pause of 20 ms.
         for edits in
             [&[0, 1, 5000, 2112, 0x1_0000][..], &[0, 2, 20, u32::MAX, 0x1_0000, 5000, 2112, 0x1_0000]]
         {
@@ -271,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn itunes_tag_is_found_among_others() {
+    fn the_gapless_tag_is_found_among_others() {
         let item = |name: &[u8], text: &[u8]| {
             let mean = atom(b"mean", &[&words(&[0]), b"com.apple.iTunes"]);
             let data = atom(b"data", &[&words(&[1, 0]), text]);
@@ -284,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gapless_tag_tells_delay_and_length() {
+    fn the_gapless_tag_gives_delay_and_length() {
         let text = " 00000000 00000840 000001CA 00000000003F31F6 00000000 00000000 00000000";
         assert_eq!(parse_gapless(text), Some((2112, 0x3f31f6)));
         assert_eq!(parse_gapless(" 00000000 00000840 000001CA 0000000000000000"), None);

@@ -1,62 +1,44 @@
-//! Any supported file as stereo at the rate that is asked for.
+//! Reads any supported file as stereo at a chosen sample rate.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use symphonia::core::io::MediaSource;
+use unbraid_base::Stereo;
 
-use crate::coded::Coded;
-use crate::container::{Container, identify};
+use crate::decoder::Decoder;
+use crate::error::{AudioError, Problem};
+use crate::formats;
+use crate::info::{AudioInfo, RATES};
 use crate::resample::Resampler;
-use crate::wav::{self, WavDecoder};
-use crate::{AudioError, Problem, Stereo};
 
-/// Sample rates worth reading: from telephones to converters at eight times the usual rate.
-const RATES: std::ops::RangeInclusive<u32> = 1_000..=384_000;
-
-/// Samples beyond this, in units of full scale, are no audio; nothing below can overflow on its way.
+/// Samples above this, in units of full scale, are refused. Samples below it cannot overflow in later stages.
 const MAX_AMPLITUDE: f32 = 1e6;
 
-/// What a file holds, before conversion.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AudioInfo {
-    /// Container and codec, such as `wav` or `m4a (aac)`.
-    pub format: &'static str,
-    /// Samples of a channel in a second.
-    pub sample_rate: u32,
-    /// 1 or 2.
-    pub channels: usize,
-    /// Frames (samples of one channel) at the file's own rate, where the file tells.
-    pub frames: Option<u64>,
-}
+/// Frames per block on the way to the resampler.
+const BLOCK: usize = 16_384;
 
-enum Decoder {
-    Wav(WavDecoder),
-    Coded(Box<Coded>),
-}
-
-/// Reads a file from end to end as stereo at one sample rate. Memory does not grow with the file's length.
+/// Reads a file from start to end as stereo at one sample rate. Memory does not grow with the file's length.
 pub struct AudioReader {
-    decoder: Decoder,
-    info: AudioInfo,
+    decoder: Box<dyn Decoder>,
     resampler: Option<Resampler>,
     path: Option<PathBuf>,
-    /// Frames that the decoder has given, at the file's rate, from the file's beginning.
+    /// Frames that the decoder has output, at the file's rate, from the file's beginning.
     decoded: u64,
-    /// Frames that are ready to be given out.
+    /// Converted frames that have not been returned yet.
     ready: Stereo,
     ended: bool,
 }
 
 impl AudioReader {
-    /// Opens a file and checks what can be checked before decoding it.
+    /// Opens a file and checks its headers and its first block. `rate` is the sample rate of the output, in Hz.
     ///
-    /// Mono is given on both channels. Output sample 0 is the first sample of the song, and the length is the
-    /// file's, times `rate` over its own rate, rounded.
+    /// Mono is copied to both channels. Output sample 0 is the first sample of the song. The length is the file's,
+    /// times `rate` over the file's rate, rounded.
     ///
     /// # Errors
-    /// [`AudioError`] for a file that is missing, empty, no audio, cut short, damaged, of more than two channels,
-    /// of a rate outside 1000 to 384000 Hz (or such a `rate`), or that begins with samples that are not finite.
+    /// [`AudioError`] if the file is missing, empty, not audio, incomplete or damaged, if it has more than two
+    /// channels, if its first samples are not finite, or if its rate or `rate` is outside 1000 to 384000 Hz.
     pub fn open(path: &Path, rate: u32) -> Result<Self, AudioError> {
         let mut reader = open_file(path)
             .and_then(|file| {
@@ -68,10 +50,10 @@ impl AudioReader {
         Ok(reader)
     }
 
-    /// The same from bytes that are not a file, such as a page's. `extension`: of the file's name, a hint.
+    /// Like [`open`](Self::open), for a source that is not a file. `extension` is that of the file's name, as a hint.
     ///
     /// # Errors
-    /// As for [`AudioReader::open`]; a source that cannot seek is refused.
+    /// Those of [`AudioReader::open`]. A source that cannot seek is refused.
     pub fn from_source(
         source: Box<dyn MediaSource>,
         extension: Option<&str>,
@@ -80,52 +62,31 @@ impl AudioReader {
         Self::prepare(source, extension, rate).map_err(|problem| AudioError::new(None, problem))
     }
 
-    fn prepare(
-        mut source: Box<dyn MediaSource>,
-        extension: Option<&str>,
-        rate: u32,
-    ) -> Result<Self, Problem> {
+    fn prepare(source: Box<dyn MediaSource>, extension: Option<&str>, rate: u32) -> Result<Self, Problem> {
         if !RATES.contains(&rate) {
             return Err(Problem::SampleRate(rate));
         }
-        let length = match source.byte_len() {
-            Some(length) if source.is_seekable() => length,
-            _ => return Err(Problem::NotAFile),
-        };
-        if length == 0 {
-            return Err(Problem::Empty);
-        }
-        let (container, start) = identify(&mut *source, length, extension)?;
-        let uncompressed =
-            if container == Container::Wav { wav::parse(&mut *source, start, length)? } else { None };
-        let decoder = match uncompressed {
-            Some(layout) => Decoder::Wav(WavDecoder::new(source, layout)),
-            None => Decoder::Coded(Box::new(Coded::open(container, source, start, length)?)),
-        };
-        let info = match &decoder {
-            Decoder::Wav(wav) => wav.info(),
-            Decoder::Coded(coded) => coded.info(),
-        };
-        let resampler = (info.sample_rate != rate).then(|| Resampler::new(info.sample_rate, rate));
-        let ready = Stereo::default();
-        Ok(Self { decoder, info, resampler, path: None, decoded: 0, ready, ended: false })
+        let decoder = formats::open(source, extension)?;
+        let own_rate = decoder.info().sample_rate;
+        let resampler = (own_rate != rate).then(|| Resampler::new(own_rate, rate));
+        Ok(Self { decoder, resampler, path: None, decoded: 0, ready: Stereo::default(), ended: false })
     }
 
-    /// The length in frames at the rate that was asked for, where the file tells.
+    /// The length in frames at the output rate. `None` if the file does not state it.
     pub fn frames(&self) -> Option<u64> {
-        let frames = self.info.frames?;
+        let frames = self.source().frames?;
         Some(self.resampler.as_ref().map_or(frames, |resampler| resampler.length(frames)))
     }
 
-    /// What the file holds, before conversion.
+    /// The properties of the file, before conversion.
     pub fn source(&self) -> &AudioInfo {
-        &self.info
+        self.decoder.info()
     }
 
-    /// The next `frames` frames; fewer only at the end, none after it.
+    /// The next `frames` frames. There are fewer only at the end, and none after it.
     ///
     /// # Errors
-    /// [`AudioError`] where the file turns out to be cut short or damaged, or a sample is not finite.
+    /// [`AudioError`] if the file proves to be incomplete or damaged, or if a sample is not finite.
     pub fn read(&mut self, frames: usize) -> Result<Stereo, AudioError> {
         while self.ready[0].len() < frames && !self.ended {
             self.fill(frames).map_err(|problem| AudioError::new(self.path.as_deref(), problem))?;
@@ -137,26 +98,19 @@ impl AudioReader {
         }))
     }
 
-    /// Decodes a block more, or ends. `wanted`: the frames that are asked for.
+    /// Decodes one more block, or ends. `wanted` is the number of frames that the caller asked for.
     fn fill(&mut self, wanted: usize) -> Result<(), Problem> {
         let Some(resampler) = &mut self.resampler else {
             let old = self.ready[0].len();
-            let more = match &mut self.decoder {
-                // As much as is wanted in one read: training reads segments.
-                Decoder::Wav(wav) => wav.read(wanted - old, &mut self.ready)?,
-                Decoder::Coded(coded) => coded.read_block(&mut self.ready)?,
-            };
+            let more = self.decoder.read(wanted - old, &mut self.ready)?;
             self.ended = !more;
-            check_samples(&self.ready, old, self.decoded, &self.info)?;
+            check_samples(&self.ready, old, self.decoded, self.decoder.info())?;
             self.decoded += (self.ready[0].len() - old) as u64;
             return Ok(());
         };
         let mut block = Stereo::default();
-        let more = match &mut self.decoder {
-            Decoder::Wav(wav) => wav.read_block(&mut block)?,
-            Decoder::Coded(coded) => coded.read_block(&mut block)?,
-        };
-        check_samples(&block, 0, self.decoded, &self.info)?;
+        let more = self.decoder.read(BLOCK, &mut block)?;
+        check_samples(&block, 0, self.decoded, self.decoder.info())?;
         self.decoded += block[0].len() as u64;
         resampler.push(&block, &mut self.ready);
         if !more {
@@ -166,10 +120,10 @@ impl AudioReader {
         Ok(())
     }
 
-    /// Makes `frame`, at the rate that was asked for, the next to be read. Call before reading.
+    /// Makes `frame`, at the output rate, the next frame to be read. Call it before the first read.
     ///
     /// # Errors
-    /// [`AudioError`] where the file turns out to be cut short or damaged on the way there.
+    /// [`AudioError`] if the file proves to be incomplete or damaged before that frame.
     pub fn seek(&mut self, frame: u64) -> Result<(), AudioError> {
         if self.frames().is_some_and(|frames| frame >= frames) {
             self.ended = true;
@@ -177,26 +131,18 @@ impl AudioReader {
         }
         let start = self.resampler.as_mut().map_or(frame, |resampler| resampler.seek(frame));
         self.decoded = start;
-        match &mut self.decoder {
-            Decoder::Wav(wav) => {
-                wav.seek(start);
-                Ok(())
-            }
-            Decoder::Coded(coded) => {
-                coded.seek(start).map_err(|problem| AudioError::new(self.path.as_deref(), problem))
-            }
-        }
+        self.decoder.seek(start).map_err(|problem| AudioError::new(self.path.as_deref(), problem))
     }
 }
 
-/// `frames` frames of a file from frame `start` on, both at `rate`: what [`AudioReader`] would give there.
+/// `frames` frames of a file from frame `start` on, both at `rate`, equal to what [`AudioReader`] reads there.
 ///
-/// Fewer frames than asked come back where the file ends, none from beyond its end. Uncompressed wav is read with
-/// one seek; flac, aiff, mp3 and m4a are entered near `start`; an ogg is decoded from its beginning. (AAC fills
-/// some bands with noise, whose samples depend on where decoding began.)
+/// The result is shorter at the end of the file, and empty beyond it. Uncompressed wav is read with one seek. Flac,
+/// aiff, mp3 and m4a are decoded from shortly before `start`, and an ogg from its beginning. AAC fills some bands with
+/// noise, whose samples depend on where decoding began.
 ///
 /// # Errors
-/// As for [`AudioReader`], but for damage outside the segment.
+/// Those of [`AudioReader`]. Damage outside of the segment may not be detected.
 pub fn read_segment(path: &Path, start: u64, frames: usize, rate: u32) -> Result<Stereo, AudioError> {
     let mut reader = AudioReader::open(path, rate)?;
     reader.seek(start)?;
@@ -208,22 +154,12 @@ fn open_file(path: &Path) -> Result<File, Problem> {
     if file.metadata().map_err(Problem::Open)?.is_file() { Ok(file) } else { Err(Problem::NotAFile) }
 }
 
-/// Refuses headers that promise what cannot be worked with.
-pub(crate) fn check_layout(channels: usize, sample_rate: u32) -> Result<(), Problem> {
-    match channels {
-        0 => Err(Problem::header("it has no channels")),
-        1 | 2 if RATES.contains(&sample_rate) => Ok(()),
-        1 | 2 => Err(Problem::SampleRate(sample_rate)),
-        _ => Err(Problem::Channels(channels)),
-    }
-}
-
-/// Refuses samples from index `from` on that are not finite; the block's sample `from` is frame `frame` of the file.
+/// Refuses samples from index `from` on that are not finite. Sample `from` of the block is frame `frame` of the file.
 fn check_samples(block: &Stereo, from: usize, frame: u64, info: &AudioInfo) -> Result<(), Problem> {
     let is_sound = |sample: &f32| sample.abs() <= MAX_AMPLITUDE;
     for channel in block {
         let samples = &channel[from..];
-        // Without an early exit the loop runs on vectors.
+        // No early exit, so that the compiler vectorises the loop.
         if samples.iter().fold(true, |sound, sample| sound & is_sound(sample)) {
             continue;
         }

@@ -1,29 +1,29 @@
-//! From any sample rate to any other, aligned to the sample.
+//! Converts between any two sample rates without a shift in time.
 //!
-//! A windowed sinc (Blackman-Harris squared), applied as a product of spectra, block by block. Both rates are
-//! whole numbers, so output sample `k` lies exactly at input time `k * from / to`: no position is rounded, and a
-//! block that begins where a block begins in the whole file comes out with the same bits.
+//! The filter is a windowed sinc (Blackman-Harris squared), applied by FFT, block by block. Both rates are integers,
+//! so output sample `k` lies exactly at input time `k * from / to` and no position is rounded. A block that starts at a
+//! block boundary of the whole file gives the same bits as in a conversion of the whole file.
 
 use rubato::audioadapter_buffers::direct::SequentialSliceOfVecs;
 use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
+use unbraid_base::Stereo;
 
-use crate::Stereo;
-
-/// Least length of the sinc in samples of the lower rate. 1024 keeps everything to 0.98 of the lower band edge.
+/// Minimum length of the sinc in samples of the lower rate. With 1024 the pass band reaches 0.98 of the lower Nyquist
+/// frequency.
 const SINC: usize = 1024;
 
-/// Streaming converter of stereo from one sample rate to another.
+/// Streaming sample rate converter for stereo.
 pub(crate) struct Resampler {
     fft: Fft<f32>,
     from: u32,
     to: u32,
     block_in: usize,
     block_out: usize,
-    /// Frames taken in, counted from the beginning of the file.
+    /// Input frames converted so far, counted from the beginning of the file.
     taken: u64,
-    /// The next frame to give out.
+    /// The next frame to output.
     position: u64,
-    /// Frames still to be dropped: the filter's delay, or the run-in after a seek.
+    /// Output frames still to be dropped: the filter's delay, or the preroll after a seek.
     skip: usize,
     input: Stereo,
     block: Stereo,
@@ -33,7 +33,7 @@ impl Resampler {
     pub(crate) fn new(from: u32, to: u32) -> Self {
         let divisor = gcd(from, to);
         let (step_in, step_out) = ((from / divisor) as usize, (to / divisor) as usize);
-        // An even number of steps makes the delay, half a block, a whole number of samples on both sides.
+        // The delay is half a block. An even number of steps makes it an integer number of samples at both rates.
         let steps = SINC.div_ceil(step_in.min(step_out)).next_multiple_of(2);
         let (block_in, block_out) = (steps * step_in, steps * step_out);
         let fft = Fft::new_custom(
@@ -64,16 +64,16 @@ impl Resampler {
         }
     }
 
-    /// Length at the new rate of `frames` at the old one, rounded to nearest.
+    /// The output length of `frames` input frames, rounded to the nearest integer.
     pub(crate) fn length(&self, frames: u64) -> u64 {
         let (frames, from, to) = (u128::from(frames), u128::from(self.from), u128::from(self.to));
         u64::try_from((frames * to * 2 + from) / (from * 2)).unwrap_or(u64::MAX)
     }
 
-    /// Makes `frame` the next to come out. Answers which frame must be put in next.
+    /// Makes `frame` the next output frame. Returns the number of the next input frame.
     pub(crate) fn seek(&mut self, frame: u64) -> u64 {
         let delayed = frame + (self.block_out / 2) as u64;
-        // A block of output needs its own block of input and the one before.
+        // A block of output depends on its own block of input and on the previous one.
         let first = (delayed / self.block_out as u64).saturating_sub(1);
         self.fft.reset();
         self.input.iter_mut().for_each(Vec::clear);
@@ -83,7 +83,7 @@ impl Resampler {
         self.taken
     }
 
-    /// Takes in a block of any length and appends what is ready.
+    /// Takes a block of any length and appends the output that is complete.
     pub(crate) fn push(&mut self, block: &Stereo, out: &mut Stereo) {
         for (input, block) in self.input.iter_mut().zip(block) {
             input.extend_from_slice(block);
@@ -96,7 +96,7 @@ impl Resampler {
         self.taken += whole as u64;
     }
 
-    /// Appends the rest, up to the length that the frames taken in amount to.
+    /// Appends the rest, up to the output length of all input frames.
     pub(crate) fn finish(&mut self, out: &mut Stereo) {
         let total = self.length(self.taken + self.input[0].len() as u64);
         while self.position < total {
@@ -110,7 +110,7 @@ impl Resampler {
         }
     }
 
-    /// Converts the block of input that begins at `start`.
+    /// Converts the input block that starts at `start`.
     fn convert(&mut self, start: usize, out: &mut Stereo) {
         let end = start + self.block_in;
         let block = [0, 1].map(|channel| self.input[channel][start..end].to_vec());

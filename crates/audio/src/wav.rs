@@ -1,21 +1,20 @@
-//! Uncompressed wav, read by our own code: training reads thousands of short segments, and a segment here is one
-//! seek and one read.
+//! Uncompressed wav. Training reads thousands of short segments, and this decoder reads a segment with one seek and
+//! one read.
 //!
-//! Layout: Microsoft's "Multimedia Programming Interface and Data Specifications 1.0" (RIFF WAVE), the
+//! Format: Microsoft's "Multimedia Programming Interface and Data Specifications 1.0" (RIFF WAVE), the
 //! `WAVEFORMATEXTENSIBLE` structure, and RF64 (EBU Tech 3306) for files beyond 4 GiB.
 
 use std::io::{Read, Seek, SeekFrom};
 
 use symphonia::core::io::MediaSource;
+use unbraid_base::Stereo;
 
-use crate::container::read_up_to;
-use crate::reader::AudioInfo;
-use crate::{Problem, Stereo};
+use crate::decoder::Decoder;
+use crate::error::Problem;
+use crate::info::{AudioInfo, check_layout};
+use crate::source::read_up_to;
 
-/// Frames per block when a file is read from end to end.
-const BLOCK: usize = 16_384;
-
-/// The most frames read at once: longer than a training segment, and 4 MiB of the widest samples.
+/// Maximum number of frames that are read at once: more than a training segment, and 4 MiB of the widest samples.
 const MAX_READ: usize = 1 << 18;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +27,9 @@ enum Encoding {
     F64,
 }
 
-/// Where the samples lie in a wav file and how they are written.
+/// The position and the encoding of the samples in a wav file.
 #[derive(Debug)]
-pub(crate) struct Layout {
+pub(crate) struct Header {
     data_start: u64,
     /// Bytes of one frame: one sample of every channel.
     frame_bytes: usize,
@@ -43,24 +42,25 @@ pub(crate) struct Layout {
 /// Decoder of uncompressed wav.
 pub(crate) struct WavDecoder {
     source: Box<dyn MediaSource>,
-    layout: Layout,
+    header: Header,
+    info: AudioInfo,
     position: u64,
     bytes: Vec<u8>,
 }
 
-/// Reads the header. `None`: a wav with a compressed codec, which is for [`crate::coded`].
+/// Reads the header. `None` if the codec is compressed.
 pub(crate) fn parse(
     source: &mut dyn MediaSource,
     start: u64,
     length: u64,
-) -> Result<Option<Layout>, Problem> {
+) -> Result<Option<Header>, Problem> {
     let mut header = [0; 8];
     let mut format = None;
     let mut long_data = None;
     let mut position = start + 12;
     loop {
         if read_up_to(source, position, &mut header)? < 8 {
-            return Err(Problem::Truncated("its header says that audio follows, and none does".into()));
+            return Err(Problem::Truncated("its header announces audio that is missing".into()));
         }
         let size = u64::from(le_u32(&header[4..]));
         let body = position + 8;
@@ -87,16 +87,16 @@ pub(crate) fn parse(
                 let available = length.saturating_sub(body);
                 let declared = match (size, long_data) {
                     (0xffff_ffff, Some(long)) => long,
-                    // What a program writes that streams wav without knowing its length.
+                    // A program that streams wav does not know the length and writes this.
                     (0xffff_ffff, None) => available,
                     (size, _) => size,
                 };
                 if declared > available {
                     return Err(Problem::Truncated(format!(
-                        "its header promises {declared} bytes of audio, and {available} are there"
+                        "its header announces {declared} bytes of audio, but it holds {available}"
                     )));
                 }
-                return layout(&format, body, declared);
+                return parse_format(&format, body, declared);
             }
             _ => {}
         }
@@ -105,13 +105,13 @@ pub(crate) fn parse(
     }
 }
 
-fn layout(format: &[u8; 40], data_start: u64, data_bytes: u64) -> Result<Option<Layout>, Problem> {
+fn parse_format(format: &[u8; 40], data_start: u64, data_bytes: u64) -> Result<Option<Header>, Problem> {
     const EXTENSIBLE: u16 = 0xfffe;
     let channels = usize::from(le_u16(&format[2..]));
     let sample_rate = le_u32(&format[4..]);
     let frame_bytes = usize::from(le_u16(&format[12..]));
     let bits = usize::from(le_u16(&format[14..]));
-    // In the extensible form the true tag is the beginning of a 16-byte identifier.
+    // In the extensible form the actual tag is the beginning of a 16-byte identifier.
     let tag = match le_u16(&format[0..]) {
         EXTENSIBLE => le_u16(&format[24..]),
         tag => tag,
@@ -119,12 +119,12 @@ fn layout(format: &[u8; 40], data_start: u64, data_bytes: u64) -> Result<Option<
     if tag != 1 && tag != 3 {
         return Ok(None);
     }
-    crate::reader::check_layout(channels, sample_rate)?;
+    check_layout(channels, sample_rate)?;
     let sample_bytes = frame_bytes / channels;
     if frame_bytes % channels != 0 || bits.div_ceil(8) > sample_bytes || bits == 0 {
         return Err(Problem::header(format!("{bits}-bit samples do not fit frames of {frame_bytes} bytes")));
     }
-    // Fewer valid bits than the container holds sit at its top, so the container's width is what matters.
+    // If fewer bits are valid than a sample has, they are its upper bits. Therefore only the width matters.
     let encoding = match (tag, sample_bytes) {
         (1, 1) => Encoding::U8,
         (1, 2) => Encoding::I16,
@@ -138,45 +138,57 @@ fn layout(format: &[u8; 40], data_start: u64, data_bytes: u64) -> Result<Option<
     if frames == 0 {
         return Err(Problem::NoAudio);
     }
-    Ok(Some(Layout { data_start, frame_bytes, frames, channels, sample_rate, encoding }))
+    Ok(Some(Header { data_start, frame_bytes, frames, channels, sample_rate, encoding }))
 }
 
 impl WavDecoder {
-    pub(crate) fn new(source: Box<dyn MediaSource>, layout: Layout) -> Self {
-        Self { source, layout, position: 0, bytes: Vec::new() }
+    pub(crate) fn new(source: Box<dyn MediaSource>, header: Header) -> Self {
+        let info = AudioInfo {
+            format: "wav",
+            sample_rate: header.sample_rate,
+            channels: header.channels,
+            frames: Some(header.frames),
+        };
+        Self { source, header, info, position: 0, bytes: Vec::new() }
     }
 
-    pub(crate) fn info(&self) -> AudioInfo {
-        AudioInfo {
-            format: "wav",
-            sample_rate: self.layout.sample_rate,
-            channels: self.layout.channels,
-            frames: Some(self.layout.frames),
+    fn convert<const N: usize>(&self, out: &mut Stereo, sample: impl Fn([u8; N]) -> f32) {
+        let (samples, rest) = self.bytes.as_chunks::<N>();
+        assert!(rest.is_empty(), "frames are whole samples");
+        let [left, right] = out;
+        if self.header.channels == 1 {
+            left.extend(samples.iter().map(|&s| sample(s)));
+            right.extend_from_slice(&left[left.len() - samples.len()..]);
+        } else {
+            let (pairs, _) = samples.as_chunks::<2>();
+            left.extend(pairs.iter().map(|&[l, _]| sample(l)));
+            right.extend(pairs.iter().map(|&[_, r]| sample(r)));
         }
     }
+}
 
-    /// Makes `frame` (or the end) the next frame to be read.
-    pub(crate) fn seek(&mut self, frame: u64) {
-        self.position = frame.min(self.layout.frames);
+impl Decoder for WavDecoder {
+    fn info(&self) -> &AudioInfo {
+        &self.info
     }
 
-    /// Appends up to `frames` frames, but no more than [`MAX_READ`]; `false` when none are left.
-    pub(crate) fn read(&mut self, frames: usize, out: &mut Stereo) -> Result<bool, Problem> {
-        let left = self.layout.frames - self.position;
+    /// Appends up to `frames` frames, but no more than [`MAX_READ`].
+    fn read(&mut self, frames: usize, out: &mut Stereo) -> Result<bool, Problem> {
+        let left = self.header.frames - self.position;
         let frames = frames.min(MAX_READ).min(usize::try_from(left).unwrap_or(usize::MAX));
         if frames == 0 {
             return Ok(false);
         }
-        let frame_bytes = self.layout.frame_bytes;
-        let start = self.layout.data_start + self.position * frame_bytes as u64;
+        let frame_bytes = self.header.frame_bytes;
+        let start = self.header.data_start + self.position * frame_bytes as u64;
         self.source.seek(SeekFrom::Start(start)).map_err(Problem::Read)?;
         self.bytes.resize(frames * frame_bytes, 0);
         self.source.read_exact(&mut self.bytes).map_err(Problem::read)?;
         self.position += frames as u64;
-        match self.layout.encoding {
+        match self.header.encoding {
             Encoding::U8 => self.convert(out, |b: [u8; 1]| (f32::from(b[0]) - 128.0) / 128.0),
             Encoding::I16 => self.convert(out, |b| f32::from(i16::from_le_bytes(b)) / 32_768.0),
-            // Shifted to the top of 32 bits, so that the sign comes along; 24 bits are exact in f32.
+            // Shifted to the upper 24 bits and back, so that the sign is extended. 24 bits are exact in f32.
             Encoding::I24 => {
                 self.convert(out, |[a, b, c]| (i32::from_le_bytes([0, a, b, c]) >> 8) as f32 / 8_388_608.0);
             }
@@ -187,23 +199,9 @@ impl WavDecoder {
         Ok(true)
     }
 
-    /// Appends a block of the size that suits reading the file from end to end.
-    pub(crate) fn read_block(&mut self, out: &mut Stereo) -> Result<bool, Problem> {
-        self.read(BLOCK, out)
-    }
-
-    fn convert<const N: usize>(&self, out: &mut Stereo, sample: impl Fn([u8; N]) -> f32) {
-        let (samples, rest) = self.bytes.as_chunks::<N>();
-        assert!(rest.is_empty(), "frames are whole samples");
-        let [left, right] = out;
-        if self.layout.channels == 1 {
-            left.extend(samples.iter().map(|&s| sample(s)));
-            right.extend_from_slice(&left[left.len() - samples.len()..]);
-        } else {
-            let (pairs, _) = samples.as_chunks::<2>();
-            left.extend(pairs.iter().map(|&[l, _]| sample(l)));
-            right.extend(pairs.iter().map(|&[_, r]| sample(r)));
-        }
+    fn seek(&mut self, frame: u64) -> Result<(), Problem> {
+        self.position = frame.min(self.header.frames);
+        Ok(())
     }
 }
 

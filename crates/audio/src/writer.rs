@@ -1,4 +1,4 @@
-//! Stereo to a file that appears under its name whole or not at all.
+//! Writes stereo to a file that appears under its name complete or not at all.
 
 use std::fmt;
 use std::fs::File;
@@ -6,48 +6,49 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use tempfile::NamedTempFile;
+use unbraid_base::Stereo;
+use unbraid_base::file::WholeFile;
 
+use crate::error::{AudioError, Problem};
 use crate::flac::{self, FlacWriter};
-use crate::{AudioError, Problem, Stereo};
 
-/// What an [`AudioWriter`] writes.
+/// The formats that [`AudioWriter`] writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Wav, 16-bit integers.
     Wav16,
     /// Wav, 24-bit integers.
     Wav24,
-    /// Wav, 32-bit floats: nothing is rounded or clipped.
+    /// Wav, 32-bit floats. Samples are neither rounded nor clipped.
     Wav32f,
-    /// Flac, 24-bit integers, without loss.
+    /// Flac, 24-bit integers.
     Flac,
 }
 
 impl Format {
-    /// All formats, by name.
+    /// All formats with their names.
     pub const ALL: [(&'static str, Self); 4] =
         [("wav16", Self::Wav16), ("wav24", Self::Wav24), ("wav32f", Self::Wav32f), ("flac", Self::Flac)];
 
-    /// The ending of a file's name, without the dot.
+    /// The extension of the file's name, without the dot.
     pub fn extension(self) -> &'static str {
         if self == Self::Flac { "flac" } else { "wav" }
     }
 
-    /// Refuses more frames than a file can hold.
+    /// Checks that a file of this format can hold `frames` frames of stereo.
     ///
     /// # Errors
-    /// [`Problem::TooLong`] past the 4 GiB of a wav.
+    /// [`Problem::TooLong`] beyond the 4 GiB of a wav.
     pub fn check_length(self, frames: u64) -> Result<(), Problem> {
-        // A wav counts its bytes in 32 bits; the header takes less than 100 of them.
+        // A wav counts its bytes in 32 bits. The header takes less than 100 bytes.
         let frame_bytes = 2 * u64::from(self.bits().unwrap_or(32) / 8);
         if self != Self::Flac && frames > (u64::from(u32::MAX) - 100) / frame_bytes {
-            return Err(Problem::TooLong("a wav file ends at 4 GiB; write flac instead"));
+            return Err(Problem::TooLong("a wav file holds at most 4 GiB"));
         }
         Ok(())
     }
 
-    /// Bits of an integer sample; `None` for floats.
+    /// Bits of an integer sample. `None` for floats.
     fn bits(self) -> Option<u32> {
         match self {
             Self::Wav16 => Some(16),
@@ -72,7 +73,7 @@ impl FromStr for Format {
         let found = Self::ALL.iter().find(|(name, _)| *name == text);
         found.map(|(_, format)| *format).ok_or_else(|| {
             let names = Self::ALL.map(|(name, _)| name).join(", ");
-            format!("unknown format '{text}'; choose one of {names}")
+            format!("unknown format '{text}'; the formats are {names}")
         })
     }
 }
@@ -82,11 +83,11 @@ enum Encoder {
     Flac(Box<FlacWriter<BufWriter<File>>>),
 }
 
-/// Writes stereo to a temporary file in the target's folder, which takes the target's name at
-/// [`finish`](Self::finish). Dropped before that, it leaves nothing behind.
+/// Writes stereo to a temporary file in the target's folder. [`finish`](Self::finish) gives it the target's name.
+/// A writer that is dropped before that removes its file.
 pub struct AudioWriter {
     encoder: Encoder,
-    temporary: NamedTempFile,
+    file: WholeFile,
     path: PathBuf,
     format: Format,
     rate: u32,
@@ -95,32 +96,23 @@ pub struct AudioWriter {
 }
 
 impl AudioWriter {
-    /// Starts a file at `rate` Hz. A file of that name stays as it is until `finish` replaces it.
+    /// Starts a file at `rate` Hz. An existing file of that name stays until `finish` replaces it.
     ///
     /// # Errors
-    /// [`Problem::Write`] where the folder is missing or cannot be written to, [`Problem::SampleRate`] for a rate
-    /// that the format cannot hold.
+    /// [`Problem::Write`] if the folder is missing or cannot be written to. [`Problem::SampleRate`] for a rate that
+    /// the format cannot hold.
     pub fn create(path: &Path, format: Format, rate: u32) -> Result<Self, AudioError> {
         Self::start(path, format, rate).map_err(|problem| AudioError::new(Some(path), problem))
     }
 
     fn start(path: &Path, format: Format, rate: u32) -> Result<Self, Problem> {
-        // flacenc writes no higher rate.
+        // The limit of flacenc.
         const MAX_FLAC_RATE: u32 = 96_000;
         if rate == 0 || (format == Format::Flac && rate > MAX_FLAC_RATE) {
             return Err(Problem::SampleRate(rate));
         }
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".unbraid-").suffix(".part");
-        // A temporary file is its owner's alone by default; this one is to become an ordinary file.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let temporary = builder.tempfile_in(folder).map_err(Problem::Write)?;
-        let out = BufWriter::with_capacity(1 << 16, temporary.as_file().try_clone().map_err(Problem::Write)?);
+        let file = WholeFile::create(path).map_err(Problem::Write)?;
+        let out = BufWriter::with_capacity(1 << 16, file.handle().map_err(Problem::Write)?);
         let encoder = match format {
             Format::Flac => Encoder::Flac(Box::new(FlacWriter::new(out, rate).map_err(Problem::Write)?)),
             Format::Wav16 | Format::Wav24 | Format::Wav32f => {
@@ -132,19 +124,19 @@ impl AudioWriter {
                 Encoder::Wav(hound::WavWriter::new(out, spec).map_err(wav_error)?)
             }
         };
-        Ok(Self { encoder, temporary, path: path.to_path_buf(), format, rate, frames: 0, clipped: 0 })
+        Ok(Self { encoder, file, path: path.to_path_buf(), format, rate, frames: 0, clipped: 0 })
     }
 
     /// Appends a block of any length.
     ///
-    /// Integer formats round to nearest and clip at full scale.
+    /// Integer formats round to the nearest value and clip at full scale.
     ///
     /// # Errors
-    /// [`Problem::NonFinite`] for a sample that is NaN or infinite, [`Problem::TooLong`] past the 4 GiB of a wav,
-    /// [`Problem::Write`] where the disk is full.
+    /// [`Problem::NonFinite`] for a sample that is NaN or infinite. [`Problem::TooLong`] beyond the 4 GiB of a wav.
+    /// [`Problem::Write`] if the system refuses, for example because the disk is full.
     ///
     /// # Panics
-    /// When the channels differ in length.
+    /// If the channels differ in length.
     pub fn write(&mut self, block: &Stereo) -> Result<(), AudioError> {
         self.append(block).map_err(|problem| AudioError::new(Some(&self.path), problem))
     }
@@ -178,19 +170,18 @@ impl AudioWriter {
         }
     }
 
-    /// Completes the file, brings it to the disk and gives it its name. Answers how many samples were clipped
-    /// (of each channel, added up; 0 for floats).
+    /// Completes the file, syncs it to disk and gives it its name. Returns the number of clipped samples, summed over
+    /// both channels. It is 0 for floats.
     ///
     /// # Errors
-    /// [`Problem::Write`]; then nothing is left under the name, or what was there before.
+    /// [`Problem::Write`]. Then an existing file of that name is unchanged.
     pub fn finish(self) -> Result<u64, AudioError> {
-        let Self { encoder, temporary, path, clipped, .. } = self;
+        let Self { encoder, file, path, clipped, .. } = self;
         let done = match encoder {
             Encoder::Wav(wav) => wav.finalize().map_err(wav_error),
             Encoder::Flac(flac) => flac.finish().map(drop).map_err(Problem::Write),
         };
-        done.and_then(|()| temporary.as_file().sync_all().map_err(Problem::Write))
-            .and_then(|()| temporary.persist(&path).map(drop).map_err(|error| Problem::Write(error.error)))
+        done.and_then(|()| file.commit().map_err(Problem::Write))
             .map_err(|problem| AudioError::new(Some(&path), problem))?;
         Ok(clipped)
     }
@@ -206,16 +197,16 @@ fn wav_error(error: hound::Error) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::{AudioWriter, Format};
-    use crate::Problem;
+    use crate::error::Problem;
 
     #[test]
-    fn a_wav_ends_before_its_counters_do() {
+    fn a_wav_beyond_4_gib_is_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let block = [vec![0.0; 100], vec![0.0; 100]];
         for (name, format) in Format::ALL {
             let path = folder.path().join(name);
             let mut writer = AudioWriter::create(&path, format, 44_100).expect("a writable folder");
-            // As if all but a few frames of 4 GiB had been written.
+            // Pretends that 4 GiB less a few frames have been written.
             writer.frames = match format {
                 Format::Wav16 => (1 << 30) - 60,
                 Format::Wav24 => (1 << 32) / 6 - 60,
@@ -227,7 +218,7 @@ mod tests {
                 format != Format::Flac,
                 "{name}: {result:?}"
             );
-            // A length that a damaged header may tell.
+            // A damaged header may state such a length.
             assert_eq!(format.check_length(u64::MAX).is_err(), format != Format::Flac, "{name}");
         }
     }

@@ -1,20 +1,20 @@
-//! `unbraid doctor`: what there is to compute on.
+//! `unbraid doctor`: the devices of this machine.
 
 use clap::Args;
 use serde::Serialize;
 use unbraid_ops::device::{self, Choice, DeviceInfo};
 
-use crate::progress::print;
+use crate::output::print;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Print JSON.
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Entry {
+struct DeviceEntry {
     device: String,
     name: String,
     kind: String,
@@ -29,11 +29,11 @@ struct Entry {
     timestamps: bool,
     trusted: bool,
     reason: Option<String>,
-    /// Whether `--device auto` takes it.
+    /// Whether `--device auto` chooses this device.
     auto: bool,
 }
 
-impl Entry {
+impl DeviceEntry {
     fn of(info: DeviceInfo, auto: Option<Choice>) -> Self {
         Self {
             auto: auto == Some(info.choice),
@@ -46,7 +46,8 @@ impl Entry {
             max_binding_bytes: info.limits.map(|limits| limits.binding),
             max_buffer_bytes: info.limits.map(|limits| limits.buffer),
             workgroup_memory_bytes: info.limits.map(|limits| limits.workgroup_memory),
-            shader_f16: info.features.f16,
+            // The CPU has f16 tensors, but training does not use them there.
+            shader_f16: info.limits.is_some() && info.features.f16,
             subgroups: info.features.subgroups,
             timestamps: info.features.timestamps,
             trusted: info.trusted.is_ok(),
@@ -84,11 +85,11 @@ impl Entry {
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let auto = device::select(Choice::Auto).ok().map(|(_, info)| info.choice);
-        let entries: Vec<_> = device::list().into_iter().map(|info| Entry::of(info, auto)).collect();
+        let entries: Vec<_> = device::list().into_iter().map(|info| DeviceEntry::of(info, auto)).collect();
         if self.json {
             print(serde_json::to_string_pretty(&entries)?)?;
         } else {
-            print(entries.iter().map(Entry::lines).collect::<Vec<_>>().join("\n"))?;
+            print(entries.iter().map(DeviceEntry::lines).collect::<Vec<_>>().join("\n"))?;
         }
         Ok(())
     }

@@ -1,43 +1,46 @@
-//! `unbraid evaluate`.
+//! `unbraid evaluate`: scores a model on a data set.
 
 use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
 use unbraid_model::weights;
-use unbraid_train::{Evaluation, dataset, evaluate};
+use unbraid_train::{Evaluation, evaluate, open_dataset};
 
-use crate::progress::{Screen, print};
-use crate::{DeviceArgument, separate::Cutting};
+use crate::device::DeviceArgument;
+use crate::interrupt;
+use crate::output::print;
+use crate::progress::Screen;
+use crate::separate::Segmentation;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The model, as training exports it.
+    /// Model: the model.safetensors of a run's folder
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Folder in the MUSDB18-HQ layout.
+    /// Data set in the MUSDB18-HQ layout
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Folder of the data set to score.
-    #[arg(long, default_value = "test")]
+    /// Folder of the data set that is scored
+    #[arg(long, value_name = "NAME", default_value = "test")]
     split: String,
-    /// At most so many seconds of each song.
+    /// Seconds of each song that are scored, from its start
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     limit: Option<f64>,
-    /// Print JSON.
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    cutting: Cutting,
+    segmentation: Segmentation,
     #[command(flatten)]
     device: DeviceArgument,
 }
 
-/// Enough for a score: of fewer than a second's there may be none.
+/// Scores need at least one second of music.
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() && seconds >= 1.0 => Ok(seconds),
-        _ => Err("must be at least 1".into()),
+        _ => Err("must be a number of at least 1".into()),
     }
 }
 
@@ -46,12 +49,13 @@ impl Arguments {
         let (device, _) = self.device.open()?;
         let loaded = weights::load(&self.model, &device)?;
         let rate = loaded.config.sample_rate;
-        let tracks = dataset::scan(&self.data.join(&self.split), &loaded.config.stems, rate)?;
-        let options = self.cutting.options(&loaded);
-        let mut screen = Screen::new();
-        let evaluation = evaluate(&loaded.model, &tracks, &options, self.limit, &mut screen)?;
+        let dataset = open_dataset(&self.data, &self.split, &loaded.config.stems, rate)?;
+        let tracks: Vec<usize> = (0..dataset.tracks().len()).collect();
+        let options = self.segmentation.options(&loaded);
+        let mut screen = Screen::new(interrupt::requested);
+        let evaluation = evaluate(&loaded.model, &*dataset, &tracks, &options, self.limit, &mut screen)?;
         drop(screen);
-        let Some(evaluation) = evaluation else { bail!("stopped; no scores") };
+        let Some(evaluation) = evaluation else { bail!("interrupted: there are no scores") };
         if self.json {
             print(serde_json::to_string_pretty(&evaluation)?)?;
         } else {
@@ -79,7 +83,7 @@ fn table(evaluation: &Evaluation) -> String {
         evaluation.baseline_usdr
     ));
     lines.push(format!(
-        "songs: {}; mixture uSDR: what the mixture scaled by its best constant would score",
+        "songs: {}; mixture uSDR: the score of the mixture, scaled by the constant that scores best",
         evaluation.songs.len()
     ));
     lines.join("\n")
@@ -90,7 +94,7 @@ mod tests {
     use super::seconds;
 
     #[test]
-    fn a_limit_leaves_something_to_score() {
+    fn a_limit_is_at_least_a_second() {
         assert_eq!((seconds("1"), seconds("2.5")), (Ok(1.0), Ok(2.5)));
         for wrong in ["0", "0.9", "-5", "nan", "inf", "30s"] {
             assert!(seconds(wrong).is_err(), "{wrong}");

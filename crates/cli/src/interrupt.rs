@@ -1,28 +1,31 @@
-//! Ctrl-C asks; whoever works looks and ends at a safe place. A second Ctrl-C ends at once.
+//! Ctrl-C: the first one requests a stop at the next safe point, the second one stops the program immediately.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::progress::tell;
+use crate::output::notice;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
+/// Replaces the system's behaviour, which is to stop the program immediately.
 pub(crate) fn install() {
     let result = ctrlc::set_handler(|| {
         if REQUESTED.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        tell("\nending at the next safe place; press Ctrl-C again to end at once");
+        notice("\nstopping at the next safe point; press Ctrl-C again to stop immediately");
     });
     if let Err(error) = result {
-        tell(format_args!("Ctrl-C will end at once: {error}"));
+        notice(format_args!("Ctrl-C will stop the program immediately: {error}"));
     }
 }
 
-/// Ctrl-C reaches the processes that were started too: they end at a safe place, and this one after them.
-pub(crate) fn leave_to_others() {
-    let _ = ctrlc::set_handler(|| {});
+/// Ignores Ctrl-C in this process. The terminal sends it to the child processes too. They stop at a safe point, and
+/// this process ends after them.
+pub(crate) fn leave_to_children() {
+    ctrlc::set_handler(|| {}).ok();
 }
 
+/// Whether the user has pressed Ctrl-C.
 pub(crate) fn requested() -> bool {
     REQUESTED.load(Ordering::Relaxed)
 }

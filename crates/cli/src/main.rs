@@ -1,30 +1,34 @@
-//! `unbraid`: takes a recording apart into its stems, and trains the network that does.
+//! `unbraid`: separates a recording into its stems, and trains the network that does it.
 //!
-//! This crate is the edge: arguments, progress, files and exit codes. What it drives is in the libraries.
+//! This crate is the front end: arguments, progress, files, advice and exit codes. The work is done in the libraries.
 
+mod advice;
 mod data;
+mod device;
 mod doctor;
 mod evaluate;
 mod interrupt;
+mod output;
 mod plan;
 mod progress;
+mod reference;
 mod separate;
 mod settings;
 mod train;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use unbraid_ops::device::{self, Choice, DeviceInfo};
+use clap::{Parser, Subcommand};
+use unbraid_ops::device::memory_refused;
 
-use crate::progress::tell;
+use crate::output::notice;
 
-/// Tensors of one shape come and go all the time: glibc hands their pages back to the system and faults them in
-/// anew, a tenth of a training step on the CPU.
+/// glibc returns the pages of freed tensors to the system, and the next tensor of the same shape faults them in again.
+/// On the CPU that takes a tenth of a training step. mimalloc keeps the pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Takes a recording apart into its stems (vocals, drums, bass, other), and trains the network that does.
+/// Separates a recording into its stems (vocals, drums, bass, other), and trains the network that does it
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true)]
 struct Cli {
@@ -32,50 +36,37 @@ struct Cli {
     verb: Verb,
 }
 
+const SETTINGS_HELP: &str =
+    "`unbraid settings` explains every setting, with its name in TOML and its bounds.";
+
+const TRAIN_HELP: &str = "\
+A new run needs --out, --data and --model, as flags or in the file of --config. Examples:
+  unbraid train --config configs/train/demo.toml --data data/synth --out runs/first
+  unbraid train --resume --out runs/first
+`unbraid settings` explains every setting, with its name in TOML and its bounds.";
+
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Separate songs into stems.
+    /// Separate songs into stems
     Separate(separate::Arguments),
-    /// Train a network on a folder of stems (MUSDB18-HQ layout).
-    Train(train::Arguments),
-    /// What training takes of memory, before it is started, and the settings that fit.
+    /// Train a network on a folder of stems in the MUSDB18-HQ layout
+    #[command(after_help = TRAIN_HELP)]
+    Train(Box<train::Arguments>),
+    /// Estimate the memory of training before it starts, and find settings that fit
+    #[command(after_help = SETTINGS_HELP)]
     Plan(plan::Arguments),
-    /// Score a model on whole songs: uSDR, cSDR and SI-SDR per stem.
+    /// Score a model on whole songs: uSDR, cSDR and SI-SDR per stem
     Evaluate(evaluate::Arguments),
-    /// Make data.
+    /// Create data sets
     #[command(subcommand)]
     Data(data::Verb),
-    /// List devices: drivers, memory, features, and whether they are trusted.
+    /// List the devices with their drivers, memory and features, and whether they are trusted
     Doctor(doctor::Arguments),
+    /// Explain all training settings: TOML name, flag, type, default, bounds and meaning
+    Settings,
 }
 
-#[derive(Debug, Args)]
-struct DeviceArgument {
-    /// auto (the best trusted GPU, else the CPU), cpu, gpu, or gpu:N as `unbraid doctor` lists them.
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    device: Choice,
-}
-
-impl DeviceArgument {
-    /// Says which device it is. It is not opened.
-    fn find(&self) -> anyhow::Result<DeviceInfo> {
-        Ok(told(device::find(self.device)?))
-    }
-
-    /// Opens the device and says which it is.
-    fn open(&self) -> anyhow::Result<(burn::tensor::Device, DeviceInfo)> {
-        let (device, info) = device::select(self.device)?;
-        Ok((device, told(info)))
-    }
-}
-
-/// Says which device it is.
-fn told(info: DeviceInfo) -> DeviceInfo {
-    tell(format_args!("device: {} ({})", info.name, info.kind));
-    info
-}
-
-/// An error and its causes, each once: many of our messages hold their cause's already.
+/// An error and its causes. Many messages of the libraries include the cause's message, so it is not repeated.
 fn message(error: &anyhow::Error) -> String {
     let mut message = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -89,7 +80,7 @@ fn message(error: &anyhow::Error) -> String {
 fn main() -> ExitCode {
     let verb = Cli::parse().verb;
     let separates = matches!(verb, Verb::Separate(_) | Verb::Evaluate(_));
-    // These end at a safe place, as training does, the others at once.
+    // Separation stops at a safe point. Training installs its own handler, and the other commands may stop immediately.
     if separates {
         interrupt::install();
     }
@@ -100,37 +91,46 @@ fn main() -> ExitCode {
         Verb::Evaluate(arguments) => arguments.run(),
         Verb::Data(verb) => verb.run(),
         Verb::Doctor(arguments) => arguments.run(),
+        Verb::Settings => reference::run(),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            match device::memory_refused() {
-                Some(refused) if separates => tell(format_args!(
-                    "error: the device's memory does not suffice: {refused}; give a shorter --segment, or --device cpu"
-                )),
-                _ => tell(format_args!("error: {}", message(&error))),
-            }
-            // What a shell reports for a program ended by Ctrl-C.
-            if interrupt::requested() { ExitCode::from(130) } else { ExitCode::FAILURE }
-        }
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    // After a refused allocation other errors may follow, so the refusal is reported in their place.
+    let (fact, advice) = match memory_refused() {
+        Some(refused) if separates => (
+            format!("the device does not have enough memory: {refused}"),
+            Some("Give a shorter `--segment`, or compute with `--device cpu`."),
+        ),
+        _ => (message(&error), advice::advice(&error)),
+    };
+    notice(format_args!("error: {fact}"));
+    if let Some(advice) = advice {
+        notice(format_args!("help: {advice}"));
     }
+    // The exit code that shells report for a program that Ctrl-C has ended.
+    if interrupt::requested() { ExitCode::from(130) } else { ExitCode::FAILURE }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use anyhow::Context;
+    use clap::CommandFactory;
     use std::path::Path;
     use unbraid_train::TrainConfig;
 
     #[test]
-    fn a_cause_is_told_once() {
-        let loaded = TrainConfig::load(Path::new("no/such.toml")).context("there is no run to go on with");
+    fn a_cause_is_reported_once() {
+        let loaded = TrainConfig::load(Path::new("no/such.toml")).context("there is no run to resume");
         let error = loaded.expect_err("there is no such file");
         let cause = error.root_cause().to_string();
         assert_eq!(
             message(&error),
-            format!("there is no run to go on with: cannot read the configuration no/such.toml: {cause}")
+            format!("there is no run to resume: cannot read the settings no/such.toml: {cause}")
         );
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
     }
 }

@@ -1,9 +1,9 @@
-//! `unbraid plan`: what training takes of memory, before it is started.
+//! `unbraid plan`: estimates the memory of training before it starts.
 //!
-//! On a GPU some steps are rehearsed: every tensor gets its place in the pools that it would lie in and gives it back,
-//! every kernel is built and none started, and none of the device's memory is taken. On the CPU, which has no such
-//! thing, they are taken, which tells their time too. Each estimate is made by a process of its own: pools keep what
-//! they once took.
+//! On a GPU the estimate is a dry run of some steps. Every tensor is placed in the memory pools and then freed.
+//! Every kernel is built, but none is started, and no memory of the device is allocated. The CPU has no dry run: there
+//! the steps are real, which also gives their time. Each estimate runs in its own process, because memory pools never
+//! shrink.
 
 use std::process::{Command, Stdio};
 
@@ -12,57 +12,58 @@ use clap::Args;
 use indicatif::HumanBytes;
 use serde::{Deserialize, Serialize};
 use unbraid_ops::device::DeviceInfo;
-use unbraid_train::{Preset, StepMeasurement, TrainConfig, measure, rehearse, rungs};
+use unbraid_train::{MemoryPreset, StepMeasurement, TrainConfig, check_loss, dry_run, fallbacks, measure};
 
-use crate::DeviceArgument;
-use crate::progress::{print, tell};
-use crate::settings::{Settings, bytes};
+use crate::device::DeviceArgument;
+use crate::output::{notice, print};
+use crate::settings::{Settings, bytes, flags_between};
 
-/// Steps of a rehearsal: the second finds the optimiser's moments as every later step does, and in which order tensors
-/// go, which burn leaves open, decides for some more whether they find their page in the pools.
-const REHEARSED: u64 = 4;
+/// Steps of a dry run. The optimiser's state exists from step 2 on. A few more steps are needed because burn frees
+/// tensors in an unspecified order, which affects how the pools are reused.
+const DRY_STEPS: u64 = 4;
 
-/// Steps that are taken on the CPU at least, for the optimiser's moments again.
-const TAKEN: u64 = 2;
+/// Minimum number of real steps on the CPU. The optimiser's state exists from step 2 on.
+const REAL_STEPS: u64 = 2;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    settings: Settings,
-    /// Find the fastest settings whose steps take at most so much, as 8GB or 800MB.
+    settings: Settings<false>,
+    /// Find the first settings that fit into this much memory, for example 8GB. It tries the fallbacks of the run,
+    /// fastest first
     #[arg(long, value_name = "SIZE", value_parser = bytes, conflicts_with = "measure")]
     memory: Option<u64>,
-    /// Also take so many real steps, on noise, and say what they took. On the CPU two are taken in any case.
+    /// Also run this many real steps on noise and measure them. The CPU always runs at least two
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     measure: u64,
-    /// Print JSON.
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     device: DeviceArgument,
 }
 
-/// What a step takes, in bytes.
+/// The memory of a step, in bytes.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Estimate {
-    /// Flags that lead from the settings given to those estimated.
+    /// Flags that change the given settings into the estimated ones.
     pub(crate) flags: String,
     parameters: usize,
     /// Frames, bins and channels of the tokens at every resolution.
     planes: Vec<[usize; 3]>,
-    /// The most that is taken.
+    /// The highest use.
     peak: u64,
-    /// Weights, as they are between steps.
+    /// The weights between steps.
     weights: u64,
-    /// Optimiser and moving average.
+    /// The optimiser's state and the moving average.
     optimizer: u64,
-    /// Kept between forward and backward pass. Absent on the CPU, which does not tell.
+    /// The values kept from the forward pass for the backward pass. Not available on the CPU.
     kept: Option<u64>,
-    /// All that comes and goes: what is recomputed, gradients, the loss's spectra, unused parts of pages.
+    /// Everything temporary: recomputed values, gradients, the loss's spectra, unused parts of pages.
     working: Option<u64>,
-    /// Whether kernels were left out.
-    rehearsed: bool,
-    /// Steps that were taken for real: those asked for, on the CPU two at least.
+    /// Whether the estimate is a dry run.
+    dry_run: bool,
+    /// The real steps.
     #[serde(default)]
     measured: Vec<StepMeasurement>,
 }
@@ -73,16 +74,17 @@ impl Arguments {
             Some(path) => TrainConfig::load(path)?,
             None => TrainConfig { model: "tfswa_unet".into(), ..Default::default() },
         };
-        // Neither folder is touched, a plan may be made before either exists; and what is above the limit is told too.
+        // A plan uses neither folder and may be made before they exist. A step above the limit is estimated too.
         let file = TrainConfig { run: "run".into(), data: "data".into(), memory_limit: None, ..file };
-        let config = self.settings.over(file.clone());
+        let config = self.settings.over(file.clone())?;
         config.validate()?;
-        config.model_config()?;
+        check_loss(&config)?;
         let estimate = match self.memory {
             Some(memory) => {
-                // Not opened here: on a card that is nearly full, estimates' processes need what is left.
+                // This process does not open the device, so that the estimates' processes have all of its free memory.
                 let device = self.device.find()?;
-                fitting(rungs_of(&config, &device).chain(self.levels(&file)), memory, &device)?
+                let candidates = fallbacks_with_flags(&config, &device)?.into_iter();
+                first_fitting(candidates.chain(self.levels(&file)?), memory, &device)?
             }
             None => self.estimate(&config)?,
         };
@@ -94,24 +96,32 @@ impl Arguments {
         Ok(())
     }
 
-    /// The levels that begin another run, as `train` takes them: over the file, under the flags given.
-    fn levels(&self, file: &TrainConfig) -> impl Iterator<Item = (String, TrainConfig)> {
-        let levels = Preset::ALL.into_iter().filter(|level| *level != Preset::LowVram);
-        levels.map(move |level| (format!("--preset {level}"), self.settings.at(level).over(file.clone())))
+    /// The presets that need a new run, as `train` takes them: they replace values of the file, and flags replace
+    /// values of both.
+    fn levels(&self, file: &TrainConfig) -> anyhow::Result<Vec<(String, TrainConfig)>> {
+        let levels = MemoryPreset::ALL.into_iter().filter(|level| *level != MemoryPreset::LowVram);
+        let level = |level| {
+            let config = self.settings.with_preset(level).over(file.clone())?;
+            Ok((format!("--preset {level}"), config))
+        };
+        let mut levels = levels.map(level).collect::<anyhow::Result<Vec<_>>>()?;
+        // The last level changes nothing for a network that has no smaller one.
+        levels.dedup_by(|later, earlier| later.1 == earlier.1);
+        Ok(levels)
     }
 
     fn estimate(&self, config: &TrainConfig) -> anyhow::Result<Estimate> {
         let (device, info) = self.device.open()?;
         let on_gpu = info.limits.is_some();
-        let measured = |steps| measure(config, steps, &device, |step| tell(line(step)));
+        let measured = |steps| measure(config, steps, &device, |step| notice(line(step)));
         if on_gpu && self.measure > 0 {
-            let estimate = estimate_apart(config, &info)?;
+            let estimate = estimate_in_process(config, &info)?;
             return Ok(Estimate { measured: measured(self.measure)?, ..estimate });
         }
         let steps = if on_gpu {
-            rehearse(config, REHEARSED, &device, |_| {})?
+            dry_run(config, DRY_STEPS, &device, |_| {})?
         } else {
-            measured(self.measure.max(TAKEN))?
+            measured(self.measure.max(REAL_STEPS))?
         };
         let memory = steps[steps.len() - 1].memory;
         let network = config.model_config()?;
@@ -128,49 +138,52 @@ impl Arguments {
             optimizer,
             kept,
             working: kept.map(|kept| memory.peak.saturating_sub(kept + weights + optimizer)),
-            rehearsed: on_gpu,
+            dry_run: on_gpu,
             measured: if on_gpu { Vec::new() } else { steps },
         })
     }
 }
 
-/// The rungs of a run on a device, the run itself first, each with the flags that lead to it.
-pub(crate) fn rungs_of(
+/// `config` and its fallbacks on a device, each with the flags that change `config` into it.
+pub(crate) fn fallbacks_with_flags(
     config: &TrainConfig,
     device: &DeviceInfo,
-) -> impl Iterator<Item = (String, TrainConfig)> {
-    rungs(config, has_f16(device)).into_iter().map(|rung| (flags(config, &rung), rung))
+) -> anyhow::Result<Vec<(String, TrainConfig)>> {
+    let with_flags = |fallback| Ok((flags_between(config, &fallback)?, fallback));
+    fallbacks(config, has_f16(device)).into_iter().map(with_flags).collect()
 }
 
-/// The first of the settings whose steps take at most `memory`. Says what each takes.
-pub(crate) fn fitting(
+/// The first settings whose steps use at most `memory`. Prints the estimate of each.
+pub(crate) fn first_fitting(
     settings: impl Iterator<Item = (String, TrainConfig)>,
     memory: u64,
     device: &DeviceInfo,
 ) -> anyhow::Result<Estimate> {
     let mut least: Option<u64> = None;
     for (flags, config) in settings {
-        let said = if flags.is_empty() { "as given" } else { &flags };
-        // What a device cannot even allocate does not fit either.
-        match estimate_apart(&config, device) {
+        let label = if flags.is_empty() { "as given" } else { &flags };
+        // Settings that the device cannot even allocate do not fit either.
+        match estimate_in_process(&config, device) {
             Ok(estimate) => {
-                tell(format_args!("{said}: {}", HumanBytes(estimate.peak)));
+                notice(format_args!("{label}: {}", HumanBytes(estimate.peak)));
                 least = least.into_iter().chain([estimate.peak]).min();
                 if estimate.peak <= memory {
                     return Ok(Estimate { flags, ..estimate });
                 }
             }
-            Err(error) => tell(format_args!("{said}: {error:#}")),
+            Err(error) => notice(format_args!("{label}: {error:#}")),
         }
     }
     match least {
-        Some(least) => bail!("nothing fits {}: the least is {}", HumanBytes(memory), HumanBytes(least)),
-        None => bail!("nothing can be had on this device"),
+        Some(least) => {
+            bail!("no settings fit into {}: the lowest estimate is {}", HumanBytes(memory), HumanBytes(least))
+        }
+        None => bail!("no settings can be estimated on this device"),
     }
 }
 
-/// An estimate made by another process of this program.
-fn estimate_apart(config: &TrainConfig, device: &DeviceInfo) -> anyhow::Result<Estimate> {
+/// An estimate by another process of this program.
+fn estimate_in_process(config: &TrainConfig, device: &DeviceInfo) -> anyhow::Result<Estimate> {
     let file = tempfile::Builder::new().suffix(".toml").tempfile()?;
     std::fs::write(file.path(), config.to_toml())?;
     let output = Command::new(std::env::current_exe().context("cannot find this program's own file")?)
@@ -181,42 +194,28 @@ fn estimate_apart(config: &TrainConfig, device: &DeviceInfo) -> anyhow::Result<E
         .output()
         .context("cannot start a process")?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let reason = said.lines().last().unwrap_or("no reason given");
-        bail!("{}", reason.strip_prefix("error: ").unwrap_or(reason));
+        bail!("{}", reported_error(&String::from_utf8_lossy(&output.stderr)));
     }
-    serde_json::from_slice(&output.stdout).context("not an estimate")
+    serde_json::from_slice(&output.stdout).context("the planning process printed no estimate")
 }
 
-/// Whether a device trains in f16: GPUs with 16-bit floats do, the CPU computes in f32.
+/// The fact that a process of this program printed on standard error, without its advice.
+fn reported_error(text: &str) -> String {
+    let error = text.lines().skip_while(|line| !line.starts_with("error: "));
+    let error: Vec<_> = error.take_while(|line| !line.starts_with("help: ")).collect();
+    match error.join("\n").strip_prefix("error: ") {
+        Some(fact) => fact.to_owned(),
+        None => text.lines().last().unwrap_or("the process gave no reason").to_owned(),
+    }
+}
+
+/// Whether training on a device can use f16. The CPU computes in f32 in any case.
 pub(crate) fn has_f16(device: &DeviceInfo) -> bool {
     device.limits.is_some() && device.features.f16
 }
 
-/// The flags that lead from `from` to a rung of it.
-pub(crate) fn flags(from: &TrainConfig, to: &TrainConfig) -> String {
-    let mut flags = Vec::new();
-    if from.micro_batch_size != to.micro_batch_size {
-        flags.push(format!("--micro-batch-size {}", to.micro_batch_size));
-    }
-    if from.precision != to.precision {
-        flags.push(format!("--precision {}", format!("{:?}", to.precision).to_lowercase()));
-    }
-    if from.recompute != to.recompute {
-        flags.push(format!("--recompute {}", format!("{:?}", to.recompute).to_lowercase()));
-    }
-    let chunks =
-        [("tsa", from.tsa_chunk_size, to.tsa_chunk_size), ("fsa", from.fsa_chunk_size, to.fsa_chunk_size)];
-    for (name, from, to) in chunks {
-        if let Some(to) = to.filter(|to| from != Some(*to)) {
-            flags.push(format!("--{name}-chunk-size {to}"));
-        }
-    }
-    flags.join(" ")
-}
-
 fn table(estimate: &Estimate) -> String {
-    let size = |what: &str, bytes: u64| format!("{what:<32}{:>12}", HumanBytes(bytes).to_string());
+    let size = |label: &str, bytes: u64| format!("{label:<32}{:>12}", HumanBytes(bytes).to_string());
     let mut lines = vec![format!("{:<32}{:>12}", "parameters", estimate.parameters)];
     lines.extend(estimate.planes.iter().enumerate().map(|(resolution, [frames, bins, channels])| {
         format!("tokens at resolution {resolution}: {frames} frames × {bins} bins × {channels} channels")
@@ -229,20 +228,18 @@ fn table(estimate: &Estimate) -> String {
     }
     lines.push(size("peak", estimate.peak));
     if let Some(last) = estimate.measured.last() {
-        if estimate.rehearsed {
+        if estimate.dry_run {
             let off = 100.0 * (estimate.peak as f64 / last.memory.peak.max(1) as f64 - 1.0);
             lines.push(size("peak, measured", last.memory.peak));
-            lines.push(format!("{:<32}{off:>11.1} %", "estimate off by"));
+            lines.push(format!("{:<32}{off:>11.1} %", "error of the estimate"));
         }
-        lines.push(format!("{:<32}{:>10.2} s", "a step", last.seconds));
+        lines.push(format!("{:<32}{:>10.2} s", "time per step", last.seconds));
     }
-    if !estimate.rehearsed {
-        lines.push(
-            "Steps were taken on the CPU; the peak is the most of this process that was resident.".into(),
-        );
+    if !estimate.dry_run {
+        lines.push("The CPU ran real steps. The peak is the largest resident set of the process.".into());
     }
     if !estimate.flags.is_empty() {
-        lines.push(format!("It takes these flags: {}", estimate.flags));
+        lines.push(format!("Flags: {}", estimate.flags));
     }
     lines.join("\n")
 }
@@ -255,47 +252,44 @@ fn line(step: &StepMeasurement) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Cli, Verb};
     use clap::Parser;
-    use unbraid_model::{Precision, Recompute};
+
+    #[derive(Debug, Parser)]
+    struct Plan {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
 
     fn parse(flags: &str) -> Result<Arguments, clap::Error> {
-        let cli = Cli::try_parse_from(format!("unbraid plan {flags}").split_whitespace())?;
-        let Verb::Plan(arguments) = cli.verb else { panic!("`plan` is another verb") };
-        Ok(arguments)
+        let plan = Plan::try_parse_from(format!("plan {flags}").split_whitespace())?;
+        Ok(plan.arguments)
     }
 
     #[test]
-    fn a_level_is_estimated_as_training_takes_it() -> Result<(), clap::Error> {
+    fn a_preset_is_estimated_as_training_takes_it() -> anyhow::Result<()> {
         let file = TrainConfig { model: "tfswa_unet".into(), segment_seconds: 3.0, ..Default::default() };
         for (preset, flags) in [("", "--segment 6"), ("--preset level2", "--hop-length 256 --recompute none")]
         {
-            for (level, config) in parse(&format!("{preset} {flags}"))?.levels(&file) {
-                let taken = parse(&format!("{level} {flags}"))?.settings.over(file.clone());
-                assert_eq!(taken, config, "{level} in place of {preset}, {flags}");
+            for (level, config) in parse(&format!("{preset} {flags}"))?.levels(&file)? {
+                let taken = parse(&format!("{level} {flags}"))?.settings.over(file.clone())?;
+                assert_eq!(taken, config, "{level} instead of {preset}, {flags}");
             }
         }
         Ok(())
     }
 
     #[test]
-    fn what_would_go_unheard_is_refused() {
+    fn flags_that_would_have_no_effect_are_refused() {
         assert!(parse("--memory 8GB").is_ok() && parse("--measure 2").is_ok());
         assert!(parse("--memory 8GB --measure 2").is_err());
+        assert!(parse("--checkpoint-interval 5").is_err());
     }
 
     #[test]
-    fn flags_say_what_changed() {
-        let from = TrainConfig { batch_size: 4, ..Default::default() };
-        assert_eq!(flags(&from, &from), "");
-        let to = TrainConfig {
-            micro_batch_size: 1,
-            recompute: Recompute::Block,
-            fsa_chunk_size: Some(32),
-            ..from.clone()
-        };
-        assert_eq!(flags(&from, &to), "--micro-batch-size 1 --recompute block --fsa-chunk-size 32");
-        let half = TrainConfig { precision: Precision::F16, ..to.clone() };
-        assert_eq!(flags(&to, &half), "--precision f16");
+    fn the_fact_of_a_process_is_reported_without_its_advice() {
+        let text = "device: x\nerror: a fact\n  with two lines\nhelp: some advice\n";
+        assert_eq!(reported_error(text), "a fact\n  with two lines");
+        assert_eq!(reported_error("thread panicked\nat x"), "at x");
+        assert_eq!(reported_error(""), "the process gave no reason");
     }
 }

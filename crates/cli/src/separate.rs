@@ -1,4 +1,4 @@
-//! `unbraid separate`: songs in, stems out, a song's stems together or none.
+//! `unbraid separate`: separates songs into stems. The stems of a song appear all at once or not at all.
 
 use std::collections::HashSet;
 use std::fs;
@@ -8,28 +8,39 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde::Serialize;
-use unbraid_audio::{AudioReader, AudioWriter, Format, Stereo};
+use unbraid_audio::{AudioError, AudioReader, AudioWriter, Format, Stereo};
+use unbraid_base::file::sync_folder;
 use unbraid_model::weights::{self, Loaded};
 use unbraid_model::{ModelConfig, Separator, SeparatorOptions};
 use unbraid_ops::device;
 
-use crate::progress::{print, song_bar, tell};
-use crate::{DeviceArgument, interrupt};
+use crate::advice::advised;
+use crate::device::DeviceArgument;
+use crate::interrupt;
+use crate::output::{notice, print};
+use crate::progress::song_bar;
 
-/// How songs are cut for the network.
+fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if seconds > 0.0 && f64::is_finite(seconds) => Ok(seconds),
+        _ => Err("give a number of seconds above 0".into()),
+    }
+}
+
+/// How songs are cut into segments for the network.
 #[derive(Debug, Args)]
-pub(crate) struct Cutting {
-    /// Part of a segment that the next one covers again, 0 to 0.75: more is smoother and slower.
-    #[arg(long, default_value_t = 0.25)]
+pub(crate) struct Segmentation {
+    /// Share of a segment that the next one overlaps, from 0 to 0.75. More is smoother and slower
+    #[arg(long, value_name = "SHARE", default_value_t = SeparatorOptions::DEFAULT_OVERLAP)]
     overlap: f32,
-    /// Seconds given to the network at once, by default those it was trained on. Longer ones can cost quality.
-    #[arg(long, value_name = "SECONDS")]
+    /// Length of a segment in seconds, by default as in training. Longer segments can lower the quality
+    #[arg(long, value_name = "SECONDS", value_parser = above_zero)]
     segment: Option<f64>,
 }
 
-impl Cutting {
+impl Segmentation {
     pub(crate) fn options(&self, loaded: &Loaded) -> SeparatorOptions {
-        // Every segment at work takes memory of its own.
+        // Each segment in progress needs its own memory.
         const MOST_AT_ONCE: usize = 4;
         let seconds = self.segment.unwrap_or_else(|| loaded.segment_seconds());
         let segment = (seconds * f64::from(loaded.config.sample_rate)).round() as usize;
@@ -40,32 +51,32 @@ impl Cutting {
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// wav, flac, mp3, ogg, m4a or aiff.
+    /// Songs: wav, flac, mp3, ogg (Vorbis), m4a (AAC-LC, ALAC) or aiff
     #[arg(required = true, value_name = "SONG")]
     songs: Vec<PathBuf>,
-    /// The model, as training exports it.
+    /// Weights file, for example runs/first/model.safetensors; web/models/default.safetensors is a demonstration
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// Where SONG/STEM.wav goes.
+    /// Folder for the stems, which are written to DIR/SONG/STEM.wav or .flac
     #[arg(long, value_name = "DIR", default_value = "separated")]
     out: PathBuf,
-    /// Only these stems, with commas between.
+    /// Write these stems only, separated by commas
     #[arg(long, value_name = "STEM,…", value_delimiter = ',', conflicts_with = "two_stems")]
     stems: Vec<String>,
-    /// Only this stem and the rest: the mixture less the stem, as no_STEM.
+    /// Write this stem, and the mixture without it as no_STEM
     #[arg(long, value_name = "STEM")]
     two_stems: Option<String>,
-    /// wav16, wav24, wav32f or flac.
-    #[arg(long, default_value_t = Format::Wav16)]
+    /// File format: wav16, wav24, wav32f (keeps samples above full scale) or flac (24 bits)
+    #[arg(long, value_name = "FORMAT", default_value_t = Format::Wav16)]
     format: Format,
-    /// Replace stems that are there already.
+    /// Replace existing stems
     #[arg(long)]
     force: bool,
-    /// Print a JSON report.
+    /// Print a JSON report
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    cutting: Cutting,
+    segmentation: Segmentation,
     #[command(flatten)]
     device: DeviceArgument,
 }
@@ -73,16 +84,16 @@ pub(crate) struct Arguments {
 /// One file to write.
 #[derive(Debug, Clone)]
 struct Output {
-    /// The file's name without its ending.
+    /// The file name without its extension.
     name: String,
-    /// Index of the network's stem.
+    /// Index of the stem in the network's output.
     stem: usize,
-    /// Whether it is the mixture less the stem.
+    /// Whether the file holds the mixture minus the stem.
     rest: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct SeparationReport {
     device: String,
     model: String,
     songs: Vec<SongReport>,
@@ -90,12 +101,12 @@ struct Report {
 
 #[derive(Debug, Serialize)]
 struct SongReport {
-    // Text, which JSON is and a path need not be.
+    // JSON is UTF-8, and a path may be in another encoding, so these are strings.
     song: String,
     stems: Vec<String>,
     audio_seconds: f64,
     wall_seconds: f64,
-    /// Samples beyond full scale, by stem; integer formats clip them.
+    /// Samples beyond full scale, per stem. Integer formats clip them.
     clipped: Vec<u64>,
 }
 
@@ -111,16 +122,23 @@ impl Arguments {
         let mut songs = Vec::new();
         for (song, target) in self.songs.iter().zip(&targets) {
             let separated = self.separate(song, target, &loaded, &outputs);
-            songs.push(separated.with_context(|| format!("{} was not separated", song.display()))?);
+            songs.push(separated.map_err(|error| {
+                // Errors of reading the song name it. Those of writing its stems name a temporary file.
+                let audio = error.downcast_ref::<AudioError>();
+                if audio.is_some_and(|audio| audio.path.as_deref() == Some(song.as_path())) {
+                    return error;
+                }
+                error.context(format!("{} was not separated", song.display()))
+            })?);
         }
         if self.json {
-            let report = Report { device: info.name, model: loaded.config.name, songs };
+            let report = SeparationReport { device: info.name, model: loaded.config.name, songs };
             print(serde_json::to_string_pretty(&report)?)?;
         }
         Ok(())
     }
 
-    /// A folder for every song, no two the same.
+    /// One folder per song. No two are the same.
     fn targets(&self) -> anyhow::Result<Vec<PathBuf>> {
         let mut seen = HashSet::new();
         self.songs
@@ -128,16 +146,15 @@ impl Arguments {
             .map(|song| {
                 let name = song.file_stem().with_context(|| format!("{} is not a file", song.display()))?;
                 let target = self.out.join(name);
-                ensure!(
-                    seen.insert(target.clone()),
-                    "two songs would go to {}: rename one, or separate them with different --out",
-                    target.display(),
-                );
-                ensure!(
-                    target.is_dir() || target.symlink_metadata().is_err(),
-                    "{} exists and is no folder: --out DIR writes elsewhere",
-                    target.display(),
-                );
+                let shown = target.display();
+                if !seen.insert(target.clone()) {
+                    let advice = "Rename one of them, or separate them with different `--out DIR`.";
+                    return Err(advised(format_args!("two songs would be written to {shown}"), advice));
+                }
+                if !target.is_dir() && target.symlink_metadata().is_ok() {
+                    let advice = "`--out DIR` writes to another folder.";
+                    return Err(advised(format_args!("{shown} exists and is not a folder"), advice));
+                }
                 Ok(target)
             })
             .collect()
@@ -170,11 +187,10 @@ impl Arguments {
 
     fn refuse_existing(&self, target: &Path, outputs: &[Output]) -> anyhow::Result<()> {
         for path in outputs.iter().map(|output| self.path(target, output)) {
-            ensure!(
-                self.force || !path.exists(),
-                "{} exists: --force replaces it, --out DIR writes elsewhere",
-                path.display(),
-            );
+            if !self.force && path.exists() {
+                let advice = "`--force` replaces it. `--out DIR` writes to another folder.";
+                return Err(advised(format_args!("{} exists", path.display()), advice));
+            }
         }
         Ok(())
     }
@@ -187,30 +203,30 @@ impl Arguments {
         outputs: &[Output],
     ) -> anyhow::Result<SongReport> {
         let began = Instant::now();
-        // Once more: where file systems take two names for one, it may be an earlier song's by now.
+        // Checked again: on a file system that treats two names as one, an earlier song may have created it.
         self.refuse_existing(target, outputs)?;
         let rate = loaded.config.sample_rate;
         let mut reader = AudioReader::open(song, rate)?;
         if let Some(frames) = reader.frames() {
             self.format.check_length(frames)?;
         }
-        // The first block before anything is created: most bad files show here.
+        // Most bad files fail at the first block, so it is read before anything is created.
         let mut block = reader.read(rate as usize)?;
         let shortest = loaded.model.least_samples();
         ensure!(
             block[0].len() >= shortest,
-            "it lasts {} samples: too short to hold music, {shortest} are needed",
+            "the song has {} samples, and the network needs at least {shortest}",
             block[0].len(),
         );
 
         let folder = Staging::create(target)?;
         let open = |output| AudioWriter::create(&self.path(folder.path(), output), self.format, rate);
         let mut writers = outputs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let mut separator = Separator::new(loaded.model.clone(), self.cutting.options(loaded))?;
+        let mut separator = Separator::new(loaded.model.clone(), self.segmentation.options(loaded))?;
         let label = song.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let bar = song_bar(label, reader.frames());
 
-        // What of the mixture has no finished stems yet.
+        // The part of the mixture whose stems are not finished yet.
         let mut mixture: Stereo = Default::default();
         let mut samples = 0;
         while !block[0].is_empty() {
@@ -236,11 +252,13 @@ impl Arguments {
         let audio_seconds = samples as f64 / f64::from(rate);
         let wall_seconds = began.elapsed().as_secs_f64();
         let shown = target.display();
-        tell(format_args!("{shown}: {audio_seconds:.1} s of music in {wall_seconds:.1} s"));
+        notice(format_args!("{shown}: {audio_seconds:.1} s of music in {wall_seconds:.1} s"));
         for (output, &count) in outputs.iter().zip(&clipped) {
             if count > 0 {
                 let name = &output.name;
-                tell(format_args!("{name}: {count} samples clipped at full scale; wav32f keeps them"));
+                notice(format_args!(
+                    "{name}: {count} samples were clipped at full scale; `--format wav32f` keeps them"
+                ));
             }
         }
         let text = |path: &Path| path.to_string_lossy().into_owned();
@@ -249,7 +267,7 @@ impl Arguments {
     }
 }
 
-/// Writes finished samples, and lets go of the mixture's that belong to them.
+/// Writes finished samples, and drops the part of the mixture that belongs to them.
 fn write(
     writers: &mut [AudioWriter],
     outputs: &[Output],
@@ -272,10 +290,10 @@ fn write(
     Ok(())
 }
 
-/// A hidden folder beside the target, in which stems are made; gone unless published.
+/// A hidden folder next to the target. The stems are made in it, and it is removed unless they are published.
 struct Staging {
     folder: tempfile::TempDir,
-    /// Folders that did not exist before, innermost first: removed again if nothing comes of it.
+    /// Folders that did not exist before, innermost first. They are removed if the stems are not published.
     created: Vec<PathBuf>,
 }
 
@@ -286,8 +304,7 @@ impl Staging {
         let created =
             parent.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
         let created = created.map(Path::to_owned).collect();
-        let writable =
-            || format!("cannot write into {}; check that it is a folder you may write to", parent.display());
+        let writable = || format!("cannot write to the folder {}", parent.display());
         fs::create_dir_all(parent).with_context(writable)?;
         let folder =
             tempfile::Builder::new().prefix(".unbraid-").tempdir_in(parent).with_context(writable)?;
@@ -298,21 +315,26 @@ impl Staging {
         self.folder.path()
     }
 
-    /// Moves the stems into the target: as one folder where there is none yet.
+    /// Moves the stems into the target. A target that does not exist yet appears with all its stems.
     fn publish(mut self, target: &Path, names: &[PathBuf]) -> anyhow::Result<()> {
         let failed = || format!("cannot move the stems to {}", target.display());
         if target.exists() {
             for name in names {
                 fs::rename(self.path().join(name), target.join(name)).with_context(failed)?;
             }
+            sync_folder(target);
         } else {
-            // The temporary folder is private; the stems' folder is like any other.
+            // The temporary folder is private. The stems' folder has ordinary permissions.
             let staged = self.path().join("stems");
             fs::create_dir(&staged).with_context(failed)?;
             for name in names {
                 fs::rename(self.path().join(name), staged.join(name)).with_context(failed)?;
             }
+            sync_folder(&staged);
             fs::rename(&staged, target).with_context(failed)?;
+            if let Some(parent) = self.path().parent() {
+                sync_folder(parent);
+            }
         }
         self.created.clear();
         Ok(())
@@ -321,10 +343,10 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // Empties itself first, as the created folders hold it; both are clean-up after another error.
-        let _ = fs::remove_dir_all(self.folder.path());
+        // Ignores errors, because this cleans up after another error. The created folders contain the temporary one.
+        fs::remove_dir_all(self.folder.path()).ok();
         for folder in &self.created {
-            let _ = fs::remove_dir(folder);
+            fs::remove_dir(folder).ok();
         }
     }
 }

@@ -1,125 +1,228 @@
-//! The settings of a training run, from a file and flags.
+//! The flags of a training run. They are built from the table of settings, one for each.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Args;
-use unbraid_model::{Precision, Recompute};
-use unbraid_train::{Preset, TrainConfig};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use toml::{Table, Value};
+use unbraid_train::settings::setting::{Kind, flag_text, parse_bytes};
+use unbraid_train::{ConfigError, MemoryPreset, SETTINGS, Setting, TrainConfig};
 
-/// What `train` and `plan` are both told.
+/// The settings of a run: a file, a preset that replaces values of the file, and flags that replace values of both.
+///
+/// With `ALL` every setting has a flag, otherwise those that affect the memory of a step.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Settings {
-    /// A TOML file of settings (see configs/train); flags go over it.
+pub(crate) struct Settings<const ALL: bool> {
+    /// TOML file of settings, as in configs/train. Presets and flags replace its values
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Settings for little memory, over the file's: low-vram, level1, level2 or level3.
-    #[arg(long, value_name = "LEVEL")]
-    preset: Option<Preset>,
-    /// tfswa_unet, tfswa_unet_small, tfswa_unet_tiny, or a TOML file.
-    #[arg(long, value_name = "NAME")]
-    model: Option<String>,
-    /// Seconds of an example.
-    #[arg(long, value_name = "SECONDS")]
-    segment: Option<f64>,
-    /// Samples of an STFT frame, in place of the network's own.
-    #[arg(long, value_name = "SAMPLES")]
-    n_fft: Option<usize>,
-    /// Samples from frame to frame, in place of the network's own.
-    #[arg(long, value_name = "SAMPLES")]
-    hop_length: Option<usize>,
-    /// Examples of a step.
-    #[arg(long, value_name = "N")]
-    batch_size: Option<usize>,
-    /// Examples on the device at once; their gradients add up to the batch's. 0: all.
-    #[arg(long, value_name = "N")]
-    micro_batch_size: Option<usize>,
-    /// Storage of the network's tokens: f32, or f16 (half the memory, on GPUs that have it).
-    #[arg(long, value_name = "TYPE", value_parser = precision)]
-    precision: Option<Precision>,
-    /// What is recomputed in the backward pass instead of kept: none, sublayer or block.
-    #[arg(long, value_name = "WHAT", value_parser = recompute)]
-    recompute: Option<Recompute>,
-    /// Bins taken through a time sub-layer at once; 0 takes all.
-    #[arg(long, value_name = "BINS")]
-    tsa_chunk_size: Option<usize>,
-    /// Frames taken through any other sub-layer at once; 0 takes all.
-    #[arg(long, value_name = "FRAMES")]
-    fsa_chunk_size: Option<usize>,
+    #[command(flatten)]
+    flags: Flags<ALL>,
+    /// Preset for low memory. low-vram keeps the network and the segments. level1 shortens segments to 2 s, level2 also
+    /// uses an STFT of 512 samples, level3 also replaces tfswa_unet by tfswa_unet_small
+    #[arg(long, value_name = "NAME", help_heading = "Memory")]
+    preset: Option<MemoryPreset>,
 }
 
-fn precision(text: &str) -> Result<Precision, String> {
-    match text {
-        "f32" => Ok(Precision::F32),
-        "f16" => Ok(Precision::F16),
-        _ => Err("f32 or f16".into()),
-    }
-}
-
-fn recompute(text: &str) -> Result<Recompute, String> {
-    match text {
-        "none" => Ok(Recompute::None),
-        "sublayer" => Ok(Recompute::Sublayer),
-        "block" => Ok(Recompute::Block),
-        _ => Err("none, sublayer or block".into()),
-    }
-}
-
-/// A number of bytes, as 8GB, 7.5GiB, 800MB or 1000000.
-pub(crate) fn bytes(text: &str) -> Result<u64, String> {
-    const UNITS: [(&str, f64); 6] =
-        [("GiB", 1_073_741_824.0), ("MiB", 1_048_576.0), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0)];
-    let (number, unit) =
-        UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit))).unwrap_or((text, 1.0));
-    match number.trim().parse::<f64>() {
-        Ok(number) if number.is_finite() && number > 0.0 => Ok((number * unit) as u64),
-        _ => Err("write a size as 8GB, 7.5GiB or 800MB".into()),
-    }
-}
-
-/// Lays a flag over a setting.
-pub(crate) fn set<T>(setting: &mut T, flag: Option<T>) {
-    if let Some(value) = flag {
-        *setting = value;
-    }
-}
-
-impl Settings {
-    /// The same flags beside another preset.
-    pub(crate) fn at(&self, level: Preset) -> Self {
-        Self { preset: Some(level), ..self.clone() }
+impl<const ALL: bool> Settings<ALL> {
+    /// The same file and flags with another preset.
+    pub(crate) fn with_preset(&self, preset: MemoryPreset) -> Self {
+        Self { preset: Some(preset), ..self.clone() }
     }
 
-    /// Lays preset and flags over `config`.
-    pub(crate) fn over(&self, mut config: TrainConfig) -> TrainConfig {
+    /// The flag's value for a setting, if the flag is given.
+    pub(crate) fn value(&self, name: &str) -> Option<&Value> {
+        self.flags.0.get(name)
+    }
+
+    /// `config` with the values of the preset and the flags.
+    pub(crate) fn over(&self, mut config: TrainConfig) -> Result<TrainConfig, ConfigError> {
         if let Some(preset) = self.preset {
             preset.apply(&mut config);
         }
-        set(&mut config.model, self.model.clone());
-        set(&mut config.segment_seconds, self.segment);
-        set(&mut config.n_fft, self.n_fft.map(Some));
-        set(&mut config.hop_length, self.hop_length.map(Some));
-        set(&mut config.batch_size, self.batch_size);
-        set(&mut config.micro_batch_size, self.micro_batch_size);
-        set(&mut config.precision, self.precision);
-        set(&mut config.recompute, self.recompute);
-        set(&mut config.tsa_chunk_size, self.tsa_chunk_size.map(Some));
-        set(&mut config.fsa_chunk_size, self.fsa_chunk_size.map(Some));
-        config
+        config.with_values(self.flags.0.clone())
     }
+}
+
+/// The values of the given flags, by the settings' names.
+#[derive(Clone, Debug)]
+struct Flags<const ALL: bool>(Table);
+
+impl<const ALL: bool> Flags<ALL> {
+    fn settings() -> impl Iterator<Item = &'static Setting> {
+        SETTINGS.iter().filter(|setting| ALL || setting.affects_memory)
+    }
+}
+
+impl<const ALL: bool> Args for Flags<ALL> {
+    fn augment_args(command: Command) -> Command {
+        let defaults = TrainConfig::default().to_table().unwrap_or_default();
+        Self::settings()
+            .fold(command, |command, setting| command.arg(argument(setting, defaults.get(setting.name))))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<const ALL: bool> FromArgMatches for Flags<ALL> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let value = |setting: &'static Setting| {
+            Some((setting.name.to_owned(), matches.get_one::<Value>(setting.name)?.clone()))
+        };
+        Ok(Self(Self::settings().filter_map(value).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.extend(Self::from_arg_matches(matches)?.0);
+        Ok(())
+    }
+}
+
+fn argument(setting: &'static Setting, default: Option<&Value>) -> Arg {
+    let parse = move |text: OsString| {
+        let text = text.to_str().ok_or("must be UTF-8; rename the file or folder")?;
+        setting.parse(text)
+    };
+    let argument = Arg::new(setting.name)
+        .long(setting.flag)
+        .value_name(setting.value_name)
+        .help(help(setting, default))
+        .help_heading(setting.group)
+        .allow_negative_numbers(true)
+        .value_parser(OsStringValueParser::new().try_map(parse));
+    if setting.flag == setting.kebab_name { argument } else { argument.alias(setting.kebab_name) }
+}
+
+fn help(setting: &Setting, default: Option<&Value>) -> String {
+    let mut help = setting.summary().to_owned();
+    if let Kind::Choice(names) = setting.kind {
+        help += &format!(" [values: {}]", names.join(", "));
+    }
+    match default.map(flag_text) {
+        Some(default) if !default.is_empty() => help += &format!(" [default: {default}]"),
+        _ => {}
+    }
+    help
+}
+
+/// The flags that change the settings `from` into `to`.
+pub(crate) fn flags_between(from: &TrainConfig, to: &TrainConfig) -> Result<String, ConfigError> {
+    let (from, to) = (from.to_table()?, to.to_table()?);
+    let changed = SETTINGS.iter().filter_map(|setting| {
+        let value = to.get(setting.name).filter(|value| from.get(setting.name) != Some(value))?;
+        Some(format!("--{} {}", setting.flag, flag_text(value)))
+    });
+    Ok(changed.collect::<Vec<_>>().join(" "))
+}
+
+/// Reads a size in bytes, for flags that are not settings.
+pub(crate) fn bytes(text: &str) -> Result<u64, &'static str> {
+    parse_bytes(text).ok_or("must be a number of bytes, for example 8GB, 7.5GiB or 800MB")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+    use unbraid_model::{Precision, Recompute};
+
+    #[derive(Debug, Parser)]
+    struct Train {
+        #[command(flatten)]
+        settings: Settings<true>,
+    }
+
+    fn parse(flags: &str) -> Result<TrainConfig, String> {
+        let train = Train::try_parse_from(format!("train {flags}").split_whitespace());
+        train
+            .map_err(|error| error.to_string())?
+            .settings
+            .over(TrainConfig::default())
+            .map_err(|e| e.to_string())
+    }
 
     #[test]
-    fn sizes_are_read() {
-        assert_eq!(bytes("8GB"), Ok(8_000_000_000));
-        assert_eq!(bytes("1.5 GiB"), Ok(1_610_612_736));
-        assert_eq!(bytes("800MB"), Ok(800_000_000));
-        assert_eq!(bytes("42"), Ok(42));
-        for wrong in ["", "GB", "-1GB", "NaN", "8 gigabytes", "inf"] {
-            assert!(bytes(wrong).is_err(), "{wrong}");
+    fn flags_replace_values() {
+        let flags = "--out runs/x --data d --model tfswa_unet_tiny --segment 3 --batch-size 2 --minutes 10 \
+                     --memory-limit 8GB --n-fft 1024 --hop-length 256 --recompute block --precision f16 \
+                     --loss waveform=1,spectral=0 --betas 0.9,0.99 --optimizer muon --loss-resolutions 512,256";
+        let config = parse(flags).unwrap();
+        let expected = TrainConfig {
+            run: "runs/x".into(),
+            data: "d".into(),
+            model: "tfswa_unet_tiny".into(),
+            segment_seconds: 3.0,
+            batch_size: 2,
+            max_minutes: Some(10.0),
+            memory_limit: Some(8_000_000_000),
+            n_fft: Some(1024),
+            hop_length: Some(256),
+            recompute: Recompute::Block,
+            precision: Precision::F16,
+            loss: [("waveform".into(), 1.0), ("spectral".into(), 0.0)].into(),
+            betas: [0.9, 0.99],
+            optimizer: unbraid_train::settings::config::OptimizerKind::Muon,
+            loss_resolutions: vec![512, 256],
+            ..Default::default()
+        };
+        assert_eq!(config, expected);
+        assert_eq!(parse("--segment-seconds 3 --run r").unwrap(), parse("--segment 3 --out r").unwrap());
+    }
+
+    /// The flag of every setting reads back every value that it writes.
+    #[test]
+    fn every_setting_has_a_flag() {
+        let other = TrainConfig {
+            run: "runs/x".into(),
+            memory_limit: Some(1000),
+            n_fft: Some(512),
+            hop_length: Some(128),
+            max_minutes: Some(0.5),
+            validation_seconds: Some(30.0),
+            ..Default::default()
+        };
+        for (name, value) in other.to_table().unwrap() {
+            let setting = SETTINGS.iter().find(|setting| setting.name == name).unwrap();
+            let text = flag_text(&value);
+            let arguments = ["train".into(), format!("--{}", setting.flag), text.clone()];
+            let settings = Train::try_parse_from(arguments).unwrap().settings;
+            let config = settings.over(TrainConfig::default()).unwrap();
+            assert_eq!(config.to_table().unwrap()[&name], value, "--{} {text}", setting.flag);
         }
+    }
+
+    #[test]
+    fn a_refused_value_names_the_flag_and_the_accepted_values() {
+        for (flags, flag, accepted) in [
+            ("--batch-size x", "--batch-size", "an integer from 1 to 4096"),
+            ("--batch-size 0", "--batch-size", "an integer from 1 to 4096"),
+            ("--weight-decay -1", "--weight-decay", "a number of at least 0"),
+            ("--precision f64", "--precision", "f32 or f16"),
+            ("--memory-limit much", "--memory-limit", "8GB"),
+            ("--preset level4", "--preset", "level3"),
+        ] {
+            let error = parse(flags).unwrap_err();
+            assert!(error.contains(flag) && error.contains(accepted), "{error}");
+        }
+    }
+
+    #[test]
+    fn flags_between_two_settings() {
+        let from = TrainConfig::default();
+        assert_eq!(flags_between(&from, &from).unwrap(), "");
+        let to = TrainConfig {
+            micro_batch_size: 1,
+            recompute: Recompute::Block,
+            fsa_chunk_size: 32,
+            ..from.clone()
+        };
+        let flags = flags_between(&from, &to).unwrap();
+        assert_eq!(flags, "--micro-batch-size 1 --recompute block --fsa-chunk-size 32");
+        assert_eq!(parse(&flags).unwrap(), to);
+        let half = TrainConfig { precision: Precision::F16, ..to.clone() };
+        assert_eq!(flags_between(&to, &half).unwrap(), "--precision f16");
     }
 }

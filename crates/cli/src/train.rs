@@ -1,102 +1,69 @@
-//! `unbraid train`.
+//! `unbraid train`: trains a network.
 
-use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use indicatif::HumanBytes;
 use unbraid_ops::device::{self, DeviceInfo, MemoryRefused};
-use unbraid_train::{RunFolder, TrainConfig, TrainError, rungs, train};
+use unbraid_train::{RunFolder, TrainConfig, TrainError, fallbacks, train};
 
-use crate::plan::{fitting, flags, has_f16, rungs_of};
-use crate::progress::{Screen, tell};
-use crate::settings::{Settings, bytes, set};
-use crate::{DeviceArgument, interrupt};
+use crate::advice::advised;
+use crate::device::DeviceArgument;
+use crate::interrupt;
+use crate::output::notice;
+use crate::plan::{fallbacks_with_flags, first_fitting, has_f16};
+use crate::progress::Screen;
+use crate::settings::{Settings, flags_between};
 
+/// The reaction to a step that runs out of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OnOutOfMemory {
     Stop,
     Reduce,
-    /// Stop, with [`OUT_OF_MEMORY`] as the exit code.
+    /// Stop with the exit code [`OUT_OF_MEMORY`]. For the processes that `Reduce` starts.
     #[value(hide = true)]
-    Tell,
+    ExitCode,
 }
 
 const OUT_OF_MEMORY: i32 = 3;
 
-const LEVELS: &str = "`--preset level1`, `level2` and `level3` take less, and begin another run";
+const LEVELS: &str = "`--preset level1`, `level2` and `level3` need less memory, but start a new run";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    settings: Settings,
-    /// Folder with train/TRACK/{drums,bass,other,vocals}.wav.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// The run's folder: settings, metrics.jsonl, checkpoints, and at the end model.safetensors.
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Go on where the run's newest whole checkpoint is, with the run's own settings.
+    settings: Settings<true>,
+    /// When memory runs out: stop, or reduce, which continues from the last checkpoint with settings that need less
+    #[arg(long, value_name = "ACTION", default_value = "stop", help_heading = "Memory")]
+    on_oom: OnOutOfMemory,
+    /// Continue the run in --out DIR from its newest checkpoint
     #[arg(long)]
     resume: bool,
-    /// End the run where a step takes more memory than this, as 8GB.
-    #[arg(long, value_name = "SIZE", value_parser = bytes)]
-    memory_limit: Option<u64>,
-    /// Where memory runs out: stop, or reduce, which goes on from the last checkpoint with thriftier settings.
-    #[arg(long, value_name = "WHAT", default_value = "stop")]
-    on_oom: OnOutOfMemory,
-    /// End after so many minutes; the learning rate's schedule follows the time.
-    #[arg(long)]
-    minutes: Option<f64>,
-    /// End after so many steps.
-    #[arg(long)]
-    steps: Option<u64>,
-    /// Largest learning rate.
-    #[arg(long, value_name = "RATE")]
-    learning_rate: Option<f64>,
-    /// Steps between validations; 0 for none.
-    #[arg(long, value_name = "STEPS")]
-    validation_interval: Option<u64>,
-    /// Steps between checkpoints.
-    #[arg(long, value_name = "STEPS")]
-    checkpoint_interval: Option<u64>,
-    /// Threads that read and mix examples.
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
-    /// Chooses initial weights, examples and their order.
-    #[arg(long)]
-    seed: Option<u64>,
     #[command(flatten)]
     device: DeviceArgument,
 }
 
 impl Arguments {
-    fn settings(&mut self) -> anyhow::Result<TrainConfig> {
+    fn settings(&self) -> anyhow::Result<TrainConfig> {
         let config = match &self.settings.config {
             Some(path) => TrainConfig::load(path)?,
             None if self.resume => {
-                let run = self.out.as_ref().context("--resume needs the run's folder: --out DIR")?;
-                TrainConfig::load(&run.join("config.toml")).context("there is no run to go on with")?
+                let run = self.settings.value("run").and_then(toml::Value::as_str);
+                let run = run.context("--resume needs the folder of the run: --out DIR")?;
+                let config = RunFolder::new(run.as_ref()).config();
+                if !config.is_file() {
+                    return Err(TrainError::NothingToResume(run.into()).into());
+                }
+                TrainConfig::load(&config)?
             }
             None => TrainConfig::default(),
         };
-        let mut config = self.settings.over(config);
-        set(&mut config.data, self.data.take());
-        set(&mut config.run, self.out.take());
-        set(&mut config.memory_limit, self.memory_limit.map(Some));
-        set(&mut config.max_minutes, self.minutes.map(Some));
-        set(&mut config.steps, self.steps);
-        set(&mut config.learning_rate, self.learning_rate);
-        set(&mut config.validation_interval, self.validation_interval);
-        set(&mut config.checkpoint_interval, self.checkpoint_interval);
-        set(&mut config.workers, self.workers);
-        set(&mut config.seed, self.seed);
-        Ok(config)
+        Ok(self.settings.over(config)?)
     }
 
-    pub(crate) fn run(mut self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
         let config = self.settings()?;
         config.validate()?;
         if self.on_oom == OnOutOfMemory::Reduce {
@@ -104,84 +71,97 @@ impl Arguments {
         }
         interrupt::install();
         let (device, info) = self.device.open()?;
-        let mut screen = Screen::new();
+        let mut screen = Screen::new(interrupt::requested);
         let result = train(&config, self.resume, &device, &mut screen);
         drop(screen);
         let report = match result {
-            Err(error) if error.is_out_of_memory() && self.on_oom == OnOutOfMemory::Tell => {
-                tell(error);
+            Err(error) if error.is_out_of_memory() && self.on_oom == OnOutOfMemory::ExitCode => {
+                notice(error);
                 std::process::exit(OUT_OF_MEMORY);
             }
             Err(error) if error.is_out_of_memory() => {
-                bail!("{error}. {}", remedy(&config, &error, &device, &info))
+                let advice = remedy(&config, &error, &device, &info);
+                return Err(advised(error, advice));
             }
             result => result?,
         };
         let steps = report.steps;
         if report.stopped {
-            tell(format_args!("stopped after {steps} steps; `--resume` goes on from there"));
+            notice(format_args!("stopped after {steps} steps; `--resume` continues the run"));
         } else {
-            tell(format_args!("done: {steps} steps in {:.0} s of training", report.seconds));
+            notice(format_args!("done: {steps} steps in {:.0} s of training", report.seconds));
         }
         if report.skipped > 0 {
             let skipped = report.skipped;
-            tell(format_args!("{skipped} steps were skipped: their loss or gradient was not finite"));
+            notice(format_args!(
+                "{skipped} updates were skipped because the loss or gradient was not finite"
+            ));
         }
-        tell(format_args!("memory: at most {}", HumanBytes(report.memory.peak)));
-        tell(format_args!("model: {} (weights of step {})", report.model.display(), report.model_step));
+        notice(format_args!("peak memory: {}", HumanBytes(report.memory.peak)));
+        notice(format_args!("model: {} (weights of step {})", report.model.display(), report.model_step));
         Ok(())
     }
 
-    /// Trains in a process of its own, for only its end gives back all that it took of the device. Where that was not
-    /// enough, another goes on from the last checkpoint, or where there is none from the beginning, on the next rung.
+    /// Trains in a child process, because only the end of a process returns all memory of the device. After each
+    /// out-of-memory failure another process continues with the next fallback, from the last checkpoint if there is
+    /// one, otherwise from the beginning.
     fn reduce(&self, config: &TrainConfig) -> anyhow::Result<()> {
-        interrupt::leave_to_others();
+        interrupt::leave_to_children();
         let device = device::find(self.device.device)?;
-        let rungs = rungs(config, has_f16(&device));
+        let fallbacks = fallbacks(config, has_f16(&device));
         let mut resume = self.resume;
-        for (index, rung) in rungs.iter().enumerate() {
+        for (index, fallback) in fallbacks.iter().enumerate() {
             if index > 0 {
-                tell(format_args!("going on with {}", flags(&rungs[index - 1], rung)));
+                let flags = flags_between(&fallbacks[index - 1], fallback)?;
+                notice(format_args!("continuing with {flags}"));
                 resume = !RunFolder::new(&config.run).checkpoints()?.steps().is_empty();
             }
-            let status = train_apart(rung, resume, &device)?;
+            let status = train_in_process(fallback, resume, &device)?;
             match status.code() {
                 Some(0) => return Ok(()),
                 Some(OUT_OF_MEMORY) => {}
-                // It has said why.
+                // The process has printed its error.
                 Some(code) => std::process::exit(code),
-                None => bail!("training was ended from outside ({status}); go on with --resume"),
+                None => {
+                    let fact = format!("the training process was terminated from outside ({status})");
+                    return Err(advised(fact, "`--resume` continues the run."));
+                }
             }
         }
-        bail!("these settings are the thriftiest of this run; {LEVELS}");
+        let fact = "the run does not fit into memory, even with the settings that need the least";
+        Err(advised(fact, format!("{LEVELS}.")))
     }
 }
 
-/// What to do about memory that did not suffice: the first thriftier settings that fit, as `plan` finds them.
+/// Advice after an out-of-memory error: the first fallback that fits.
 fn remedy(config: &TrainConfig, error: &TrainError, device: &Device, info: &DeviceInfo) -> String {
     let memory = match error {
         TrainError::OverLimit { limit, .. } => Some(*limit),
         TrainError::OutOfMemory(MemoryRefused::TooLarge { .. }) => Some(u64::MAX),
-        // What it gave until then.
+        // The amount that the device had granted before the failure.
         _ => device::memory(device).map(|memory| memory.reserved),
     };
     let Some(memory) = memory else {
-        return "`unbraid plan --memory SIZE` names settings that fit".into();
+        return "`unbraid plan --memory SIZE` finds settings that fit.".into();
     };
-    tell(format_args!("{error}; looking for settings that fit"));
-    // What the run took is kept for reuse, and the estimates' processes need a little.
+    notice(format_args!("{error}; looking for settings that fit"));
+    // Frees the memory that burn has cached: the planning processes need some.
     device.memory_cleanup();
-    match fitting(rungs_of(config, info).skip(1), memory, info) {
-        Ok(estimate) => format!("With {} it fits; --on-oom reduce finds that by itself", estimate.flags),
-        Err(nothing) => format!("Of the thriftier settings {nothing}; {LEVELS}"),
+    let fitting = fallbacks_with_flags(config, info)
+        .and_then(|fallbacks| first_fitting(fallbacks.into_iter().skip(1), memory, info));
+    match fitting {
+        Ok(estimate) => {
+            format!("The run fits with {}. `--on-oom reduce` finds this by itself.", estimate.flags)
+        }
+        Err(reason) => format!("Among the fallbacks of this run, {reason}. {LEVELS}."),
     }
 }
 
-fn train_apart(config: &TrainConfig, resume: bool, device: &DeviceInfo) -> anyhow::Result<ExitStatus> {
+fn train_in_process(config: &TrainConfig, resume: bool, device: &DeviceInfo) -> anyhow::Result<ExitStatus> {
     let file = tempfile::Builder::new().suffix(".toml").tempfile()?;
     std::fs::write(file.path(), config.to_toml())?;
     let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
-    command.args(["train", "--on-oom", "tell", "--device", &device.choice.to_string(), "--config"]);
+    command.args(["train", "--on-oom", "exit-code", "--device", &device.choice.to_string(), "--config"]);
     command.arg(file.path());
     if resume {
         command.arg("--resume");

@@ -1,6 +1,6 @@
-//! What the program does where its surroundings are not as they might be: work is kept, and what cannot end well is
-//! refused before it is begun.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+//! Checks the program in difficult surroundings: it loses no work, and it refuses work that cannot succeed before it
+//! starts.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ fn program(folder: &Path, arguments: &str) -> Command {
     command
 }
 
-fn said(output: &Output) -> String {
+fn stderr_text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Trains two steps, and gives the model.
+/// Trains two steps and returns the model.
 fn train(folder: &Path, stderr: impl Into<Stdio>) -> PathBuf {
     let songs = program(folder, "data synth songs --tracks 3 --seconds 4 --seed 1").output().unwrap();
-    assert!(songs.status.success(), "{}", said(&songs));
+    assert!(songs.status.success(), "{}", stderr_text(&songs));
     let run = "train --data songs --out run --model tfswa_unet_tiny --device cpu --steps 2";
     let flags = "--segment 0.5 --batch-size 1 --validation-interval 0";
     let status = program(folder, &format!("{run} {flags}")).stderr(stderr).status().unwrap();
@@ -43,9 +43,9 @@ fn song(path: &Path) {
     writer.finish().unwrap();
 }
 
-/// As with `| tee` at Ctrl-C, which ends tee too.
+/// Happens with `| tee`: Ctrl-C ends tee too.
 #[test]
-fn a_run_goes_on_where_nobody_reads_what_it_says() {
+fn a_run_continues_when_nobody_reads_its_notices() {
     let folder = tempfile::tempdir().unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -54,13 +54,13 @@ fn a_run_goes_on_where_nobody_reads_what_it_says() {
     assert!(folder.path().join("run/checkpoints/step-000002.safetensors").is_file());
 }
 
-/// As with `| head -1`.
+/// Happens with `| head -1`.
 #[test]
-fn a_result_that_nobody_reads_to_its_end_is_no_error() {
+fn a_reader_that_stops_early_is_not_an_error() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let output = program(Path::new("."), "doctor").stdout(writer).output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{}", said(&output));
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr_text(&output));
 }
 
 #[test]
@@ -68,41 +68,44 @@ fn a_result_that_nobody_reads_to_its_end_is_no_error() {
 fn a_result_that_cannot_be_written_is_an_error() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let output = program(Path::new("."), "doctor").stdout(full).output().unwrap();
-    let text = said(&output);
+    let text = stderr_text(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("cannot write to standard output"), "{text}");
 }
 
 #[test]
-fn a_file_is_no_folder_for_stems() {
+fn a_file_with_the_name_of_the_stems_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     song(&folder.path().join("song"));
     let output = program(folder.path(), "separate song --model none --out .").output().unwrap();
-    let text = said(&output);
-    assert!(!output.status.success() && text.contains("song exists and is no folder"), "{text}");
+    let text = stderr_text(&output);
+    assert!(
+        !output.status.success() && text.contains("song exists and is not a folder\nhelp: `--out DIR`"),
+        "{text}"
+    );
 }
 
 #[test]
 #[cfg(unix)]
-fn two_names_of_one_folder_do_not_cost_the_first_song_its_stems() {
+fn two_names_of_one_folder_do_not_overwrite_the_stems_of_the_first_song() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let model = train(folder.path(), Stdio::inherit());
     song(&path("one.wav"));
     song(&path("two.wav"));
-    // What upper and lower case are on other systems.
+    // Other systems have such names: they ignore upper and lower case.
     fs::create_dir_all(path("stems/one")).unwrap();
     std::os::unix::fs::symlink("one", path("stems/two")).unwrap();
     let output = separate(folder.path(), &model, "one.wav two.wav").output().unwrap();
-    let text = said(&output);
+    let text = stderr_text(&output);
     assert!(!output.status.success() && text.contains("two.wav was not separated"), "{text}");
-    assert!(text.contains("exists: --force"), "{text}");
+    assert!(text.contains("exists\nhelp: `--force`"), "{text}");
     assert!(path("stems/one/vocals.wav").is_file());
 }
 
-/// A float wav of 5 hours and one channel fits into 4 GiB; its stems, of two, do not.
+/// A float wav of 5 hours with one channel fits into 4 GiB. Its stems have two channels and do not.
 #[test]
-fn a_song_too_long_for_the_format_is_not_begun() {
+fn a_song_too_long_for_the_format_is_refused() {
     const SECOND: usize = 4 * 44_100;
     let folder = tempfile::tempdir().unwrap();
     let model = train(folder.path(), Stdio::inherit());
@@ -113,40 +116,43 @@ fn a_song_too_long_for_the_format_is_not_begun() {
         *b"WAVE",
         *b"fmt ",
         16_u32.to_le_bytes(),
-        // Floats, in one channel.
+        // Floats, one channel.
         [3, 0, 1, 0],
         44_100_u32.to_le_bytes(),
         (SECOND as u32).to_le_bytes(),
-        // Bytes of a frame, bits of a sample.
+        // Bytes per frame, bits per sample.
         [4, 0, 32, 0],
         *b"data",
         bytes.to_le_bytes(),
     ];
     let mut long = header.as_flattened().to_vec();
     long.resize(long.len() + 2 * SECOND, 0);
-    // Where it would end if it were begun.
+    // The separation would fail here if it were started.
     long.extend(f32::NAN.to_le_bytes());
     let path = folder.path().join("long.wav");
     fs::write(&path, long).unwrap();
-    // The rest is silence, and takes no room on the disk.
+    // The rest is silence, which needs no space on the disk.
     File::options().write(true).open(&path).unwrap().set_len(8 + 36 + u64::from(bytes)).unwrap();
     let output = separate(folder.path(), &model, "long.wav --format wav32f").output().unwrap();
-    let text = said(&output);
-    assert!(!output.status.success() && text.contains("write flac instead"), "{text}");
+    let text = stderr_text(&output);
+    assert!(
+        !output.status.success() && text.contains("4 GiB") && text.contains("help: `--format flac`"),
+        "{text}"
+    );
     assert!(!folder.path().join("stems").exists());
 }
 
-/// Such names are there on Linux alone.
+/// Only Linux allows such names.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_report_has_songs_whose_names_are_not_utf8() {
+fn a_report_includes_songs_whose_names_are_not_utf8() {
     use std::os::unix::ffi::OsStrExt;
     let folder = tempfile::tempdir().unwrap();
     let model = train(folder.path(), Stdio::inherit());
     let name = std::ffi::OsStr::from_bytes(b"caf\xe9.wav");
     song(&folder.path().join(name));
     let output = separate(folder.path(), &model, "--json").arg(name).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr_text(&output));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["songs"][0]["song"], "caf\u{fffd}.wav");
     assert_eq!(report["songs"][0]["stems"].as_array().unwrap().len(), 4);

@@ -1,22 +1,25 @@
-//! TFSWA networks: their configuration, their weights file, and separation of a stream.
+//! Source separation networks: their configuration, their weights file, and separation of a stream.
 //!
-//! A U-Net over the spectrogram whose blocks attend along time, along frequency, and within shifted windows
-//! ([`Tfswa`]); described by a [`ModelConfig`], kept in one self-describing file ([`weights`]), and run over songs
-//! of any length by a [`Separator`].
+//! A network belongs to a [`Family`], such as the TFSWA U-Net in [`family::tfswa`]. A [`ModelConfig`] describes a
+//! network, a weights file stores it with its description ([`weights`]), and a [`Separator`] runs it over songs of any
+//! length. The module [`family`] lists the families and explains how to add one.
 //!
 //! Axis letters: `b` batch · `s` stems · `c` channels · `n` samples · `t` frames · `f` bins · `h` heads ·
 //! `d` head width · `w` window area. Tokens are channels-last: `[b, t, f, c]`.
 
-mod block;
 mod config;
+mod execution;
+pub mod family;
+pub mod migrate;
 mod network;
-mod planes;
 mod separator;
 mod tensors;
 pub mod weights;
 
-pub use block::{Block, Precision, Recompute, Stage, SubLayer};
-pub use config::{ConfigError, MAX_PARAMETERS, ModelConfig, PRESETS, Positional};
-pub use network::Tfswa;
-pub use separator::{Network, SeparateError, Separator, SeparatorOptions, Stereo};
-pub use tensors::{TensorsError, named_shapes, named_tensors, with_tensors};
+pub use config::{Config, MAX_PARAMETERS, ModelConfigError};
+pub use execution::{Execution, Recompute};
+pub use family::{FamilyConfig, ModelConfig, Network, STANDARD_NETWORKS};
+pub use network::Family;
+pub use separator::{SegmentModel, SeparateError, Separator, SeparatorOptions};
+pub use tensors::{ParameterPath, TensorsError, named_shapes, named_tensors, ordered_shapes, with_tensors};
+pub use unbraid_ops::Precision;

@@ -1,38 +1,42 @@
 //! Separation of a stream: blocks of samples in, blocks of stems out, by overlapping segments.
 //!
-//! Segments of equal length start every `segment · (1 − overlap)` samples. Each one's stems are weighted by a
-//! window that fades over the overlap and is never zero, summed, and divided by the summed weights: where only
-//! one segment reaches, as at the song's ends, its own weight cancels. The last segment is moved back to end with
-//! the song, so that it is as long as the others and ends with as much context.
+//! Segments of equal length start every `segment · (1 − overlap)` samples. The stems of each segment are weighted by a
+//! window that fades over the overlap and is never zero. They are summed and divided by the summed weights. If only
+//! one segment contributes, as at both ends of the song, its weight cancels. The last segment is moved back so that it
+//! ends with the song: it is as long as the others and has as much context.
 
 use burn::tensor::{ExecutionError, Tensor, TensorData};
 use rayon::prelude::*;
+use unbraid_base::Stereo;
 use unbraid_ops::device;
 
-use crate::network::{STEREO, Tfswa};
+use crate::config::STEREO;
+use crate::family::Network;
 
-/// Planar stereo: left and right, full scale ±1.
-pub type Stereo = [Vec<f32>; STEREO];
-
-/// How a song is cut.
+/// How a song is cut into segments.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SeparatorOptions {
     /// Samples of a segment.
     pub segment: usize,
-    /// Part of a segment that the next one covers again, 0 to 0.75.
+    /// Part of a segment that the next segment overlaps, 0 to 0.75.
     pub overlap: f32,
-    /// Segments run at once, 1 to 64.
+    /// Segments that run at once, 1 to 64.
     pub batch: usize,
 }
 
-/// Why a separation ends.
+impl SeparatorOptions {
+    /// The usual overlap. It costs a third more work than none.
+    pub const DEFAULT_OVERLAP: f32 = 0.25;
+}
+
+/// The reason why a separation fails.
 #[derive(Debug, thiserror::Error)]
 pub enum SeparateError {
-    /// An option out of bounds.
+    /// An option is out of bounds.
     #[error("{0}")]
     Options(String),
-    /// Left and right of a block differ in length.
-    #[error("a block has {left} samples on the left and {right} on the right; give both channels whole")]
+    /// The channels of a block differ in length.
+    #[error("a block has {left} samples on the left and {right} on the right")]
     Block {
         /// Samples on the left.
         left: usize,
@@ -40,20 +44,15 @@ pub enum SeparateError {
         right: usize,
     },
     /// The song holds NaN or infinity.
-    #[error(
-        "the song holds a value that is not finite at {seconds:.3} s; decode it again, or cut that part out"
-    )]
+    #[error("the song holds a value that is not finite at {seconds:.3} s")]
     Input {
-        /// Place in the song.
+        /// Position in the song.
         seconds: f64,
     },
-    /// The network gave NaN or infinity, twice.
-    #[error(
-        "the network gave a value that is not finite at {seconds:.3} s, twice; try another device (`--device cpu`) \
-         and, if it stays, other weights"
-    )]
+    /// The network gave NaN or infinity twice for the same segment.
+    #[error("the network gave a value that is not finite at {seconds:.3} s, twice")]
     NotFinite {
-        /// Place in the song.
+        /// Position in the song.
         seconds: f64,
     },
     /// The device failed.
@@ -61,23 +60,23 @@ pub enum SeparateError {
     Device(#[from] ExecutionError),
 }
 
-/// What a [`Separator`] runs on segments. The seam that lets tests put a known network in.
+/// A model that a [`Separator`] runs on segments: a network, or a wrapper such as one that recovers from a lost device.
 #[expect(async_fn_in_trait, reason = "one thread drives a separation, natively and in a browser's worker")]
-pub trait Network {
-    /// Number of stems it gives.
+pub trait SegmentModel {
+    /// Number of stems in the output.
     fn stems(&self) -> usize;
 
     /// Samples per second of the song.
     fn sample_rate(&self) -> u32;
 
-    /// Fewest samples of a segment.
+    /// Minimum number of samples of a segment.
     fn least_samples(&self) -> usize;
 
-    /// Segments of equal length → for each segment, for each stem, as many samples.
+    /// Segments of equal length → for each segment, for each stem, the same number of samples.
     async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError>;
 }
 
-impl Network for Tfswa {
+impl SegmentModel for Network {
     fn stems(&self) -> usize {
         self.config().stems.len()
     }
@@ -94,7 +93,7 @@ impl Network for Tfswa {
         let workers = device::workers(&self.device()).min(segments.len());
         if workers <= 1 {
             let stems = self.stems_of(segments).into_data_async().await?;
-            // In a browser the open device keeps what it failed at (`WebGpu::check`).
+            // In a browser, the open device reports its failures (`WebGpu::check`).
             #[cfg(not(target_family = "wasm"))]
             if let Some(refused) = device::memory_refused() {
                 return Err(ExecutionError::WithContext { reason: refused.to_string() });
@@ -111,24 +110,24 @@ impl Network for Tfswa {
 
 /// Separates a stream of samples. Memory does not grow with the length of the song.
 #[derive(Debug)]
-pub struct Separator<N = Tfswa> {
+pub struct Separator<N = Network> {
     network: N,
     segment: usize,
     hop: usize,
     batch: usize,
-    /// Samples from `input_start` on: what the next segments need, and the last one once more.
+    /// Samples from `input_start` on: those of the next segments, and those of the segment before them.
     input: Stereo,
     input_start: usize,
-    /// Where the next segment starts.
+    /// First sample of the next segment.
     next: usize,
-    /// Weighted sums per stem, and the sum of the weights, from `finished` on.
+    /// Weighted sums per stem, and the sums of the weights, from sample `finished` on.
     sums: Vec<Stereo>,
     weights: Vec<f32>,
-    /// Samples given out.
+    /// Number of samples that were returned.
     finished: usize,
 }
 
-impl<N: Network> Separator<N> {
+impl<N: SegmentModel> Separator<N> {
     /// A separator at the beginning of a song.
     ///
     /// # Errors
@@ -138,13 +137,15 @@ impl<N: Network> Separator<N> {
         let (least, most) = (network.least_samples(), 120 * network.sample_rate() as usize);
         let refuse = |reason| Err(SeparateError::Options(reason));
         if !(least..=most).contains(&segment) {
-            return refuse(format!("a segment of {segment} samples is not from {least} to {most}"));
+            return refuse(format!(
+                "a segment length of {segment} samples is not in the range {least} to {most}"
+            ));
         }
         if !(0.0..=0.75).contains(&overlap) {
-            return refuse(format!("an overlap of {overlap} is not from 0 to 0.75"));
+            return refuse(format!("an overlap of {overlap} is not in the range 0 to 0.75"));
         }
         if !(1..=64).contains(&batch) {
-            return refuse(format!("a batch of {batch} segments is not from 1 to 64"));
+            return refuse(format!("a batch size of {batch} is not in the range 1 to 64"));
         }
         let shared = (segment as f64 * f64::from(overlap)).round() as usize;
         let sums = vec![Stereo::default(); network.stems()];
@@ -162,11 +163,11 @@ impl<N: Network> Separator<N> {
         })
     }
 
-    /// Takes the song's next samples, any number of them. Returns, for each stem, the samples that are finished
-    /// by now, following those of earlier calls: maybe none, and as many for each stem.
+    /// Takes the song's next samples, any number of them. Returns, for each stem, the samples that are finished now.
+    /// They follow those of earlier calls. There may be none, and all stems have the same number.
     ///
     /// # Errors
-    /// [`SeparateError`]; the separator is of no use after one.
+    /// [`SeparateError`]. The separator cannot be used after an error.
     pub async fn push(&mut self, block: &Stereo) -> Result<Vec<Stereo>, SeparateError> {
         let [left, right] = block.each_ref().map(Vec::len);
         if left != right {
@@ -178,7 +179,7 @@ impl<N: Network> Separator<N> {
         let mut output = vec![Stereo::default(); self.sums.len()];
         let mut taken = 0;
         while taken < left {
-            // No more than a batch needs, so that a whole song in one block is not held twice.
+            // Takes no more samples than a batch needs, so a whole song in one block is not copied at once.
             let needed = self.next + (self.batch - 1) * self.hop + self.segment - self.input_end();
             let end = left.min(taken + needed);
             for (input, block) in self.input.iter_mut().zip(block) {
@@ -192,11 +193,11 @@ impl<N: Network> Separator<N> {
         Ok(output)
     }
 
-    /// Ends the song. Returns the samples not given out so far: with those of all calls of
-    /// [`Separator::push`], as many as were put in.
+    /// Ends the song. Returns the remaining samples: together with those of all calls of [`Separator::push`], as many
+    /// as the song has.
     ///
     /// # Errors
-    /// As [`Separator::push`].
+    /// Those of [`Separator::push`].
     pub async fn finish(mut self) -> Result<Vec<Stereo>, SeparateError> {
         let mut output = vec![Stereo::default(); self.sums.len()];
         let end = self.input_end();
@@ -212,11 +213,6 @@ impl<N: Network> Separator<N> {
         Ok(output)
     }
 
-    /// Samples held of the song and of its stems, per channel: what memory is made of.
-    pub fn buffered(&self) -> usize {
-        self.input[0].len() + self.weights.len() + self.sums.iter().map(|sum| sum[0].len()).sum::<usize>()
-    }
-
     fn input_end(&self) -> usize {
         self.input_start + self.input[0].len()
     }
@@ -225,13 +221,13 @@ impl<N: Network> Separator<N> {
         sample as f64 / f64::from(self.network.sample_rate())
     }
 
-    /// Runs the next `count` segments and gives out what no later one can reach.
+    /// Runs the next `count` segments and returns the samples that no later segment overlaps.
     async fn run_batch(&mut self, count: usize, output: &mut [Stereo]) -> Result<(), SeparateError> {
         let starts: Vec<usize> = (0..count).map(|index| self.next + index * self.hop).collect();
         self.run_segments(&starts).await?;
         self.next += count * self.hop;
         self.give_out(self.next, output);
-        // One segment stays: the song's last one may reach back to where this one started.
+        // The samples of one segment stay: the song's last segment may start right after this one's start.
         let keep = self.next - self.hop;
         for channel in &mut self.input {
             channel.drain(..keep - self.input_start);
@@ -255,7 +251,7 @@ impl<N: Network> Separator<N> {
         Ok(())
     }
 
-    /// A segment of the input; one of a song shorter than the network takes ends in silence.
+    /// A segment of the input. A song that is shorter than the network's minimum is padded with silence.
     fn cut(&self, start: usize) -> Stereo {
         let from = start - self.input_start;
         self.input.each_ref().map(|channel| {
@@ -265,7 +261,7 @@ impl<N: Network> Separator<N> {
         })
     }
 
-    /// Adds the weighted stems of the segment at `start`, but for samples already given out or past the song.
+    /// Adds the weighted stems of the segment at `start`, except samples that were returned or lie past the song's end.
     fn add(&mut self, start: usize, stems: &[Stereo]) {
         let end = self.input_end().min(start + self.segment);
         let length = end - start;
@@ -273,8 +269,8 @@ impl<N: Network> Separator<N> {
         let first = self.finished.max(start);
         let (skip, offset) = (first - start, first - self.finished);
         let reach = end - self.finished;
-        // A last segment that was moved back fades in where it is first heard, not where it starts; none follows it
-        // to fade out to.
+        // A last segment that was moved back fades in at its first sample that is used, not at its start. It does not
+        // fade out, because no segment follows it.
         let after = |index: usize| if skip > 0 { usize::MAX } else { length - index };
         let weight =
             |index: usize| (index + 1 - skip).min(after(index)).min(fade + 1) as f32 / (fade + 1) as f32;
@@ -291,7 +287,7 @@ impl<N: Network> Separator<N> {
         }
     }
 
-    /// Moves samples up to `end` from the sums to the output.
+    /// Moves the samples up to `end` from the sums to the output.
     fn give_out(&mut self, end: usize, output: &mut [Stereo]) {
         let count = end - self.finished;
         for (output, sum) in output.iter_mut().flatten().zip(self.sums.iter_mut().flatten()) {
@@ -302,13 +298,13 @@ impl<N: Network> Separator<N> {
     }
 }
 
-/// Place of the first sample of any stem that is NaN or infinite.
+/// Index of the first sample that is NaN or infinite in any stem.
 fn first_not_finite(stems: &[Stereo]) -> Option<usize> {
     let bad = |channel: &Vec<f32>| channel.iter().position(|value| !value.is_finite());
     stems.iter().flatten().filter_map(bad).min()
 }
 
-impl Tfswa {
+impl Network {
     /// Segments of equal length → `[b, s, 2, n]`.
     fn stems_of(&self, segments: &[Stereo]) -> Tensor<4> {
         let samples = segments[0][0].len();

@@ -1,20 +1,20 @@
-//! A module's parameters as named host tensors, and back.
+//! A module's parameters as named host tensors, and the reverse.
 
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{ExecutionError, Tensor, TensorData};
 
-/// Host tensors that are not those of the module they are meant for.
+/// Host tensors that do not match the module's parameters.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum TensorsError {
-    /// The module has a parameter that was not given.
+    /// A parameter of the module has no tensor.
     #[error("{0} is missing")]
     Missing(String),
-    /// Given, but no parameter of the module.
-    #[error("{0:?} is none of its own")]
+    /// The module has no parameter of this name.
+    #[error("{0:?} is not a parameter of the network")]
     Unknown(String),
-    /// Of another shape than the parameter.
+    /// The tensor and the parameter differ in shape.
     #[error("{name} is {found:?}, not {expected:?}")]
     Shape {
         /// The parameter.
@@ -26,25 +26,65 @@ pub enum TensorsError {
     },
 }
 
-/// Reads every parameter back, under its path in the module, such as `encoder.0.blocks.1.time.qkv.weight`.
+/// The name of the parameter that a visitor or mapper of a module is at: the field names from the module down to the
+/// parameter, such as `encoder.0.blocks.1.time.qkv.weight`.
+///
+/// The variant of an enum adds nothing to the name, so a parameter of `Network` is named as
+/// in its family's own module.
+#[derive(Debug, Default)]
+pub struct ParameterPath(Vec<String>);
+
+impl ParameterPath {
+    /// Call it from `enter_module`, with the same arguments.
+    pub fn enter(&mut self, name: &str, container: &str) {
+        if !is_variant(container) {
+            self.0.push(name.to_owned());
+        }
+    }
+
+    /// Call it from `exit_module`.
+    pub fn exit(&mut self, container: &str) {
+        if !is_variant(container) {
+            self.0.pop();
+        }
+    }
+
+    /// The name of the parameter that is being visited.
+    pub fn name(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+/// burn's derived modules pass `Enum:` and the type's name for the variant of an enum.
+fn is_variant(container: &str) -> bool {
+    container.starts_with("Enum:")
+}
+
+/// Reads back all parameters, by name.
 ///
 /// # Errors
-/// The device's, if it fails.
+/// The device's error, if it fails.
 pub fn named_tensors<M: Module>(module: &M) -> Result<BTreeMap<String, TensorData>, ExecutionError> {
-    let mut reader = Reader { path: Path::default(), tensors: Ok(BTreeMap::new()) };
+    let mut reader = Reader { path: ParameterPath::default(), tensors: Ok(BTreeMap::new()) };
     module.visit(&mut reader);
     reader.tensors
 }
 
-/// Shapes of all parameters, without drawing those that were never used.
-pub fn named_shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
+/// Names and shapes of all parameters, in the order in which the module visits them. It does not draw the initial
+/// values of lazy parameters.
+pub fn ordered_shapes<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
     let mut lister = Lister::default();
     module.visit(&mut lister);
     lister.shapes
 }
 
-/// The module with its parameters replaced by `tensors`: all of them, and nothing else. Each keeps its identity
-/// (for an optimiser's state), its device, and whether it has gradients.
+/// Like [`ordered_shapes`], by name.
+pub fn named_shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
+    ordered_shapes(module).into_iter().collect()
+}
+
+/// The module with its parameters replaced by `tensors`, which must hold exactly these parameters. Each parameter keeps
+/// its identity (for an optimiser's state), its device, and whether it has gradients.
 ///
 /// # Errors
 /// [`TensorsError`] if names or shapes differ.
@@ -59,31 +99,21 @@ pub fn with_tensors<M: Module>(module: M, tensors: BTreeMap<String, TensorData>)
             return Err(TensorsError::Shape { name, found: data.shape().to_vec(), expected });
         }
     }
-    Ok(module.map(&mut Writer { path: Path::default(), tensors }))
-}
-
-/// Names from the module down to the parameter being visited.
-#[derive(Default)]
-struct Path(Vec<String>);
-
-impl Path {
-    fn name(&self) -> String {
-        self.0.join(".")
-    }
+    Ok(module.map(&mut Writer { path: ParameterPath::default(), tensors }))
 }
 
 struct Reader {
-    path: Path,
+    path: ParameterPath,
     tensors: Result<BTreeMap<String, TensorData>, ExecutionError>,
 }
 
 impl ModuleVisitor for Reader {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.0.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.0.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -97,36 +127,36 @@ impl ModuleVisitor for Reader {
 
 #[derive(Default)]
 struct Lister {
-    path: Path,
-    shapes: BTreeMap<String, Vec<usize>>,
+    path: ParameterPath,
+    shapes: Vec<(String, Vec<usize>)>,
 }
 
 impl ModuleVisitor for Lister {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.0.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.0.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.shapes.insert(self.path.name(), param.lazy_shape().to_vec());
+        self.shapes.push((self.path.name(), param.lazy_shape().to_vec()));
     }
 }
 
 struct Writer {
-    path: Path,
+    path: ParameterPath,
     tensors: BTreeMap<String, TensorData>,
 }
 
 impl ModuleMapper for Writer {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.0.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.0.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        self.path.exit(container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {

@@ -1,56 +1,60 @@
-//! One file that holds a network: its weights, its configuration, and where they come from.
+//! One file that holds a network: its weights, its configuration, and their provenance.
 //!
-//! The file is a plain `.safetensors` of f32 tensors (f16 is read too), named by their place in [`Tfswa`]. Its
-//! metadata has one key, [`METADATA_KEY`], whose value is JSON: format version, configuration, provenance. One
-//! key, because the format's metadata has no order, and the same network should give the same bytes.
+//! The file is a plain `.safetensors` of f32 tensors (f16 is read too), named by their path in the network. Its
+//! metadata has one key, [`METADATA_KEY`], whose value is JSON: `{format, config, execution, provenance}`. There is
+//! only one key because the metadata of the format is unordered, and the same network should give the same bytes.
+//! `execution` holds the chunk sizes that separation should use. It is optional.
 //!
-//! A file is untrusted. Sizes are bounded before they are read, and every tensor is held against what the
-//! file's own configuration demands before the network is allocated.
+//! A file is untrusted. Sizes are bounded before they are read. Every tensor is compared with what the file's
+//! configuration demands before the network is allocated.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, TensorData};
-use safetensors::tensor::{Dtype, Metadata, TensorView};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::config::{ConfigError, MAX_PARAMETERS, ModelConfig};
-use crate::network::Tfswa;
-use crate::tensors::{named_shapes, named_tensors, with_tensors};
+use crate::config::{MAX_PARAMETERS, ModelConfigError};
+use crate::execution::Execution;
+use crate::family::{ModelConfig, Network};
+use crate::migrate::{ChunkSizes, upgrade_config, upgrade_parameter_name};
+use crate::tensors::{named_shapes, with_tensors};
 
 /// The metadata key of a weights file of this project.
 pub const METADATA_KEY: &str = "unbraid";
 
-/// Version of the metadata's layout and of the tensors' meaning.
-const FORMAT: u32 = 1;
+/// Version of the metadata's layout and of the tensors' names and meaning. Format 1 is read too.
+const FORMAT: u32 = 2;
 
-/// Most bytes of a header: the largest network's names and shapes take less.
+/// Maximum number of bytes of a header. The names and shapes of the largest network take less.
 const MAX_HEADER: usize = 8 << 20;
 
-/// Bytes of the header's length, before it.
+/// Bytes of the number that precedes the header: its length.
 const LENGTH: usize = 8;
 
-/// Where weights come from. For people, but for [`Provenance::segment_seconds`].
+/// The origin of weights. The program reads only [`Provenance::segment_seconds`]. The rest is for people.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Provenance {
-    /// Version of the program that wrote them.
+    /// Version of the program that wrote the file.
     pub tool: String,
     /// Day of writing, `YYYY-MM-DD`.
     pub date: String,
-    /// The data trained on.
+    /// The training data.
     pub data: String,
     /// Optimiser steps taken.
     pub steps: u64,
     /// Seed of the training run.
     pub seed: u64,
-    /// Length of a training segment; 0 where it is not known.
+    /// Length of a training segment in seconds. 0: unknown.
     pub segment_seconds: f64,
-    /// Validation scores, each under the name of its metric and stem, such as `uSDR vocals` (dB).
+    /// Validation scores in dB, by metric and stem, such as `uSDR vocals`.
     pub scores: BTreeMap<String, f64>,
-    /// Anything else worth knowing.
+    /// Further remarks.
     pub notes: String,
 }
 
@@ -59,41 +63,43 @@ pub struct Provenance {
 struct Description {
     format: u32,
     config: ModelConfig,
+    #[serde(default)]
+    execution: ChunkSizes,
     provenance: Provenance,
 }
 
-/// A weights file, read.
+/// The content of a weights file.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The network, on the device asked for.
-    pub model: Tfswa,
+    /// The network on the given device, with the chunk sizes that the file recommends.
+    pub model: Network,
     /// Its configuration.
     pub config: ModelConfig,
-    /// Where its weights come from.
+    /// The origin of its weights.
     pub provenance: Provenance,
 }
 
 impl Loaded {
-    /// Seconds that songs are best cut into: what the network was trained on, 6 where the file does not say.
+    /// The best length of a segment in seconds: that of training, or 6 if the file does not contain it.
     ///
-    /// Attention does worse over sequences longer than it has seen: trained on segments of 1 s, the demo's network
-    /// lost 0.6 dB of uSDR on segments of 6 s.
+    /// Attention degrades on sequences longer than those of training: a demo network that was trained on segments of
+    /// 1 s lost 0.6 dB of uSDR on segments of 6 s.
     pub fn segment_seconds(&self) -> f64 {
-        const USUAL: f64 = 6.0;
+        const DEFAULT: f64 = 6.0;
         const LONGEST: f64 = 60.0;
         let least = self.model.least_samples() as f64 / f64::from(self.config.sample_rate);
         let trained = self.provenance.segment_seconds;
-        if trained > 0.0 && trained <= LONGEST { trained.max(least) } else { USUAL }
+        if trained > 0.0 && trained <= LONGEST { trained.max(least) } else { DEFAULT }
     }
 }
 
-/// Why a weights file cannot be read or written, and which.
+/// The reason why a weights file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {reason}", source_name(.path))]
 pub struct WeightsError {
-    /// The file; `None` for bytes in memory.
+    /// The file. `None`: the bytes are in memory.
     pub path: Option<PathBuf>,
-    /// What is wrong with it.
+    /// The reason.
     pub reason: Reason,
 }
 
@@ -101,45 +107,48 @@ fn source_name(path: &Option<PathBuf>) -> String {
     path.as_ref().map_or_else(|| "weights".to_owned(), |path| format!("weights file {}", path.display()))
 }
 
-/// What is wrong with a weights file.
+/// The reason why a weights file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
-    /// The system's word on opening, reading, writing or renaming.
+    /// The file cannot be opened, read, written or renamed.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// Not a safetensors file, or one cut short or grown.
-    #[error("not a whole .safetensors file: {0}")]
+    /// The file is not a safetensors file, or its length is wrong.
+    #[error("not a complete .safetensors file: {0}")]
     Format(String),
-    /// A safetensors file of someone else's, or of a later version of ours.
-    #[error("not a weights file this version of Unbraid can use: {0}")]
+    /// A safetensors file of another program, or of a later version of this one.
+    #[error("not a weights file that this version of Unbraid can use: {0}")]
     Description(String),
-    /// Its configuration is not acceptable.
+    /// The configuration in the file is invalid.
     #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Its tensors are not those its configuration demands.
-    #[error("its tensors are not those of its own configuration: {0}")]
+    Config(#[from] ModelConfigError),
+    /// The tensors do not match the configuration.
+    #[error("its tensors do not match its configuration: {0}")]
     Tensors(String),
-    /// The network to be saved or loaded holds NaN or infinity.
-    #[error("tensor {0} holds a value that is not finite; the training that made it went wrong")]
+    /// The network holds NaN or infinity.
+    #[error("tensor {0} holds a value that is not finite")]
     NotFinite(String),
     /// The device failed.
     #[error("the device failed: {0}")]
     Device(String),
 }
 
-/// Writes `model` to `path`, whole or not at all: an existing file is replaced only by a complete one.
+/// Writes `model` with the chunk sizes of its execution to `path`, completely or not at all: an existing file is
+/// replaced only by a complete one.
 ///
 /// # Errors
 /// [`WeightsError`] if weights are not finite or the file cannot be written.
-pub fn save(path: &Path, model: &Tfswa, provenance: &Provenance) -> Result<(), WeightsError> {
-    let written = to_bytes(model, provenance).and_then(|bytes| Ok(write_whole(path, &bytes)?));
+#[cfg(not(target_family = "wasm"))]
+pub fn save(path: &Path, model: &Network, provenance: &Provenance) -> Result<(), WeightsError> {
+    let written =
+        to_bytes(model, provenance).and_then(|bytes| Ok(unbraid_base::file::write_whole(path, &bytes)?));
     written.map_err(|reason| WeightsError { path: Some(path.to_owned()), reason })
 }
 
-/// Reads a weights file. Nothing of the network is allocated until the file has proved to fit itself.
+/// Reads a weights file. The network is not allocated before the file has passed all checks of its header.
 ///
 /// # Errors
-/// [`WeightsError`] with the file's name and what is wrong with it.
+/// [`WeightsError`] with the file's name and the reason.
 pub fn load(path: &Path, device: &Device) -> Result<Loaded, WeightsError> {
     let loaded = File::open(path).map_err(Reason::from).and_then(|file| {
         let length = file.metadata()?.len();
@@ -148,15 +157,19 @@ pub fn load(path: &Path, device: &Device) -> Result<Loaded, WeightsError> {
     loaded.map_err(|reason| WeightsError { path: Some(path.to_owned()), reason })
 }
 
-/// The same from a file already in memory, as a web page has it.
+/// Like [`load`], from the bytes of a file.
 ///
 /// # Errors
-/// As [`load`].
+/// Those of [`load`].
 pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Loaded, WeightsError> {
     read(bytes, bytes.len() as u64, device).map_err(|reason| WeightsError { path: None, reason })
 }
 
-fn to_bytes(model: &Tfswa, provenance: &Provenance) -> Result<Vec<u8>, Reason> {
+#[cfg(not(target_family = "wasm"))]
+fn to_bytes(model: &Network, provenance: &Provenance) -> Result<Vec<u8>, Reason> {
+    use crate::tensors::named_tensors;
+    use safetensors::tensor::TensorView;
+
     let tensors = named_tensors(model).map_err(|error| Reason::Device(error.to_string()))?;
     let mut views = Vec::with_capacity(tensors.len());
     for (name, data) in &tensors {
@@ -167,29 +180,14 @@ fn to_bytes(model: &Tfswa, provenance: &Provenance) -> Result<Vec<u8>, Reason> {
         let view = TensorView::new(Dtype::F32, data.shape().to_vec(), data.as_bytes());
         views.push((name, view.map_err(|error| Reason::Format(error.to_string()))?));
     }
+    let Execution { tsa_chunk_size, fsa_chunk_size, .. } = model.execution();
+    let execution = ChunkSizes { tsa_chunk_size, fsa_chunk_size };
     let description =
-        Description { format: FORMAT, config: model.config().clone(), provenance: provenance.clone() };
+        Description { format: FORMAT, config: model.config(), execution, provenance: provenance.clone() };
     let description =
         serde_json::to_string(&description).map_err(|error| Reason::Description(error.to_string()))?;
-    let metadata = HashMap::from([(METADATA_KEY.to_owned(), description)]);
+    let metadata = std::collections::HashMap::from([(METADATA_KEY.to_owned(), description)]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| Reason::Format(error.to_string()))
-}
-
-/// Writes beside `path` and renames, so that `path` is never half a file.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name =
-        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file's name"))?;
-    let temporary = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    });
-    if written.is_err() {
-        // The first error is the one to report; there may be nothing to remove.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
 }
 
 /// Reads a weights file of `length` bytes from `source`.
@@ -200,14 +198,19 @@ fn read(mut source: impl Read, length: u64, device: &Device) -> Result<Loaded, R
         .map_err(|error| Reason::Format(format!("header: {error}")))?;
     if header.data_len() as u64 != data_length {
         return Err(Reason::Format(format!(
-            "the header speaks of {} bytes of tensors, the file has {data_length}",
+            "the header announces {} bytes of tensors, but the file has {data_length}",
             header.data_len()
         )));
     }
-    let Description { config, provenance, .. } = describe(&header)?;
-    // Lazy: the network has names and shapes now, and no memory until weights are put in.
-    let model = config.init(device);
-    check_tensors(&header, &named_shapes(&model))?;
+    let (Description { config, execution, provenance, .. }, rename) = describe(&header)?;
+    let ChunkSizes { tsa_chunk_size, fsa_chunk_size } = execution;
+    // The parameters are lazy: the network has names and shapes, but needs no memory until it gets its weights.
+    let model = config.init(device).with_execution(Execution {
+        tsa_chunk_size,
+        fsa_chunk_size,
+        ..Execution::default()
+    });
+    check_tensors(&header, rename, &named_shapes(&model))?;
 
     let mut tensors = BTreeMap::new();
     for name in header.offset_keys() {
@@ -223,7 +226,7 @@ fn read(mut source: impl Read, length: u64, device: &Device) -> Result<Loaded, R
         if !values.iter().all(|value| value.is_finite()) {
             return Err(Reason::NotFinite(name));
         }
-        tensors.insert(name, data);
+        tensors.insert(rename(&name), data);
     }
     let model = with_tensors(model, tensors).map_err(|error| Reason::Tensors(error.to_string()))?;
     Ok(Loaded { model, config, provenance })
@@ -235,7 +238,7 @@ fn read_header_length(source: &mut impl Read, length: u64) -> Result<usize, Reas
         return Err(Reason::Format(format!("{length} bytes are more than the largest network's {most}")));
     }
     if length < LENGTH as u64 {
-        return Err(Reason::Format(format!("{length} bytes are too few to be one")));
+        return Err(Reason::Format(format!("{length} bytes are too few")));
     }
     let mut bytes = [0; LENGTH];
     source.read_exact(&mut bytes)?;
@@ -246,36 +249,56 @@ fn read_header_length(source: &mut impl Read, length: u64) -> Result<usize, Reas
     Ok(header as usize)
 }
 
-/// `length` bytes, for a `length` already held against the file's own.
+/// Reads `length` bytes. `length` is known to be no larger than the file.
 fn read_exactly(source: &mut impl Read, length: usize) -> Result<Vec<u8>, Reason> {
     let mut bytes = vec![0; length];
     source.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-fn describe(header: &Metadata) -> Result<Description, Reason> {
+/// The present name of a parameter, from its name in the file.
+type Rename = fn(&str) -> String;
+
+/// The description in the header, upgraded to the present format.
+fn describe(header: &Metadata) -> Result<(Description, Rename), Reason> {
     let text = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY));
     let text = text.ok_or_else(|| Reason::Description(format!("its metadata has no `{METADATA_KEY}`")))?;
-
-    // The version first: a later layout need not parse as this one.
-    #[derive(Deserialize)]
-    struct Version {
-        format: u32,
-    }
     let broken = |error: serde_json::Error| Reason::Description(error.to_string());
-    let Version { format } = serde_json::from_str(text).map_err(broken)?;
-    if format != FORMAT {
-        return Err(Reason::Description(format!("it is of format {format}, this version reads {FORMAT}")));
-    }
-    let description: Description = serde_json::from_str(text).map_err(broken)?;
+    let mut value: Value = serde_json::from_str(text).map_err(broken)?;
+    // The version comes first: the layout of a later version is unknown.
+    let format = value.get("format").and_then(Value::as_u64);
+    let rename: Rename = match (format, value.as_object_mut()) {
+        (Some(1), Some(fields)) => {
+            if let Some(execution) = fields.get_mut("config").and_then(upgrade_config) {
+                fields.insert("execution".to_owned(), execution);
+            }
+            upgrade_parameter_name
+        }
+        (Some(format), _) if format == u64::from(FORMAT) => str::to_owned,
+        (Some(format), _) => {
+            let reason = format!("it is of format {format}, but this version reads 1 to {FORMAT}");
+            return Err(Reason::Description(reason));
+        }
+        (None, _) => return Err(Reason::Description("it has no format number".to_owned())),
+    };
+    let description: Description = serde_json::from_value(value).map_err(broken)?;
     description.config.validate()?;
-    Ok(description)
+    Ok((description, rename))
 }
 
-/// Holds every tensor's name, type and shape against the network's. Extents follow from these: the header's
-/// own check ties them to type and shape, end to end, without gaps.
-fn check_tensors(header: &Metadata, expected: &BTreeMap<String, Vec<usize>>) -> Result<(), Reason> {
-    let found = header.tensors();
+/// Compares every tensor's name, type and shape with the network's. The byte ranges need no check here:
+/// parsing the header has verified that they match type and shape and follow each other without gaps.
+fn check_tensors(
+    header: &Metadata,
+    rename: Rename,
+    expected: &BTreeMap<String, Vec<usize>>,
+) -> Result<(), Reason> {
+    let tensors = header.tensors();
+    let found: BTreeMap<String, &TensorInfo> =
+        tensors.iter().map(|(name, &info)| (rename(name), info)).collect();
+    if found.len() != tensors.len() {
+        return Err(Reason::Tensors("two tensors map to the same parameter".to_owned()));
+    }
     for (name, shape) in expected {
         let info = found.get(name).ok_or_else(|| Reason::Tensors(format!("{name} is missing")))?;
         if info.shape != *shape {
@@ -286,7 +309,7 @@ fn check_tensors(header: &Metadata, expected: &BTreeMap<String, Vec<usize>>) -> 
         }
     }
     match found.keys().find(|name| !expected.contains_key(*name)) {
-        Some(name) => Err(Reason::Tensors(format!("{name:?} is none of its own"))),
+        Some(name) => Err(Reason::Tensors(format!("{name:?} is not a parameter of the network"))),
         None => Ok(()),
     }
 }

@@ -1,36 +1,17 @@
-//! The network as a whole, on the CPU backend: what its masks mean, and that all of it learns.
+//! The TFSWA network as a whole, on the CPU backend: the meaning of its masks, and a gradient for every parameter.
 
-use std::collections::BTreeMap;
+mod common;
 
-use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
+use common::{by_name, noise, own, small};
+use unbraid_base::Stereo;
 use unbraid_model::{
-    ModelConfig, Network, PRESETS, Precision, Recompute, Stereo, Tfswa, named_shapes, named_tensors,
+    Execution, ModelConfig, Network, STANDARD_NETWORKS, SegmentModel, named_shapes, named_tensors,
     with_tensors,
 };
-use unbraid_ops::device::{self, Choice};
 
-/// Small, with every part there is: two sub-bands, three resolutions, a shifted window, sizes that need padding.
-fn small() -> ModelConfig {
-    ModelConfig {
-        n_fft: 360,
-        hop_length: 90,
-        subbands: 2,
-        dims: vec![8, 12, 16],
-        depths: vec![2, 1, 1],
-        num_heads: 2,
-        window_size: [3, 5],
-        stems: ["a", "b", "c"].map(String::from).to_vec(),
-        ..ModelConfig::preset("tfswa_unet_tiny").expect("a preset")
-    }
-}
-
-fn noise(shape: [usize; 3], device: &Device) -> Tensor<3> {
-    device.seed(11);
-    Tensor::random(shape, Distribution::Normal(0.0, 0.1), device)
-}
-
-/// A network whose masks are what `bias` gives for (part, stem, channel, sub-band), the same in every bin.
-fn constant_masks(config: &ModelConfig, bias: impl Fn(usize, usize, usize, usize) -> f32) -> Tfswa {
+/// A network whose masks are `bias(part, stem, channel, sub-band)`, the same in every bin.
+fn constant_masks(config: &ModelConfig, bias: impl Fn(usize, usize, usize, usize) -> f32) -> Network {
     let device = Device::flex();
     let model = config.init(&device);
     let mut tensors = named_tensors(&model).expect("read back");
@@ -38,14 +19,14 @@ fn constant_masks(config: &ModelConfig, bias: impl Fn(usize, usize, usize, usize
     for part in 0..2 {
         for stem in 0..config.stems.len() {
             for channel in 0..2 {
-                values.extend((0..config.subbands).map(|subband| bias(part, stem, channel, subband)));
+                values.extend((0..own(config).subbands).map(|subband| bias(part, stem, channel, subband)));
             }
         }
     }
     let outputs = values.len();
     tensors.insert("head.bias".into(), TensorData::new(values, [outputs]));
-    let zeros = vec![0f32; config.dims[0] * outputs];
-    tensors.insert("head.weight".into(), TensorData::new(zeros, [config.dims[0], outputs]));
+    let zeros = vec![0f32; own(config).dims[0] * outputs];
+    tensors.insert("head.weight".into(), TensorData::new(zeros, [own(config).dims[0], outputs]));
     with_tensors(model, tensors).expect("its own tensors")
 }
 
@@ -60,7 +41,7 @@ fn decibels(signal: f32, error: f32) -> f32 {
 
 #[test]
 fn parameters_are_counted_without_building() {
-    let configs = PRESETS.map(|name| ModelConfig::preset(name).expect("a preset"));
+    let configs = STANDARD_NETWORKS.map(|name| ModelConfig::standard(name).expect("a standard network"));
     for config in configs.into_iter().chain([small()]) {
         let built: usize =
             named_shapes(&config.init(&Device::flex())).values().map(|s| s.iter().product::<usize>()).sum();
@@ -82,7 +63,7 @@ fn any_length_gives_stems_of_that_length() {
     assert_eq!(silence.abs().max().into_scalar::<f32>(), 0.0);
 }
 
-/// The topmost bin included: white noise comes back whole.
+/// White noise is reproduced, including the topmost bin.
 #[test]
 fn masks_of_one_give_the_mixture() {
     let model = constant_masks(&small(), |part, stem, channel, _| {
@@ -93,7 +74,7 @@ fn masks_of_one_give_the_mixture() {
     let stem = |index| stems.clone().narrow(1, index, 1).reshape([2, 2, 1000]);
     assert!(decibels(energy(mixture.clone()), energy(stem(0) - mixture.clone())) > 110.0);
     assert_eq!(energy(stem(2)), 0.0);
-    // Stem 1 has the side alone: equal and opposite, and as far apart as in the mixture.
+    // Stem 1 has only the side: its channels are opposite, and their difference is that of the mixture.
     let sides = |x: Tensor<3>| [0, 1].map(|channel| x.clone().narrow(1, channel, 1));
     let ([left, right], [mixture_left, mixture_right]) = (sides(stem(1)), sides(mixture));
     assert_eq!(energy(left.clone() + right.clone()), 0.0);
@@ -101,7 +82,7 @@ fn masks_of_one_give_the_mixture() {
     assert!(decibels(energy(side.clone()), energy(left - right - side)) > 110.0);
 }
 
-/// Multiplying every bin by i turns phases by a quarter: same power, nothing in common with the mixture.
+/// A multiplication of every bin by i shifts all phases by a quarter turn: same power, no correlation with the mixture.
 #[test]
 fn masks_are_complex() {
     let model = constant_masks(&small(), |part, stem, _, _| f32::from(part == 1 && stem == 0));
@@ -125,7 +106,7 @@ fn subbands_are_the_parts_of_the_spectrum_in_order() {
     for (frequency, subband) in [(0.05, 0), (0.2, 0), (0.3, 1), (0.45, 1)] {
         let mixture = wave(frequency);
         let stems = model.forward(mixture.clone());
-        // The ends are reflected, which breaks the tone's phase; look at the middle.
+        // The ends are reflected, which breaks the tone's phase. So the test compares the middle.
         let middle = |x: Tensor<3>| energy(x.narrow(2, 720, 2160));
         let passed = [0, 1].map(|stem| middle(stems.clone().narrow(1, stem, 1).reshape([1, 2, 3600])));
         assert!(decibels(passed[subband], passed[1 - subband]) > 40.0, "{frequency}: {passed:?}");
@@ -148,7 +129,7 @@ fn stems_scale_with_the_mixture() {
 }
 
 #[test]
-fn a_fresh_network_gives_each_stem_its_share_about() {
+fn an_initial_network_gives_each_stem_about_an_equal_share() {
     let device = Device::flex();
     device.seed(6);
     let model = small().init(&device);
@@ -170,8 +151,9 @@ fn chunks_do_not_change_the_stems() {
     let mixture = noise([2, 2, 2000], &device);
     let expected = model.forward(mixture.clone()).into_data();
     for (tsa_chunk_size, fsa_chunk_size) in [(1, 1), (7, 3), (32, 0), (0, 5)] {
-        let config = ModelConfig { tsa_chunk_size, fsa_chunk_size, ..small() };
-        let chunked = with_tensors(config.init(&device), tensors.clone()).expect("the same shapes");
+        let execution = Execution { tsa_chunk_size, fsa_chunk_size, ..Execution::default() };
+        let chunked = small().init(&device).with_execution(execution);
+        let chunked = with_tensors(chunked, tensors.clone()).expect("the same shapes");
         assert_eq!(
             chunked.forward(mixture.clone()).into_data(),
             expected,
@@ -180,33 +162,9 @@ fn chunks_do_not_change_the_stems() {
     }
 }
 
-/// Gradients by the parameters' names; an empty one where there is none.
-fn by_name(model: &Tfswa, gradients: &burn::tensor::Gradients) -> BTreeMap<String, Vec<f32>> {
-    struct Named<'a>(Vec<String>, &'a burn::tensor::Gradients, BTreeMap<String, Vec<f32>>);
-    impl burn::module::ModuleVisitor for Named<'_> {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.0.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.0.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
-            let gradient = param.grad(self.1).map_or_else(Vec::new, values);
-            self.2.insert(self.0.join("."), gradient);
-        }
-    }
-    let mut named = Named(Vec::new(), gradients, BTreeMap::new());
-    burn::module::Module::visit(model, &mut named);
-    named.2
-}
-
-fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.into_data_as::<f32>().try_to_vec().expect("f32")
-}
-
-/// Every parameter takes part: it has a gradient, finite and not all zero.
+/// Every parameter has a gradient that is finite and not all zero.
 #[test]
-fn all_of_it_learns() {
+fn every_parameter_learns() {
     let device = Device::flex().autodiff();
     device.seed(2);
     let model = small().init(&device);
@@ -220,116 +178,10 @@ fn all_of_it_learns() {
     assert!(still.is_empty(), "{still:?}");
 }
 
-/// The CPU, and a GPU where there is a trusted one (llvmpipe is), each with a network for it: llvmpipe compiles every
-/// kernel for seconds, and one resolution tells enough there.
-fn devices() -> Vec<(Device, ModelConfig)> {
-    let gpu = device::select(Choice::Gpu(None)).ok().map(|(device, _)| device);
-    let coarse = ModelConfig { dims: vec![8], depths: vec![2], ..small() };
-    std::iter::once((Device::flex(), small())).chain(gpu.map(|device| (device, coarse))).collect()
-}
-
-/// Stored in 16 bits, tokens are rounded to 11: stems and gradients are those of f32 to a little more than that, and
-/// the gradients of parameters stay f32.
+/// Segments that share a batch do not affect each other. On the CPU, parts of a batch run on several threads.
 #[test]
-fn tokens_of_16_bits_give_the_same_stems_and_gradients() {
-    // As training does: without it, half of the gradients would be below what f16 can hold.
-    const LOSS_SCALE: f32 = 4096.0;
-    for (device, network) in devices() {
-        if !device.supports_dtype(DType::F16) {
-            continue;
-        }
-        device.seed(5);
-        let tensors = named_tensors(&network.init(&device)).expect("read back");
-        let mixture = noise([2, 2, 3000], &device);
-        let target = noise([2, 2, 3000], &device).unsqueeze_dim::<4>(1);
-        let run = |precision, recompute, chunk| {
-            let config = ModelConfig { tsa_chunk_size: chunk, fsa_chunk_size: chunk, ..network.clone() };
-            let model = config.init(&device.clone().autodiff());
-            let model = model.with_recompute(recompute).with_precision(precision);
-            let model = with_tensors(model, tensors.clone()).expect("the same shapes");
-            let stems = model.forward(mixture.clone().autodiff());
-            assert_eq!(stems.dtype(), DType::F32);
-            let loss = (stems.clone() - target.clone().autodiff() * 0.3).abs().mean() * LOSS_SCALE;
-            (values(stems.inner()), by_name(&model, &loss.backward()))
-        };
-        let (stems, gradients) = run(Precision::F32, Recompute::None, 0);
-        for (recompute, chunk) in [(Recompute::None, 0), (Recompute::Block, 5)] {
-            let (half_stems, half_gradients) = run(Precision::F16, recompute, chunk);
-            let off = snr(&stems, &half_stems);
-            let join =
-                |gradients: &BTreeMap<String, Vec<f32>>| gradients.values().flatten().copied().collect();
-            let (all, half): (Vec<f32>, Vec<f32>) = (join(&gradients), join(&half_gradients));
-            let gradients_off = snr(&all, &half);
-            println!("{device:?} {recompute:?}: stems {off:.1} dB, gradients {gradients_off:.1} dB");
-            assert!(off > 50.0 && off < 100.0, "{recompute:?}: stems are {off} dB from those of f32");
-            assert!(
-                gradients_off > 40.0,
-                "{recompute:?}: gradients are {gradients_off} dB from those of f32"
-            );
-            let scale = all.iter().fold(0f32, |m, x| m.max(x.abs()));
-            assert!(half.iter().all(|x| x.is_finite()) && scale > 1e-3, "{scale}");
-        }
-    }
-}
-
-/// `error` of `got` below `expected`, in dB.
-fn snr(expected: &[f32], got: &[f32]) -> f32 {
-    assert_eq!(expected.len(), got.len());
-    let signal: f32 = expected.iter().map(|x| x * x).sum();
-    let error: f32 = expected.iter().zip(got).map(|(a, b)| (a - b).powi(2)).sum();
-    decibels(signal, error)
-}
-
-/// What is kept or recomputed, and in what pieces, changes neither stems nor gradients. On the CPU, and on a GPU
-/// where there is a trusted one (llvmpipe is).
-#[test]
-fn recomputation_leaves_the_gradients() {
-    for (device, network) in devices() {
-        let on_cpu = device == Device::flex();
-        device.seed(4);
-        let tensors = named_tensors(&network.init(&device)).expect("read back");
-        let mixture = noise([2, 2, 3000], &device);
-        let run = |recompute, tsa_chunk_size, fsa_chunk_size| {
-            let config = ModelConfig { tsa_chunk_size, fsa_chunk_size, ..network.clone() };
-            let model = config.init(&device.clone().autodiff()).with_recompute(recompute);
-            let model = with_tensors(model, tensors.clone()).expect("the same shapes");
-            let stems = model.forward(mixture.clone().autodiff());
-            let gradients = by_name(&model, &stems.clone().square().sum().backward());
-            (values(stems.inner()), gradients)
-        };
-        let (stems, gradients) = run(Recompute::None, 0, 0);
-        let model = with_tensors(network.init(&device), tensors.clone()).expect("the same shapes");
-        let untaped = values(model.forward(mixture.clone()));
-        let settings = [
-            (Recompute::Block, 32, 9),
-            (Recompute::Sublayer, 0, 0),
-            (Recompute::Sublayer, 7, 6),
-            (Recompute::Block, 0, 0),
-            (Recompute::Block, 5, 3),
-            (Recompute::None, 4, 9),
-        ];
-        for setting in settings.into_iter().take(if on_cpu { 6 } else { 1 }) {
-            let (again, recomputed) = run(setting.0, setting.1, setting.2);
-            if on_cpu && setting.0 != Recompute::None {
-                assert!(untaped == again, "{setting:?}");
-            }
-            let largest = stems.iter().fold(0f32, |m, x| m.max(x.abs()));
-            let error = stems.iter().zip(&again).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-            assert!(error <= 1e-5 * largest, "{setting:?}: {error} of {largest}");
-            for (name, gradient) in &gradients {
-                let largest = gradient.iter().fold(0f32, |m, x| m.max(x.abs()));
-                let error =
-                    gradient.iter().zip(&recomputed[name]).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-                assert!(largest > 0.0 && error < 1e-4 * largest, "{setting:?}, {name}: {error} of {largest}");
-            }
-        }
-    }
-}
-
-/// Segments that share a batch, and on the CPU the batch's parts on several threads, do not see each other.
-#[test]
-fn segments_of_a_batch_are_separated_as_if_alone() {
-    let network = ModelConfig::preset("tfswa_unet_tiny").unwrap().init(&Device::flex());
+fn segments_of_a_batch_are_separated_independently() {
+    let network = ModelConfig::standard("tfswa_unet_tiny").unwrap().init(&Device::flex());
     let segment = |seed: usize| -> Stereo {
         [1, 2].map(|c| (0..3000).map(|i| ((i * (seed + 3 * c)) as f32 * 0.01).sin() * 0.3).collect())
     };

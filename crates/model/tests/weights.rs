@@ -1,4 +1,4 @@
-//! Weights files: what is saved comes back, and what does not fit itself is refused, whatever is wrong with it.
+//! Weights files: a saved network loads unchanged, files of format 1 load, and every damaged file is refused.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -6,22 +6,26 @@ use std::path::Path;
 
 use burn::tensor::{DType, Device, TensorData};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use unbraid_model::family::tfswa::TfswaConfig;
 use unbraid_model::weights::{self, METADATA_KEY, Provenance, Reason};
-use unbraid_model::{ModelConfig, Tfswa, named_tensors, with_tensors};
+use unbraid_model::{
+    Execution, FamilyConfig, ModelConfig, Network, SegmentModel, named_shapes, named_tensors, with_tensors,
+};
 
-fn model() -> Tfswa {
+fn model() -> Network {
     let device = Device::flex();
     device.seed(1);
-    let config = ModelConfig {
-        n_fft: 256,
-        hop_length: 64,
+    let tiny = ModelConfig::standard("tfswa_unet_tiny").expect("a standard network");
+    let own = tiny.family.tfswa().expect("a TFSWA network");
+    let family = FamilyConfig::TfswaUnet(TfswaConfig {
         dims: vec![8, 8],
         depths: vec![1, 1],
         num_heads: 2,
         window_size: [2, 3],
-        ..ModelConfig::preset("tfswa_unet_tiny").expect("a preset")
-    };
-    config.init(&device)
+        ..own.clone()
+    });
+    let execution = Execution { tsa_chunk_size: 5, fsa_chunk_size: 0, ..Execution::default() };
+    ModelConfig { n_fft: 256, hop_length: 64, family, ..tiny }.init(&device).with_execution(execution)
 }
 
 fn provenance() -> Provenance {
@@ -43,7 +47,7 @@ fn saved(folder: &Path) -> Vec<u8> {
     fs::read(path).expect("read")
 }
 
-/// Takes a file apart, lets `change` have its way, and puts it together again.
+/// A file with its tensors and its metadata changed by `change`.
 fn rebuilt(
     bytes: &[u8],
     change: impl FnOnce(&mut BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>, &mut HashMap<String, String>),
@@ -67,14 +71,15 @@ fn refusal(bytes: &[u8]) -> Reason {
 }
 
 #[test]
-fn saved_is_loaded_to_the_bit() {
+fn a_saved_network_is_loaded_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     let model = model();
     weights::save(&path, &model, &provenance()).unwrap();
     let loaded = weights::load(&path, &Device::flex()).unwrap();
-    assert_eq!(loaded.config, *model.config());
+    assert_eq!(loaded.config, model.config());
     assert_eq!(loaded.model.config(), model.config());
+    assert_eq!(loaded.model.execution(), model.execution());
     assert_eq!(loaded.provenance, provenance());
     assert_eq!(named_tensors(&loaded.model).unwrap(), named_tensors(&model).unwrap());
 
@@ -84,9 +89,119 @@ fn saved_is_loaded_to_the_bit() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left over");
 }
 
-/// A file is untrusted: lengths that cannot be are as good as none.
 #[test]
-fn songs_are_cut_as_the_network_was_trained() {
+fn chunk_sizes_are_optional_and_no_part_of_the_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = rebuilt(&saved(folder.path()), |_, metadata| {
+        let text = metadata.get_mut(METADATA_KEY).unwrap();
+        let execution = r#""execution":{"tsa_chunk_size":5,"fsa_chunk_size":0},"#;
+        assert!(text.contains(execution), "{text}");
+        *text = text.replace(execution, "");
+    });
+    let loaded = weights::from_bytes(&bytes, &Device::flex()).unwrap();
+    assert_eq!(loaded.model.execution(), Execution::default());
+    assert_eq!(loaded.config, model().config());
+}
+
+/// The file as an earlier version wrote it: no family, chunk sizes in the configuration, `stem` for the patch
+/// embedding.
+fn format_1(bytes: &[u8]) -> Vec<u8> {
+    rebuilt(bytes, |tensors, metadata| {
+        *tensors = std::mem::take(tensors)
+            .into_iter()
+            .map(|(name, tensor)| (name.replace("patch_embed.", "stem."), tensor))
+            .collect();
+        let text = metadata.get_mut(METADATA_KEY).expect("a description");
+        for (from, to) in [
+            ("\"format\":2", "\"format\":1"),
+            ("\"family\":\"tfswa_unet\",", ""),
+            (",\"execution\":{\"tsa_chunk_size\":5,\"fsa_chunk_size\":0}", ""),
+            (
+                "\"positional\":\"rotary\"",
+                "\"positional\":\"rotary\",\"tsa_chunk_size\":5,\"fsa_chunk_size\":0",
+            ),
+        ] {
+            assert!(text.contains(from), "{text}");
+            *text = text.replacen(from, to, 1);
+        }
+    })
+}
+
+#[test]
+fn format_1_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = format_1(&saved(folder.path()));
+    let loaded = weights::from_bytes(&bytes, &Device::flex()).unwrap();
+    assert_eq!((loaded.config, loaded.provenance), (model().config(), provenance()));
+    assert_eq!(loaded.model.execution(), model().execution());
+    assert_eq!(named_tensors(&loaded.model).unwrap(), named_tensors(&model()).unwrap());
+
+    // A name of each format for the same parameter.
+    let twice = rebuilt(&bytes, |tensors, _| {
+        let bias = tensors["stem.0.bias"].clone();
+        tensors.insert("patch_embed.0.bias".into(), bias);
+    });
+    assert!(matches!(refusal(&twice), Reason::Tensors(_)));
+    // The names of format 1 in a file of format 2.
+    let mixed = rebuilt(&saved(folder.path()), |tensors, _| {
+        let bias = tensors.remove("patch_embed.0.bias").unwrap();
+        tensors.insert("stem.0.bias".into(), bias);
+    });
+    assert!(matches!(refusal(&mixed), Reason::Tensors(_)));
+}
+
+/// The file that ships is of format 1. Its tensors arrive unchanged, and its stems are those that the version before
+/// format 2 computed for the same noise.
+#[test]
+fn the_built_in_model_separates_as_before_format_2() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/models/default.safetensors");
+    let bytes = fs::read(path).unwrap();
+    let loaded = weights::from_bytes(&bytes, &Device::flex()).unwrap();
+    assert_eq!(loaded.config, ModelConfig::standard("tfswa_unet_tiny").unwrap());
+    let parameters = |network: &Network| -> usize {
+        named_shapes(network).values().map(|shape| shape.iter().product::<usize>()).sum()
+    };
+    assert_eq!(parameters(&loaded.model), loaded.config.parameters());
+
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors = named_tensors(&loaded.model).unwrap();
+    for (name, view) in file.iter() {
+        let data = tensors.remove(&name.replace("stem.", "patch_embed.")).expect(name);
+        assert!(data.as_bytes() == view.data(), "{name}");
+    }
+    assert!(tensors.is_empty(), "{tensors:?}");
+
+    let noise = |seed: u32| -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+        };
+        (0..44_100).map(|_| next()).collect()
+    };
+    let stems = pollster::block_on(loaded.model.run(&[[noise(1), noise(2)]])).unwrap().remove(0);
+    // Energies of left and right, and samples 0, 1000, 20,000 and 44,099 on the left.
+    let expected: [([f64; 2], [f32; 4]); 4] = [
+        ([1_911.387_628, 1_906.791_421], [-0.101_901_53, 0.194_180_73, 0.056_442_84, 0.088_053_62]),
+        ([4.512_673_777, 4.764_486_152], [0.000_579_301_5, -0.000_143_785_46, 0.003_404_295, -0.007_641_019]),
+        ([1_400.199_874, 1_383.021_57], [-0.087_752_85, 0.009_972_086, -0.130_747_91, -0.199_360_62]),
+        ([25.463_910_03, 24.987_539_81], [-0.023_617_415, -0.007_358_31, 0.039_313_756, 0.003_819_379_3]),
+    ];
+    for (stem, (energies, samples)) in stems.iter().zip(expected) {
+        for (channel, expected) in stem.iter().zip(energies) {
+            let energy: f64 = channel.iter().map(|&x| f64::from(x).powi(2)).sum();
+            assert!((energy / expected - 1.0).abs() < 1e-5, "{energy}, not {expected}");
+        }
+        for (index, expected) in [0, 1000, 20_000, 44_099].into_iter().zip(samples) {
+            // Another CPU may round differently. The largest stem has samples up to 1.
+            assert!((stem[0][index] - expected).abs() < 2e-6, "{}, not {expected}", stem[0][index]);
+        }
+    }
+}
+
+/// A file is untrusted. Impossible lengths are ignored.
+#[test]
+fn the_segment_length_of_training_is_the_default() {
     let mut loaded =
         weights::from_bytes(&saved(tempfile::tempdir().unwrap().path()), &Device::flex()).unwrap();
     assert_eq!(loaded.segment_seconds(), 1.5);
@@ -121,7 +236,7 @@ fn half_precision_is_read() {
 }
 
 #[test]
-fn a_failed_save_leaves_what_was_there() {
+fn a_failed_save_keeps_the_existing_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     fs::write(&path, b"before").unwrap();
@@ -136,7 +251,7 @@ fn a_failed_save_leaves_what_was_there() {
     let nowhere = folder.path().join("no such folder").join("model.safetensors");
     let error = weights::save(&nowhere, &model(), &provenance()).unwrap_err();
     assert!(error.to_string().contains("no such folder"), "{error}");
-    // A folder in the file's place: the rename fails, and the temporary file goes.
+    // A folder has the file's name: the rename fails, and the temporary file is removed.
     let occupied = folder.path().join("occupied");
     fs::create_dir_all(occupied.join("inside")).unwrap();
     weights::save(&occupied, &model(), &provenance()).unwrap_err();
@@ -144,7 +259,7 @@ fn a_failed_save_leaves_what_was_there() {
 }
 
 #[test]
-fn files_that_are_not_whole_are_refused_by_name() {
+fn incomplete_files_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = saved(folder.path());
     let path = folder.path().join("broken.safetensors");
@@ -162,8 +277,8 @@ fn files_that_are_not_whole_are_refused_by_name() {
     assert!(matches!(missing.reason, Reason::Io(_)) && missing.to_string().contains("missing"));
 
     for header in [u64::MAX, 1 << 40, 9 << 20, bytes.len() as u64 - 7] {
-        let lying = [&header.to_le_bytes(), &bytes[8..]].concat();
-        assert!(matches!(refusal(&lying), Reason::Format(_)));
+        let contradictory = [&header.to_le_bytes(), &bytes[8..]].concat();
+        assert!(matches!(refusal(&contradictory), Reason::Format(_)));
     }
 }
 
@@ -171,7 +286,7 @@ fn files_that_are_not_whole_are_refused_by_name() {
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 #[test]
-fn headers_that_lie_are_refused() {
+fn contradictory_headers_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = saved(folder.path());
     let edit = |from: &str, to: &str| {
@@ -194,7 +309,7 @@ fn headers_that_lie_are_refused() {
 }
 
 #[test]
-fn tensors_must_be_those_of_the_config() {
+fn tensors_must_match_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = saved(folder.path());
     let refused = |change: fn(&mut Tensors), word: &str| {
@@ -212,7 +327,7 @@ fn tensors_must_be_those_of_the_config() {
 }
 
 #[test]
-fn descriptions_must_be_ours_and_reasonable() {
+fn descriptions_must_be_known_and_within_bounds() {
     let folder = tempfile::tempdir().unwrap();
     let bytes = saved(folder.path());
     let described = |from: &str, to: &str| {
@@ -222,21 +337,21 @@ fn descriptions_must_be_ours_and_reasonable() {
             *text = text.replacen(from, to, 1);
         }))
     };
-    assert!(matches!(described("\"format\":1", "\"format\":2"), Reason::Description(_)));
+    assert!(matches!(described("\"format\":2", "\"format\":3"), Reason::Description(_)));
     assert!(matches!(described("\"hop_length\"", "\"hop\""), Reason::Description(_)));
     assert!(matches!(described("{", "["), Reason::Description(_)));
     assert!(matches!(described("\"n_fft\":256", "\"n_fft\":257"), Reason::Config(_)));
-    // As wide as the bounds let it be, and more than memory should: refused by count, not by trying.
+    // Every field is within its bounds, but the network is too large. It is refused before anything is allocated.
     assert!(matches!(
         described("\"dims\":[8,8],\"depths\":[1,1]", "\"dims\":[1024,1024],\"depths\":[32,32]"),
         Reason::Config(_)
     ));
-    // Within bounds, but not what the file holds.
+    // Within all bounds, but the file holds another network.
     assert!(matches!(described("\"dims\":[8,8]", "\"dims\":[8,256]"), Reason::Tensors(_)));
     assert!(matches!(refusal(&rebuilt(&bytes, |_, metadata| metadata.clear())), Reason::Description(_)));
 }
 
-/// Whatever single byte of the header is wrong: an error or a network, never a panic.
+/// A header with one wrong byte gives an error or a network, never a panic.
 #[test]
 fn damaged_headers_never_panic() {
     let folder = tempfile::tempdir().unwrap();

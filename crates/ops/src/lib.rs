@@ -1,26 +1,39 @@
-//! The three operations of a TFSWA network that burn does not have: the short-time Fourier transform, its
-//! inverse, and attention over sequences laid on the time-frequency plane; and three that burn has, leaner and
-//! faster: layer normalisation, GELU and linear maps.
+//! The differentiable tensor operations of a TFSWA network, and the choice of a device for them.
 //!
-//! Each is one public function over [`burn::tensor::Tensor`], differentiable, with WGSL kernels for wgpu
-//! devices and a multi-threaded path for the CPU backend (Flex). No I/O, no model.
+//! burn has these operations in other forms. The reasons for ours:
+//! - STFT and inverse STFT: burn's take power-of-two sizes and materialise the frames. Ours take any size with factors
+//!   2, 3 and 5, and compute window and FFT of a frame in one kernel.
+//! - Attention: burn's materialises the scores under autodiff. Ours recomputes them tile by tile, and reads sequences
+//!   and windows in place.
+//! - Layer normalisation and GELU: burn's are chains of elementwise operations whose intermediate results autodiff
+//!   keeps.
+//! - Linear maps: burn's matrix product compiles a large kernel for each combination of shapes.
+//!
+//! Each operation is a public function over [`burn::tensor::Tensor`], with WGSL kernels for wgpu devices and a
+//! multi-threaded path for the CPU backend (Flex). [`checkpointed`] adds gradient checkpointing. The crate does no
+//! file I/O and contains no model.
 //!
 //! Axis letters, here and everywhere: `b` batch · `s` stems · `c` channels · `n` samples · `t` frames ·
 //! `f` bins · `h` heads · `d` head width · `w` window area. Tokens are channels-last: `[b, t, f, c]`.
+//!
+//! Layers: `runtime` (kernel launch, CPU arrays) ← `cpu` and `gpu` of an operation ← its `burn` binding ← `op`, its
+//! public functions. Every operation has a folder with these files.
 
 mod attention;
-mod backend;
+mod checkpointing;
 pub mod device;
-mod exponential;
-pub mod kernel;
 mod linear;
-mod recompute;
+mod precision;
+mod runtime;
 mod stft;
-mod tokenwise;
+mod tokens;
 
 pub use attention::{Attention, AttentionKernel, MAX_HEAD_WIDTH, Pass, Sequences, attention};
-pub use backend::{limit_row, poison_outputs};
+pub use checkpointing::{CheckpointedOp, PlaneFn, checkpointed};
 pub use linear::{LinearKernel, LinearPass, linear, linear_for_gradients};
-pub use recompute::{Link, Map, recompute};
+pub use precision::Precision;
+pub use runtime::kernel;
+pub use runtime::launch::limit_row;
+pub use runtime::poison::poison_outputs;
 pub use stft::{Stft, StftError, StftKernel, StftPass, istft, stft};
-pub use tokenwise::{TokenKernel, TokenPass, gelu, layer_norm};
+pub use tokens::{TokenKernel, TokenPass, gelu, layer_norm};

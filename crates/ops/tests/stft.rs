@@ -1,37 +1,72 @@
-//! STFT and inverse STFT against the definitions, in f64, on the CPU and on a trusted adapter.
+//! STFT and inverse STFT compared with their definitions in f64, on the CPU and on a trusted adapter.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 use std::f64::consts::TAU;
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
-use unbraid_ops::device::{self, Choice};
+use libtest_mimic::{Arguments, Completion, Trial};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use unbraid_ops::device::{self, Choice, DeviceError};
 use unbraid_ops::{Stft, StftError, istft, poison_outputs, stft};
 
-/// The CPU, and a trusted adapter where there is one. Outputs are poisoned, so that none stays unwritten.
-fn devices() -> Vec<Device> {
+type Test = fn(&Device);
+
+/// The tests that run on a device, with the type that the device must support.
+const TESTS: [(&str, DType, Test); 6] = [
+    ("both_directions_match_the_definition", DType::F32, both_directions_match_the_definition),
+    ("the_inverse_returns_every_sample", DType::F32, the_inverse_returns_every_sample),
+    ("gradients_are_the_adjoints", DType::F32, gradients_are_the_adjoints),
+    (
+        "the_first_and_last_samples_gradients_match_finite_differences",
+        DType::F32,
+        the_first_and_last_samples_gradients_match_finite_differences,
+    ),
+    ("half_precision_is_limited_by_its_storage", DType::F16, half_precision_is_limited_by_its_storage),
+    ("results_do_not_change_from_run_to_run", DType::F32, results_do_not_change_from_run_to_run),
+];
+
+/// Runs every test on the CPU and on a trusted adapter. Without an adapter, its tests are reported as ignored, with the
+/// reason. Outputs are poisoned, so that unwritten elements stay NaN.
+fn main() {
+    let arguments = Arguments::from_args();
     poison_outputs(true);
-    let gpu = device::select(Choice::Gpu(None)).map_err(|error| eprintln!("without wgpu: {error}"));
-    std::iter::once(Device::flex()).chain(gpu.map(|(device, _)| device)).collect()
+    let sizes = Trial::test("impossible_sizes_are_refused", || {
+        impossible_sizes_are_refused();
+        Ok(())
+    });
+    let mut trials = vec![sizes];
+    for (name, dtype, test) in TESTS {
+        for choice in [Choice::Cpu, Choice::Gpu(None)] {
+            let run = move || match device::select(choice) {
+                Ok((device, _)) if !device.supports_dtype(dtype) => {
+                    Ok(Completion::ignored_with(format!("the device has no {dtype:?}")))
+                }
+                Ok((device, _)) => {
+                    test(&device);
+                    Ok(Completion::Completed)
+                }
+                Err(error @ DeviceError::Unavailable { .. }) => Err(error.into()),
+                Err(error) => Ok(Completion::ignored_with(error)),
+            };
+            trials.push(Trial::ignorable_test(format!("{choice}::{name}"), run));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// Numbers that look like noise, N(0, 1) nearly, from a counter (SplitMix64).
+/// Noise of variance 1: sums of four uniform numbers.
 fn noise(count: usize, seed: u64) -> Vec<f32> {
-    let uniform = |counter: u64| {
-        let mut x = (seed << 32 | counter).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ (x >> 31)) as f64 / u64::MAX as f64
-    };
-    (0..count as u64)
-        .map(|i| ((0..4).map(|j| uniform(4 * i + j)).sum::<f64>() - 2.0) * 3f64.sqrt())
-        .map(|x| x as f32)
-        .collect()
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut uniform = || f64::from(rng.next_u32()) / f64::from(u32::MAX);
+    (0..count).map(|_| (((0..4).map(|_| uniform()).sum::<f64>() - 2.0) * 3f64.sqrt()) as f32).collect()
 }
 
 fn window(n_fft: usize) -> Vec<f64> {
     (0..n_fft).map(|j| 0.5 - 0.5 * (TAU * j as f64 / n_fft as f64).cos()).collect()
 }
 
-/// From the definition: frames of the reflected signal, window, DFT.
+/// The definition: frames of the reflected signal, window, DFT.
 fn reference_stft(x: &[f32], n_fft: usize, hop: usize) -> Vec<f64> {
     let (n, window) = (x.len() as isize, window(n_fft));
     let turns: Vec<(f64, f64)> = (0..n_fft).map(|j| (-TAU * j as f64 / n_fft as f64).sin_cos()).collect();
@@ -61,7 +96,7 @@ fn reference_stft(x: &[f32], n_fft: usize, hop: usize) -> Vec<f64> {
     spectrogram
 }
 
-/// From the definition: Hermitian spectrum, inverse DFT, window, sum, division by the summed squared windows.
+/// The definition: Hermitian spectrum, inverse DFT, window, sum, division by the summed squared windows.
 fn reference_istft(spectrogram: &[f32], n_fft: usize, hop: usize, samples: usize) -> Vec<f64> {
     let (bins, window) = (n_fft / 2 + 1, window(n_fft));
     let turns: Vec<(f64, f64)> = (0..n_fft).map(|j| (TAU * j as f64 / n_fft as f64).sin_cos()).collect();
@@ -98,16 +133,9 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().convert_dtype(DType::F32).try_to_vec().expect("f32")
 }
 
-/// Signal-to-noise ratio in dB. NaN anywhere makes it NaN, which passes no comparison.
+/// Signal-to-noise ratio in dB. A NaN in the values makes it NaN, which fails every comparison.
 fn snr(reference: impl IntoIterator<Item = f64>, values: &[f32]) -> f64 {
-    let (mut signal, mut noise, mut count) = (0.0, 0.0, 0);
-    for (r, &v) in reference.into_iter().zip(values) {
-        signal += r * r;
-        noise += (r - f64::from(v)).powi(2);
-        count += 1;
-    }
-    assert_eq!(count, values.len());
-    10.0 * (signal / noise).log10()
+    unbraid_base::snr_db(reference, values.iter().map(|&x| f64::from(x)))
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
@@ -119,9 +147,8 @@ fn norm(a: &[f32]) -> f64 {
     dot(a, a).sqrt()
 }
 
-#[test]
-fn both_directions_match_the_definition() {
-    // Every radix alone and mixed, hops that divide n_fft and that do not, signals that end anywhere.
+fn both_directions_match_the_definition(device: &Device) {
+    // Every radix separately and mixed, hops that divide n_fft and hops that do not, and various signal lengths.
     for (n_fft, hop, samples) in [
         (256, 64, 129),
         (256, 1, 140),
@@ -149,134 +176,111 @@ fn both_directions_match_the_definition() {
             .chunks_exact(frames * bins * 2)
             .flat_map(|s| reference_istft(s, n_fft, hop, samples))
             .collect();
-        for device in devices() {
-            let got = stft(tensor(&wave, [2, samples], &device), &plan);
-            assert_eq!(got.dims(), [2, frames, bins, 2]);
-            let forward = snr(wanted_spectrum.iter().copied(), &values(got));
-            let got = istft(tensor(&spectrum, [2, frames, bins, 2], &device), &plan, samples);
-            let inverse = snr(wanted_wave.iter().copied(), &values(got));
-            println!(
-                "{n_fft}/{hop}, {samples} samples, {device:?}: {forward:.1} dB, inverse {inverse:.1} dB"
-            );
-            // A plain f32 FFT has an error of about 0.3 ε √log2 n_fft (Schatzman 1996): 140 dB. Half the bits
-            // of headroom over it would hide a wrong table; 130 dB would not.
-            assert!(forward > 130.0 && inverse > 130.0);
-        }
+        let got = stft(tensor(&wave, [2, samples], device), &plan);
+        assert_eq!(got.dims(), [2, frames, bins, 2]);
+        let forward = snr(wanted_spectrum.iter().copied(), &values(got));
+        let got = istft(tensor(&spectrum, [2, frames, bins, 2], device), &plan, samples);
+        let inverse = snr(wanted_wave.iter().copied(), &values(got));
+        // An f32 FFT has an error of about 0.3 ε √log2 n_fft (Schatzman 1996), which is 140 dB. A bound of half as
+        // many bits would hide a wrong table; 130 dB does not.
+        assert!(
+            forward > 130.0 && inverse > 130.0,
+            "{n_fft}/{hop}, {samples} samples: {forward:.1} dB, inverse {inverse:.1} dB"
+        );
     }
 }
 
-#[test]
-fn the_inverse_returns_every_sample() {
+fn the_inverse_returns_every_sample(device: &Device) {
     for (n_fft, hop, samples) in
         [(256, 64, 4097), (2048, 512, 30_001), (2048, 441, 44_100), (1536, 384, 9599), (4096, 1024, 20_479)]
     {
         let plan = Stft::new(n_fft, hop).unwrap();
         let wave = noise(3 * samples, 5);
-        for device in devices() {
-            let back = values(istft(stft(tensor(&wave, [3, samples], &device), &plan), &plan, samples));
-            let ratio = snr(wave.iter().map(|&x| f64::from(x)), &back);
-            let worst = wave.iter().zip(&back).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            println!(
-                "{n_fft}/{hop}, {samples} samples, {device:?}: {ratio:.1} dB, worst sample off by {worst:.1e}"
-            );
-            assert!(ratio >= 120.0 && worst < 1e-5);
-        }
+        let back = values(istft(stft(tensor(&wave, [3, samples], device), &plan), &plan, samples));
+        let ratio = snr(wave.iter().map(|&x| f64::from(x)), &back);
+        let worst = wave.iter().zip(&back).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(
+            ratio >= 120.0 && worst < 1e-5,
+            "{n_fft}/{hop}, {samples} samples: {ratio:.1} dB, worst sample off by {worst:.1e}"
+        );
     }
 }
 
 /// ⟨A x, y⟩ = ⟨x, Aᵀ y⟩, with Aᵀ y from autodiff.
-#[test]
-fn gradients_are_the_adjoints() {
+fn gradients_are_the_adjoints(device: &Device) {
     for (n_fft, hop, samples) in
         [(256, 64, 129), (300, 70, 1001), (480, 120, 241), (1024, 256, 4000), (4096, 1000, 9000)]
     {
         let plan = Stft::new(n_fft, hop).unwrap();
         let (frames, bins) = (plan.frames(samples), plan.bins());
         let (wave, spectrum) = (noise(2 * samples, 1), noise(2 * frames * bins * 2, 2));
-        for device in devices() {
-            let device = device.autodiff();
-            let x = tensor(&wave, [2, samples], &device).require_grad();
-            let y = tensor(&spectrum, [2, frames, bins, 2], &device).require_grad();
+        let device = &device.clone().autodiff();
+        let x = tensor(&wave, [2, samples], device).require_grad();
+        let y = tensor(&spectrum, [2, frames, bins, 2], device).require_grad();
 
-            let ax = stft(x.clone(), &plan);
-            let aty = x.grad(&(ax.clone() * y.clone().detach()).sum().backward()).unwrap();
-            let by = istft(y.clone(), &plan, samples);
-            let btx = y.grad(&(by.clone() * x.clone().detach()).sum().backward()).unwrap();
+        let ax = stft(x.clone(), &plan);
+        let aty = x.grad(&(ax.clone() * y.clone().detach()).sum().backward()).unwrap();
+        let by = istft(y.clone(), &plan, samples);
+        let btx = y.grad(&(by.clone() * x.clone().detach()).sum().backward()).unwrap();
 
-            for (name, output, other, input, gradient) in [
-                ("stft", values(ax.inner()), &spectrum, &wave, values(aty)),
-                ("istft", values(by.inner()), &wave, &spectrum, values(btx)),
-            ] {
-                let scale = norm(&output) * norm(other) + norm(input) * norm(&gradient);
-                let difference = (dot(&output, other) - dot(input, &gradient)).abs() / scale;
-                println!("{name} {n_fft}/{hop}, {samples} samples, {device:?}: {difference:.1e}");
-                // Independent roundings average out over the sums: far below ε = 6e-8 a value.
-                assert!(difference < 1e-8);
-            }
+        for (name, output, other, input, gradient) in [
+            ("stft", values(ax.inner()), &spectrum, &wave, values(aty)),
+            ("istft", values(by.inner()), &wave, &spectrum, values(btx)),
+        ] {
+            let scale = norm(&output) * norm(other) + norm(input) * norm(&gradient);
+            let difference = (dot(&output, other) - dot(input, &gradient)).abs() / scale;
+            // Independent roundings average out in the sums, so the difference is far below ε = 6e-8.
+            assert!(difference < 1e-8, "{name} {n_fft}/{hop}, {samples} samples: {difference:.1e}");
         }
     }
 }
 
-/// One sample alone shows which frames see it, the mirrored padding included: no sum hides an error.
-#[test]
-fn the_first_and_last_samples_gradients_match_finite_differences() {
+/// The response to a single sample shows the frames that contain it, including the reflected padding. No sum hides an
+/// error.
+fn the_first_and_last_samples_gradients_match_finite_differences(device: &Device) {
     let (n_fft, hop, samples) = (256, 64, 321);
     let plan = Stft::new(n_fft, hop).unwrap();
     let weights = noise(plan.frames(samples) * plan.bins() * 2, 9);
     let wave = vec![0.0; samples];
-    for device in devices() {
-        let device = device.autodiff();
-        let x = tensor(&wave, [1, samples], &device).require_grad();
-        let w = tensor(&weights, [1, plan.frames(samples), plan.bins(), 2], &device);
-        let gradient = values(x.grad(&(stft(x.clone(), &plan) * w).sum().backward()).unwrap());
-        for m in [0, 1, 2, 127, 128, 129, 191, 192, 193, 318, 319, 320] {
-            let mut unit = wave.clone();
-            unit[m] = 1.0;
-            // Linear: the response to one sample is the derivative.
-            let response = reference_stft(&unit, n_fft, hop);
-            let wanted: f64 = response.iter().zip(&weights).map(|(a, b)| a * f64::from(*b)).sum();
-            assert!(
-                (f64::from(gradient[m]) - wanted).abs() < 1e-4,
-                "sample {m}: {} for {wanted}",
-                gradient[m]
-            );
-        }
+    let device = &device.clone().autodiff();
+    let x = tensor(&wave, [1, samples], device).require_grad();
+    let w = tensor(&weights, [1, plan.frames(samples), plan.bins(), 2], device);
+    let gradient = values(x.grad(&(stft(x.clone(), &plan) * w).sum().backward()).unwrap());
+    for m in [0, 1, 2, 127, 128, 129, 191, 192, 193, 318, 319, 320] {
+        let mut unit = wave.clone();
+        unit[m] = 1.0;
+        // The transform is linear, so the response to a unit sample is the derivative.
+        let response = reference_stft(&unit, n_fft, hop);
+        let wanted: f64 = response.iter().zip(&weights).map(|(a, b)| a * f64::from(*b)).sum();
+        assert!((f64::from(gradient[m]) - wanted).abs() < 1e-4, "sample {m}: {} for {wanted}", gradient[m]);
     }
 }
 
-#[test]
-fn half_precision_is_as_good_as_its_storage() {
+fn half_precision_is_limited_by_its_storage(device: &Device) {
     let (n_fft, hop, samples) = (1024, 256, 5000);
     let plan = Stft::new(n_fft, hop).unwrap();
     let wave: Vec<f32> = noise(2 * samples, 3).iter().map(|x| x * 0.1).collect();
-    for device in devices().into_iter().filter(|device| device.supports_dtype(DType::F16)) {
-        let exact = tensor(&wave, [2, samples], &device).cast(FloatDType::F16);
-        let rounded = values(exact.clone());
-        let wanted: Vec<f64> =
-            rounded.chunks_exact(samples).flat_map(|x| reference_stft(x, n_fft, hop)).collect();
-        let spectrogram = stft(exact, &plan);
-        let forward = snr(wanted, &values(spectrogram.clone()));
-        let back = snr(rounded.iter().map(|&x| f64::from(x)), &values(istft(spectrogram, &plan, samples)));
-        println!("{device:?}: {forward:.1} dB, round trip {back:.1} dB");
-        // Rounding to 11 bits alone leaves 73 dB, or a bit less for two roundings.
-        assert!(forward > 72.0 && back > 70.0);
-    }
+    let exact = tensor(&wave, [2, samples], device).cast(FloatDType::F16);
+    let rounded = values(exact.clone());
+    let wanted: Vec<f64> =
+        rounded.chunks_exact(samples).flat_map(|x| reference_stft(x, n_fft, hop)).collect();
+    let spectrogram = stft(exact, &plan);
+    let forward = snr(wanted, &values(spectrogram.clone()));
+    let back = snr(rounded.iter().map(|&x| f64::from(x)), &values(istft(spectrogram, &plan, samples)));
+    // One rounding to 11 bits gives 73 dB, and two roundings slightly less.
+    assert!(forward > 72.0 && back > 70.0, "{forward:.1} dB, round trip {back:.1} dB");
 }
 
-#[test]
-fn results_do_not_change_from_run_to_run() {
+fn results_do_not_change_from_run_to_run(device: &Device) {
     let (samples, plan) = (20_000, Stft::new(1024, 200).unwrap());
     let wave = noise(samples, 8);
-    for device in devices() {
-        let run = || {
-            let spectrogram = stft(tensor(&wave, [1, samples], &device), &plan);
-            (values(spectrogram.clone()), values(istft(spectrogram, &plan, samples)))
-        };
-        assert_eq!(run(), run());
-    }
+    let run = || {
+        let spectrogram = stft(tensor(&wave, [1, samples], device), &plan);
+        (values(spectrogram.clone()), values(istft(spectrogram, &plan, samples)))
+    };
+    assert_eq!(run(), run());
 }
 
-#[test]
 fn impossible_sizes_are_refused() {
     for n_fft in [0, 2, 255, 254, 257, 1022, 1792, 4098, usize::MAX] {
         assert_eq!(Stft::new(n_fft, 1).unwrap_err(), StftError::Size(n_fft));

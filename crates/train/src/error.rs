@@ -1,100 +1,97 @@
-//! Why a training run ends before its time.
+//! The reason why a training run cannot start or continue. The messages state facts, and a front end adds advice.
 
-use crate::checkpoint::CheckpointError;
-use crate::config::ConfigError;
-use crate::dataset::DataError;
-use crate::evaluate::EvaluateError;
+use crate::data::dataset::DataError;
+use crate::loss::term::LossError;
+use crate::run::checkpoint::CheckpointError;
+use crate::score::evaluate::EvaluateError;
+use crate::settings::config::ConfigError;
 use std::fmt;
 use std::path::PathBuf;
 use unbraid_ops::device::{MemoryRefused, memory_refused};
 
-/// Why a training run cannot start, or cannot go on.
+/// The reason why a training run cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The configuration.
+    /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The data set.
+    /// The data set cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// A transform of the loss.
-    #[error("loss_resolutions: {0}")]
-    Loss(#[from] unbraid_ops::StftError),
-    /// The disk.
+    /// The loss cannot be built.
+    #[error(transparent)]
+    Loss(#[from] LossError),
+    /// A file of the run cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A validation.
+    /// A validation failed.
     #[error("validation: {0}")]
     Validation(#[from] EvaluateError),
-    /// The finished model cannot be written.
+    /// The exported model cannot be written.
     #[error(transparent)]
     Weights(#[from] unbraid_model::weights::WeightsError),
-    /// `precision` asks for what the device does not have.
-    #[error(
-        "precision = \"f16\" needs a GPU with 16-bit floats, and this device has none (`unbraid doctor` lists them); \
-         train with --precision f32"
-    )]
+    /// The device lacks the precision of the configuration.
+    #[error("precision = \"f16\" needs a GPU with 16-bit floats, and this device is not one")]
     NoF16,
     /// The device failed while computing.
-    #[error("the device failed: {0}; go on with --resume, or with --device cpu")]
+    #[error("the device failed: {0}")]
     Device(String),
-    /// The device did not give the memory that a step takes.
-    #[error("the device's memory does not suffice: {0}")]
+    /// The device refused memory that a step needs.
+    #[error("the device does not have enough memory: {0}")]
     OutOfMemory(MemoryRefused),
-    /// A step took more memory than `memory_limit` allows.
+    /// A step took more memory than `memory_limit`.
     #[error("a step took {} MB of memory, and the limit is {} MB", taken / 1_000_000, limit / 1_000_000)]
     OverLimit {
-        /// Bytes taken.
+        /// Bytes that the step took.
         taken: u64,
-        /// Bytes that may be.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// A fresh run would write over an old one.
-    #[error("{} already holds checkpoints: give --resume to go on with that run, or name another folder", .0.display())]
+    /// A new run would overwrite an earlier one.
+    #[error("{} already holds checkpoints of a run", .0.display())]
     RunExists(PathBuf),
     /// There is no run to resume.
-    #[error("{} holds no run to resume: leave out --resume to start one", .0.display())]
+    #[error("{} holds no run to resume", .0.display())]
     NothingToResume(PathBuf),
-    /// No checkpoint of the run is whole.
-    #[error(
-        "every checkpoint of {} is damaged (they are kept, under the ending .damaged): start again without --resume",
-        .0.display()
-    )]
+    /// All checkpoints of the run are damaged.
+    #[error("every checkpoint of {} is damaged; the files are kept with the extension .damaged", .0.display())]
     AllDamaged(PathBuf),
-    /// The run to resume was another one.
-    #[error("{} cannot be resumed: {difference}; set it back, or start a new run", run.display())]
+    /// The configuration differs from that of the run to resume.
+    #[error("{} cannot be resumed: {difference}", run.display())]
     Changed {
         /// The run's folder.
         run: PathBuf,
-        /// The field, what it is and what it was.
+        /// The field, its value now, and its value in the run.
         difference: String,
     },
-    /// The checkpoint's parameters are not the network's.
-    #[error("{} cannot be resumed: its checkpoint has other parameters than this version's network", .0.display())]
+    /// The checkpoint's parameters are not those of the network.
+    #[error("{} cannot be resumed: its checkpoint has other parameters than the network of this version", .0.display())]
     OtherParameters(PathBuf),
-    /// Loss or gradient are no longer finite.
+    /// The loss or the gradient is no longer finite.
     #[error(
-        "step {step}: the {what} was not a finite number {times} times in a row. The last checkpoint is from before; \
-         go on from it with --resume and a lower learning rate (--learning-rate, half of it as a start); if it happens at step 1 already, look for a damaged file in the data set"
+        "step {step}: the {what} was not finite {times} times in a row; the last checkpoint is from an earlier step"
     )]
     Diverged {
-        /// The step at which the run gave up.
+        /// The step at which the run ended.
         step: u64,
-        /// What was not finite.
+        /// The value that was not finite: the loss or the gradient.
         what: &'static str,
-        /// For how many steps.
+        /// Number of consecutive steps.
         times: u32,
     },
 }
 
 impl TrainError {
-    /// Whether thriftier settings would help.
+    /// Whether settings that need less memory would help.
     pub fn is_out_of_memory(&self) -> bool {
         matches!(self, Self::OutOfMemory(_) | Self::OverLimit { .. })
     }
 }
 
-/// What was read from a device, unless the memory that it was computed in was refused.
+/// Values that were read from a device, unless the device refused memory: the values are undefined then.
+///
+/// # Errors
+/// [`TrainError::OutOfMemory`], or [`TrainError::Device`] if reading failed.
 pub(crate) fn read<T>(values: Result<T, impl fmt::Display>) -> Result<T, TrainError> {
     match memory_refused() {
         Some(refused) => Err(TrainError::OutOfMemory(refused)),

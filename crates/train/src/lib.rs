@@ -1,42 +1,37 @@
-//! Training and judging a separation network: data sets, segments, losses, the loop, checkpoints, metrics.
+//! Training and evaluation of a separation network.
 //!
-//! [`train`] runs a [`TrainConfig`] and tells a [`Listener`] how it goes; [`evaluate`] scores a network on whole
-//! songs; [`metrics`] are the scores themselves. Nothing here knows a screen or parses arguments.
+//! [`train`] runs a [`TrainConfig`] and reports its progress to a [`Listener`]. [`evaluate`] scores a network on whole
+//! songs. [`measure`] and [`dry_run`] estimate the time and memory of a step. This crate prints nothing and parses no
+//! arguments.
+//!
+//! The folders follow the data: `data` (tracks and segments) → `loss` → `step` (gradient and update) → `run` (the loop,
+//! checkpoints, events) → `score` (separation of whole songs). `settings` configures them.
 //!
 //! Axis letters: `b` batch · `s` stems · `c` channels · `n` samples · `p` parameters.
 
-pub mod checkpoint;
-pub mod config;
-pub mod dataset;
+mod data;
 mod error;
-mod evaluate;
-mod events;
-mod export;
-mod learner;
 pub mod loss;
-mod loss_scale;
-mod measure;
-mod memory;
-pub mod metrics;
-mod muon;
-pub mod optimizer;
-pub mod parameters;
-mod preset;
-mod resume;
 mod run;
-pub mod segments;
-pub mod synth;
-mod trainer;
+mod score;
+pub mod settings;
+mod step;
 
-pub use config::{ConfigError, TrainConfig};
-pub use dataset::{DataError, Track};
+pub use data::dataset::{DataError, Dataset, TrackBlock, TrackInfo, TrackReader};
+pub use data::formats::open_dataset;
+pub use data::split::{Split, split};
 pub use error::TrainError;
-pub use evaluate::{EvaluateError, Evaluation, SongScores, evaluate};
-pub use events::{Event, Flow, Listener, StepEvent, ValidationEvent};
-pub use loss_scale::LossScale;
-pub use measure::{StepMeasurement, measure, rehearse};
-pub use memory::{MemoryEvent, MemoryPhases};
-pub use metrics::StemScores;
-pub use preset::{CHUNK, Preset, rungs};
-pub use run::{MetricsLog, RunFolder};
-pub use trainer::{Report, train};
+pub use run::checkpoint::{Best, Checkpoint, CheckpointError, Checkpoints, RunState};
+pub use run::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
+pub use run::folder::{MetricsLog, RunFolder};
+pub use run::trainer::{TrainReport, train};
+pub use score::evaluate::{EvaluateError, Evaluation, SongScores, evaluate};
+pub use score::metrics::StemScores;
+pub use settings::config::{ConfigError, SETTINGS, TrainConfig};
+pub use settings::preset::{CHUNK, MemoryPreset, fallbacks};
+pub use settings::setting::Setting;
+pub use step::learner::check_loss;
+pub use step::loss_scale::LossScale;
+pub use step::measure::{StepMeasurement, dry_run, measure};
+pub use step::memory::{MemoryEvent, MemoryPhases};
+pub use step::parameters::{ParameterLayout, pack};

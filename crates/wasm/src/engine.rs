@@ -1,28 +1,29 @@
-//! A device with a model on it: runs segments, trusts no number of a GPU that failed, and recovers once.
+//! A device with a model on it. It runs segments, discards the results of a GPU that failed, and recovers once.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use burn::tensor::{Device, ExecutionError};
+use unbraid_base::{Stereo, snr_db};
 use unbraid_model::weights::{self, Loaded};
-use unbraid_model::{Network, Stereo, Tfswa};
+use unbraid_model::{Network, SegmentModel};
 use unbraid_ops::device::{self, WebGpu, WebGpuError};
 
 use crate::error::Failure;
 
-/// Least SNR of a GPU's stems against the CPU's on the test signal, in dB. Rounding leaves more than 100; a driver
-/// that computes something else leaves less than 20.
+/// Minimum SNR of a GPU's stems against the CPU's on the test signal, in dB. With rounding alone it is above 100. With
+/// a driver that computes wrong values it is below 20.
 const LEAST_SNR_DB: f64 = 60.0;
 
-/// What computes.
-pub(crate) enum Unit {
+/// The device that computes.
+pub(crate) enum ComputeDevice {
     /// The browser's GPU.
     Gpu(WebGpu),
-    /// The CPU path, on this one thread.
+    /// The CPU, on this one thread.
     Cpu,
 }
 
-impl Unit {
+impl ComputeDevice {
     fn device(&self) -> Device {
         match self {
             Self::Gpu(gpu) => gpu.device.clone(),
@@ -30,7 +31,7 @@ impl Unit {
         }
     }
 
-    /// Whether what was read since the last call can be trusted.
+    /// Fails if the results that were read since the last call cannot be trusted.
     async fn check(&self) -> Result<(), WebGpuError> {
         match self {
             Self::Gpu(gpu) => {
@@ -42,32 +43,35 @@ impl Unit {
     }
 }
 
-/// A model's description and its bytes, kept to put it on a new device.
+/// A network, and the bytes of its file, from which it can be put on a new device.
 struct Model {
     bytes: Vec<u8>,
-    network: Tfswa,
+    network: Network,
 }
 
 /// A model on a device.
 pub(crate) struct Engine {
-    unit: RefCell<Unit>,
+    device: RefCell<ComputeDevice>,
     model: RefCell<Model>,
     stems: usize,
     sample_rate: u32,
     segment_seconds: f64,
     least_samples: usize,
-    /// What the device failed at, once it was replaced.
+    /// The failure of the device, after the device was replaced.
     recovered: RefCell<Option<String>>,
-    /// One recovery a job.
+    /// A job may recover once.
     may_recover: Cell<bool>,
 }
 
 impl Engine {
-    /// Puts a model on a device, and holds a GPU's first result against the CPU's.
-    pub(crate) async fn new(unit: Unit, bytes: Vec<u8>) -> Result<(Self, Loaded), (Failure, Unit)> {
-        let loaded = match weights::from_bytes(&bytes, &unit.device()) {
+    /// Puts a model on a device, and compares a GPU's first result with the CPU's.
+    pub(crate) async fn new(
+        device: ComputeDevice,
+        bytes: Vec<u8>,
+    ) -> Result<(Self, Loaded), (Failure, ComputeDevice)> {
+        let loaded = match weights::from_bytes(&bytes, &device.device()) {
             Ok(loaded) => loaded,
-            Err(error) => return Err((error.into(), unit)),
+            Err(error) => return Err((error.into(), device)),
         };
         let engine = Self {
             stems: loaded.model.stems(),
@@ -75,35 +79,36 @@ impl Engine {
             segment_seconds: loaded.segment_seconds(),
             least_samples: loaded.model.least_samples(),
             model: RefCell::new(Model { bytes, network: loaded.model.clone() }),
-            unit: RefCell::new(unit),
+            device: RefCell::new(device),
             recovered: RefCell::new(None),
             may_recover: Cell::new(true),
         };
         match engine.test().await {
             Ok(()) => Ok((engine, loaded)),
-            Err(failure) => Err((failure, engine.unit.into_inner())),
+            Err(failure) => Err((failure, engine.device.into_inner())),
         }
     }
 
-    /// Device memory of burn's pools in bytes; `None` on the CPU.
+    /// Device memory of burn's pools in bytes. `None` on the CPU.
     pub(crate) fn gpu_bytes(&self) -> Option<u64> {
-        device::memory(&self.unit.borrow().device()).map(|memory| memory.reserved)
+        device::memory(&self.device.borrow().device()).map(|memory| memory.reserved)
     }
 
-    /// Allows one recovery more: a job begins.
+    /// Starts a job: allows one recovery.
     pub(crate) fn begin(&self) {
         self.may_recover.set(true);
         self.recovered.take();
     }
 
-    /// What the device failed at before it was replaced, told once.
+    /// The failure of the device before it was replaced. Each failure is returned once.
     pub(crate) fn recovered(&self) -> Option<String> {
         self.recovered.take()
     }
 
-    /// Runs a short noise on the GPU and on the CPU: compiles the kernels, and shows a driver that computes wrongly.
+    /// Runs a short noise on the GPU and on the CPU. This compiles the kernels, and detects a driver that computes
+    /// wrong values.
     async fn test(&self) -> Result<(), Failure> {
-        if matches!(*self.unit.borrow(), Unit::Cpu) {
+        if matches!(*self.device.borrow(), ComputeDevice::Cpu) {
             return Ok(());
         }
         let noise = [noise(1, self.least_samples), noise(2, self.least_samples)];
@@ -112,13 +117,20 @@ impl Engine {
         let got = self.attempt(segment).await.map_err(Failure::Device)?;
         let reference = weights::from_bytes(&self.model.borrow().bytes, &Device::flex())?.model;
         let expected = reference.run(segment).await.map_err(failed)?;
-        let snr = snr_db(&expected[0], &got[0]);
+        let samples = |stems: &[Vec<Stereo>]| -> Vec<f64> {
+            stems.iter().flatten().flatten().flatten().map(|&sample| f64::from(sample)).collect()
+        };
+        let (expected, got) = (samples(&expected), samples(&got));
+        if expected.len() != got.len() {
+            return Err(Failure::Device("the GPU's stems differ in length from the CPU's".to_owned()));
+        }
+        let snr = snr_db(expected, got);
         // Not `snr < LEAST`: NaN must not pass.
         if snr >= LEAST_SNR_DB {
             return Ok(());
         }
         Err(Failure::Device(format!(
-            "the GPU computes something else than the CPU ({snr:.0} dB apart, {LEAST_SNR_DB} are demanded)"
+            "the GPU's result differs from the CPU's (SNR {snr:.0} dB, at least {LEAST_SNR_DB} dB are required)"
         )))
     }
 
@@ -131,48 +143,48 @@ impl Engine {
 
     #[expect(
         clippy::await_holding_refcell_ref,
-        reason = "one job runs at a time, and only it replaces the device"
+        reason = "one job runs at a time, and only that job replaces the device"
     )]
     async fn check(&self) -> Result<(), String> {
-        self.unit.borrow().check().await.map_err(|error| error.to_string())
+        self.device.borrow().check().await.map_err(|error| error.to_string())
     }
 
-    /// Opens the GPU anew and puts the model on it.
+    /// Opens the GPU again and puts the model on it.
     async fn recover(&self) -> Result<(), String> {
         let gpu = WebGpu::open().await.map_err(|error| error.to_string())?;
         let loaded = weights::from_bytes(&self.model.borrow().bytes, &gpu.device);
         self.model.borrow_mut().network = loaded.map_err(|error| error.to_string())?.model;
-        *self.unit.borrow_mut() = Unit::Gpu(gpu);
+        *self.device.borrow_mut() = ComputeDevice::Gpu(gpu);
         Ok(())
     }
 
-    /// Ends the GPU's device, as a driver that fails does. For tests.
+    /// Destroys the GPU's device, as a failing driver does. For tests.
     pub(crate) fn lose_device(&self) {
-        if let Unit::Gpu(gpu) = &*self.unit.borrow() {
+        if let ComputeDevice::Gpu(gpu) = &*self.device.borrow() {
             gpu.destroy();
         }
     }
 
-    /// Samples per second of the model.
+    /// The model's sample rate in Hz.
     pub(crate) fn sample_rate(&self) -> u32 {
         self.sample_rate
     }
 
-    /// Seconds that songs are cut into for the model.
+    /// Length in seconds of the segments that the model separates.
     pub(crate) fn segment_seconds(&self) -> f64 {
         self.segment_seconds
     }
 
-    /// Gives the device back.
-    pub(crate) fn into_unit(self) -> Unit {
-        self.unit.into_inner()
+    /// Returns the device.
+    pub(crate) fn into_device(self) -> ComputeDevice {
+        self.device.into_inner()
     }
 }
 
-/// An engine at work.
-pub(crate) struct Running(pub(crate) Rc<Engine>);
+/// An engine as the separator's model. It opens a lost GPU again.
+pub(crate) struct EngineModel(pub(crate) Rc<Engine>);
 
-impl Network for Running {
+impl SegmentModel for EngineModel {
     fn stems(&self) -> usize {
         self.0.stems
     }
@@ -191,12 +203,12 @@ impl Network for Running {
             Ok(stems) => return Ok(stems),
             Err(reason) => reason,
         };
-        let is_gpu = matches!(*engine.unit.borrow(), Unit::Gpu(_));
+        let is_gpu = matches!(*engine.device.borrow(), ComputeDevice::Gpu(_));
         if !(is_gpu && engine.may_recover.replace(false)) {
             return Err(ExecutionError::WithContext { reason: first });
         }
         let failed_again = |reason| ExecutionError::WithContext {
-            reason: format!("{first}; and after it was opened again: {reason}"),
+            reason: format!("{first}; after it was opened again: {reason}"),
         };
         engine.recover().await.map_err(failed_again)?;
         let stems = engine.attempt(segments).await.map_err(failed_again)?;
@@ -209,20 +221,9 @@ impl Network for Running {
 fn noise(seed: u32, samples: usize) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
-        // A linear congruential generator; its upper half is random enough.
+        // A linear congruential generator. Its upper bits are random enough for a test signal.
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) as f32 / (1 << 24) as f32 - 0.5
     };
     (0..samples).map(|_| next()).collect()
-}
-
-/// Signal to difference in dB; 0 where a length differs.
-fn snr_db(expected: &[Stereo], got: &[Stereo]) -> f64 {
-    let [expected, got] = [expected, got].map(|stems| stems.iter().flatten().flatten());
-    if expected.clone().count() != got.clone().count() {
-        return 0.0;
-    }
-    let signal: f64 = expected.clone().map(|x| f64::from(*x).powi(2)).sum();
-    let error: f64 = expected.zip(got).map(|(x, y)| f64::from(x - y).powi(2)).sum();
-    10.0 * (signal / error).log10()
 }

@@ -1,13 +1,13 @@
-//! What the worker is told when something fails: whose fault it is, and a sentence for the person.
+//! Failures as the worker receives them: the kind of the cause, and a sentence for the user.
 
 use js_sys::{Error, Reflect};
-use unbraid_audio::AudioError;
+use unbraid_audio::{AudioError, Problem};
 use unbraid_model::SeparateError;
 use unbraid_model::weights::WeightsError;
 use unbraid_ops::device::WebGpuError;
 use wasm_bindgen::JsValue;
 
-/// A failure, by what is to be mended.
+/// A failure, by its cause.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The song.
@@ -23,7 +23,14 @@ pub enum Failure {
 
 impl From<AudioError> for Failure {
     fn from(error: AudioError) -> Self {
-        Self::File(error.to_string())
+        let advice = match &error.problem {
+            Problem::Empty | Problem::Truncated(_) => "; copy or download it again",
+            Problem::Unsupported(_) | Problem::SampleRate(_) => "; convert it to wav or flac first",
+            Problem::Channels(_) => "; mix it down to stereo first",
+            Problem::Malformed { .. } | Problem::NonFinite { .. } => "; export it again from its source",
+            _ => "",
+        };
+        Self::File(format!("{error}{advice}"))
     }
 }
 
@@ -45,14 +52,15 @@ impl From<WebGpuError> for Failure {
 impl From<SeparateError> for Failure {
     fn from(error: SeparateError) -> Self {
         match error {
-            SeparateError::NotFinite { seconds } => Self::Model(format!(
-                "The model gave a value that is not a number at {seconds:.3} s, twice. Try another model, or the CPU \
-                 instead of the GPU."
-            )),
-            SeparateError::Device(error) => Self::Device(error.to_string()),
-            SeparateError::Input { .. } | SeparateError::Options(_) | SeparateError::Block { .. } => {
-                Self::File(error.to_string())
+            SeparateError::NotFinite { .. } => {
+                let advice = "Try another model, or the CPU instead of the GPU.";
+                Self::Model(format!("The separation failed: {error}. {advice}"))
             }
+            SeparateError::Device(error) => Self::Device(error.to_string()),
+            SeparateError::Input { .. } => {
+                Self::File(format!("{error}. Export the file again from its source, or leave this part out."))
+            }
+            SeparateError::Options(_) | SeparateError::Block { .. } => Self::File(error.to_string()),
         }
     }
 }
@@ -66,8 +74,8 @@ impl From<Failure> for JsValue {
             Failure::Device(_) => "device",
         };
         let error = Error::new(&failure.to_string());
-        // An object of our own takes any property.
-        let _ = Reflect::set(&error, &"kind".into(), &kind.into());
+        // Setting a property of a new object cannot fail.
+        Reflect::set(&error, &"kind".into(), &kind.into()).ok();
         error.into()
     }
 }

@@ -1,8 +1,8 @@
-//! The browser's surface over the model and the audio decoder: what the page's worker calls.
+//! The interface of the model and the audio decoder for the page's worker.
 //!
-//! A `Session` holds a device and a model, a `Separation` gives a song's stems block by block, an `Overview` its
-//! waveform. All of it runs in one dedicated worker. Files are read in pieces, and what is finished leaves the heap
-//! with the block it is in: memory does not grow with the song. Empty but for wasm.
+//! A `Session` holds a device and a model. A `Separation` returns a song's stems block by block. An `Overview` returns
+//! the song's waveform. All of it runs in one dedicated worker. Files are read in chunks, and finished blocks leave the
+//! heap, so memory does not grow with the song. The crate is empty on targets other than wasm.
 #![cfg(target_family = "wasm")]
 
 mod engine;
@@ -22,7 +22,7 @@ use unbraid_ops::device::note_error;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Sends burn's errors to the device's list, where a job finds them, and all warnings to the console.
+/// Writes warnings and errors to the console, and passes errors of burn to the device, which reports them to the job.
 struct Logger;
 
 impl log::Log for Logger {
@@ -44,11 +44,11 @@ impl log::Log for Logger {
     fn flush(&self) {}
 }
 
-/// Runs once, as the module is loaded.
+/// Runs once, when the module is loaded.
 #[wasm_bindgen(start)]
 fn start() {
     std::panic::set_hook(Box::new(|info| console("error", &info.to_string())));
-    // The only logger of the program: it cannot be there already.
+    // It cannot fail, because the program has no other logger.
     if log::set_logger(&Logger).is_ok() {
         log::set_max_level(log::LevelFilter::Warn);
     }
@@ -61,12 +61,12 @@ fn console(level: &str, text: &str) {
     if let Ok((write, console)) = write
         && let Some(write) = write.dyn_ref::<Function>()
     {
-        // There is nowhere left to report to.
-        let _ = write.call1(&console, &text.into());
+        // A failure of the console cannot be reported.
+        write.call1(&console, &text.into()).ok();
     }
 }
 
-/// Bytes of the module's memory. It never shrinks: this is its peak.
+/// Bytes of the module's memory. It never shrinks, so this is its peak.
 #[wasm_bindgen(js_name = heapBytes)]
 pub fn heap_bytes() -> f64 {
     let memory = wasm_bindgen::memory().dyn_into::<js_sys::WebAssembly::Memory>();

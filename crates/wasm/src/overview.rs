@@ -11,10 +11,10 @@ use crate::source;
 /// Samples under one pair of peaks.
 const SAMPLES_OF_PEAK: usize = 1024;
 
-/// Pairs given at once: about six seconds, so that a message to stop is heard soon.
+/// Pairs per call: about six seconds of audio, so that the worker can react to a stop message soon.
 const PEAKS: usize = 256;
 
-/// Reads a song from end to end and gives its peaks piece by piece.
+/// Reads a whole song and returns its peaks in chunks.
 #[wasm_bindgen]
 pub struct Overview {
     reader: AudioReader,
@@ -33,12 +33,12 @@ impl Overview {
         Ok(Self { reader: source::open(file, rate)?, samples: 0, done: false })
     }
 
-    /// Samples of the song, where the file tells before it is read.
+    /// Samples of the song, if the file's header contains the number.
     pub fn total(&self) -> Option<f64> {
         self.reader.frames().map(|frames| frames as f64)
     }
 
-    /// Samples read so far; all of them once [`Overview::done`] is true.
+    /// Samples read so far. All samples of the song if [`Overview::done`] is true.
     #[wasm_bindgen(getter)]
     pub fn samples(&self) -> f64 {
         self.samples as f64
@@ -50,11 +50,11 @@ impl Overview {
         self.done
     }
 
-    /// The lowest and highest value of either channel in the next stretches of 1024 samples, in pairs; the last
-    /// stretch may be shorter.
+    /// Pairs of the lowest and the highest value of both channels, one pair per 1024 samples. The last pair may be of
+    /// fewer samples.
     ///
     /// # Errors
-    /// An `Error` of kind "file" where the file turns out to be damaged.
+    /// An `Error` of kind "file" if the file is damaged.
     pub fn next_peaks(&mut self) -> Result<Float32Array, Failure> {
         let [left, right] = self.reader.read(PEAKS * SAMPLES_OF_PEAK)?;
         self.done = left.len() < PEAKS * SAMPLES_OF_PEAK;

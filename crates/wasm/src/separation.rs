@@ -3,13 +3,14 @@
 use std::rc::Rc;
 
 use js_sys::{Array, Float32Array, Object, Reflect};
-use unbraid_audio::{AudioReader, Stereo};
+use unbraid_audio::AudioReader;
+use unbraid_base::Stereo;
 use unbraid_model::{Separator, SeparatorOptions};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::File;
 
-use crate::engine::{Engine, Running};
+use crate::engine::{Engine, EngineModel};
 use crate::error::Failure;
 use crate::source;
 
@@ -24,18 +25,18 @@ pub(crate) struct Range {
     pub(crate) to: Option<f64>,
 }
 
-/// A separation under way. Free it to cancel.
+/// A running separation. Free it to cancel.
 #[wasm_bindgen]
 pub struct Separation {
     engine: Rc<Engine>,
     reader: AudioReader,
-    /// Gone once the end was reached.
-    separator: Option<Separator<Running>>,
-    /// What was read and whose stems are not finished.
+    /// `None` after the end was reached.
+    separator: Option<Separator<EngineModel>>,
+    /// The samples that were read and whose stems are not finished.
     mixture: Stereo,
-    /// Frames still to be read.
+    /// Frames that remain to be read.
     left: usize,
-    /// Frames given out.
+    /// Frames that were returned.
     done: usize,
     total: Option<usize>,
 }
@@ -56,9 +57,9 @@ impl Separation {
             reader.seek(from as u64)?;
         }
         let total = end.map(|end| end.min(to) - from);
-        // As the native program cuts it: the stems are the same.
+        // The native program uses the same segments, so its stems are the same.
         let options = SeparatorOptions { segment: frame(engine.segment_seconds()), overlap, batch: 1 };
-        let separator = Separator::new(Running(engine.clone()), options)?;
+        let separator = Separator::new(EngineModel(engine.clone()), options)?;
         engine.begin();
         let mixture = Stereo::default();
         Ok(Self { engine, reader, separator: Some(separator), mixture, left: to - from, done: 0, total })
@@ -72,8 +73,8 @@ impl Separation {
         };
         let block = Object::new();
         let set = |name: &str, value: &JsValue| {
-            // An object of our own takes any property.
-            let _ = Reflect::set(&block, &name.into(), value);
+            // Setting a property of a new object cannot fail.
+            Reflect::set(&block, &name.into(), value).ok();
         };
         set("start", &(self.done as f64).into());
         set("mixture", &channels(&mixture));
@@ -85,28 +86,28 @@ impl Separation {
 
 #[wasm_bindgen]
 impl Separation {
-    /// Frames of the whole result, where the file tells before it is read.
+    /// Frames of the whole result, if the file's header contains the number.
     #[wasm_bindgen(getter)]
     pub fn total(&self) -> Option<f64> {
         self.total.map(|total| total as f64)
     }
 
-    /// Frames given out so far.
+    /// Frames returned so far.
     #[wasm_bindgen(getter)]
     pub fn done(&self) -> f64 {
         self.done as f64
     }
 
-    /// What the device failed at, where it was lost and opened again since the last call.
+    /// The failure of the device, if the device was lost and opened again since the last call.
     pub fn recovered(&self) -> Option<String> {
         self.engine.recovered()
     }
 
-    /// The next finished block, `{start, mixture: [left, right], stems: [[left, right], …]}` of `Float32Array`s in
-    /// buffers of their own; `undefined` after the last. Computes one segment, rarely two.
+    /// The next finished block, `{start, mixture: [left, right], stems: [[left, right], …]}` of `Float32Array`s, each
+    /// in its own buffer. `undefined` after the last block. A call computes one segment, rarely two.
     ///
     /// # Errors
-    /// An `Error` of kind "file", "model" or "device"; the separation is of no use after one.
+    /// An `Error` of kind "file", "model" or "device". The separation cannot be used after an error.
     pub async fn next(&mut self) -> Result<Option<Object>, Failure> {
         while let Some(mut separator) = self.separator.take() {
             let wanted = self.left.min(DECODED);

@@ -1,4 +1,4 @@
-//! A file of the page's as a source of bytes, read in pieces.
+//! A file of the page as a source of bytes, read in chunks.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -10,11 +10,11 @@ use web_sys::{File, FileReaderSync};
 
 use crate::error::Failure;
 
-/// Bytes fetched at once: each fetch is a message to another process of the browser and back.
-const PIECE: u64 = 512 << 10;
+/// Bytes per read. Each read is a round trip to another process of the browser.
+const CHUNK: u64 = 512 << 10;
 
-/// Largest file taken. Files are never read whole, but their stems are kept by the page: of 2 GiB of 16-bit stereo,
-/// more than three hours, they are beyond what a tab may hold.
+/// Largest file in bytes. Files are never read whole, but the page keeps their stems. The stems of 2 GiB of 16-bit
+/// stereo, more than three hours, exceed the memory of a tab.
 const LARGEST: f64 = (1u64 << 31) as f64;
 
 /// Opens a song at a sample rate.
@@ -22,8 +22,8 @@ pub(crate) fn open(file: &File, rate: u32) -> Result<AudioReader, Failure> {
     let size = file.size();
     if size > LARGEST {
         return Err(Failure::File(format!(
-            "The file has {:.1} GB, and this page takes 2 GB at most (three hours of uncompressed stereo). Convert it \
-             to flac or mp3, or cut it.",
+            "The file has {:.1} GB. This page takes at most 2 GB (three hours of uncompressed stereo). Convert the \
+             file to flac or mp3, or cut it.",
             size / 1e9
         )));
     }
@@ -34,38 +34,38 @@ pub(crate) fn open(file: &File, rate: u32) -> Result<AudioReader, Failure> {
         file: SendWrapper::new((file.clone(), reader)),
         length: size as u64,
         position: 0,
-        piece: Vec::new(),
-        piece_start: 0,
+        chunk: Vec::new(),
+        chunk_start: 0,
     };
     Ok(AudioReader::from_source(Box::new(source), extension, rate)?)
 }
 
-/// Reads a `File` where it stands: only in workers is there a reader that waits.
+/// Reads a `File` synchronously. Only workers have the synchronous reader.
 struct FileSource {
-    /// Used by the one thread there is.
+    /// The program has only one thread.
     file: SendWrapper<(File, FileReaderSync)>,
     length: u64,
     position: u64,
-    /// Bytes from `piece_start` on.
-    piece: Vec<u8>,
-    piece_start: u64,
+    /// Bytes from `chunk_start` on.
+    chunk: Vec<u8>,
+    chunk_start: u64,
 }
 
 impl FileSource {
     fn fetch(&mut self) -> io::Result<()> {
         let (file, reader) = &*self.file;
-        let end = self.length.min(self.position + PIECE);
+        let end = self.length.min(self.position + CHUNK);
         let failed = |error: JsValue| {
             io::Error::other(format!(
-                "the browser could not read the file ({}); choose it again",
+                "the browser could not read the file ({}); choose the file again",
                 text(&error)
             ))
         };
         let blob = file.slice_with_f64_and_f64(self.position as f64, end as f64).map_err(failed)?;
         let bytes = Uint8Array::new(&reader.read_as_array_buffer(&blob).map_err(failed)?.into());
-        self.piece.resize(bytes.length() as usize, 0);
-        bytes.copy_to(&mut self.piece);
-        self.piece_start = self.position;
+        self.chunk.resize(bytes.length() as usize, 0);
+        bytes.copy_to(&mut self.chunk);
+        self.chunk_start = self.position;
         Ok(())
     }
 }
@@ -75,13 +75,13 @@ impl Read for FileSource {
         if self.position >= self.length || buffer.is_empty() {
             return Ok(0);
         }
-        let held = self.piece_start..self.piece_start + self.piece.len() as u64;
+        let held = self.chunk_start..self.chunk_start + self.chunk.len() as u64;
         if !held.contains(&self.position) {
             self.fetch()?;
         }
-        let from = (self.position - self.piece_start) as usize;
-        let count = buffer.len().min(self.piece.len() - from);
-        buffer[..count].copy_from_slice(&self.piece[from..from + count]);
+        let from = (self.position - self.chunk_start) as usize;
+        let count = buffer.len().min(self.chunk.len() - from);
+        buffer[..count].copy_from_slice(&self.chunk[from..from + count]);
         self.position += count as u64;
         Ok(count)
     }
@@ -109,7 +109,7 @@ impl MediaSource for FileSource {
     }
 }
 
-/// What a thrown value says.
+/// The text of a thrown value.
 fn text(error: &JsValue) -> String {
     js_sys::Object::from(error.clone()).to_string().into()
 }

@@ -1,18 +1,18 @@
-//! One window.
+//! A window of Chromium.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::driver::Driver;
 use crate::http::request;
-use crate::{PATIENCE, Window};
+use crate::window::{PATIENCE, Window};
 
-/// What a browser has for WebGPU.
+/// The WebGPU adapter of a browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gpu {
     /// SwiftShader, Chromium's own software adapter.
     Software,
-    /// Nothing.
+    /// No WebGPU.
     None,
 }
 
@@ -20,10 +20,10 @@ pub enum Gpu {
 #[derive(Debug, Clone)]
 pub struct Element(String);
 
-/// The protocol's name for an element's reference.
+/// The protocol's key of an element's reference.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// A headless Chromium with a fresh profile. Closes with this value.
+/// A headless Chromium with a fresh profile. Dropping this value closes it.
 #[derive(Debug)]
 pub struct Browser<'a> {
     driver: &'a Driver,
@@ -31,14 +31,14 @@ pub struct Browser<'a> {
 }
 
 impl<'a> Browser<'a> {
-    /// Opens a window of a size.
+    /// Opens a window of a width and a height in pixels.
     ///
     /// # Errors
-    /// Where Chromium does not start.
+    /// If Chromium does not start.
     pub fn open(driver: &'a Driver, gpu: Gpu, [width, height]: [u32; 2]) -> Result<Self> {
         let mut arguments = vec![
             "--headless".to_owned(),
-            // Chromium's sandbox does not run as root, and nothing but our own page is opened.
+            // Chromium's sandbox does not run as root, and only our own page is opened.
             "--no-sandbox".into(),
             "--disable-quic".into(),
             "--no-first-run".into(),
@@ -55,7 +55,8 @@ impl<'a> Browser<'a> {
             Gpu::None => arguments.push("--disable-features=WebGPU,WebGPUService".into()),
         }
         let options = json!({ "args": arguments });
-        let script = u64::try_from(PATIENCE.as_millis()).context("too much patience")?;
+        let script =
+            u64::try_from(PATIENCE.as_millis()).context("a time-out that does not fit into 64 bits")?;
         let wanted = json!({
             "browserName": "chrome",
             "goog:chromeOptions": options,
@@ -72,10 +73,10 @@ impl<'a> Browser<'a> {
         request(self.driver.port, method, &format!("/session/{}{path}", self.session), body)
     }
 
-    /// The first element that a CSS selector finds.
+    /// The first element that matches a CSS selector.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If no element matches.
     pub fn find(&self, selector: &str) -> Result<Element> {
         let found =
             self.command("POST", "/element", &json!({ "using": "css selector", "value": selector }))?;
@@ -85,23 +86,23 @@ impl<'a> Browser<'a> {
     /// Clicks in the middle of an element.
     ///
     /// # Errors
-    /// Where it cannot be clicked.
+    /// If the element cannot be clicked.
     pub fn click(&self, element: &Element) -> Result<()> {
         self.command("POST", &format!("/element/{}/click", element.0), &json!({})).map(drop)
     }
 
-    /// Types into an element; into a file input, the path of a file.
+    /// Types into an element. For a file input, `text` is the path of a file.
     ///
     /// # Errors
-    /// Where it takes no text.
+    /// If the element takes no text.
     pub fn type_into(&self, element: &Element, text: &str) -> Result<()> {
         self.command("POST", &format!("/element/{}/value", element.0), &json!({ "text": text })).map(drop)
     }
 
-    /// Presses keys one after the other; [`keys`] has those that are no letters.
+    /// Presses keys one after the other. [`keys`] has those that are not letters.
     ///
     /// # Errors
-    /// Where the window takes none.
+    /// If the driver refuses.
     pub fn press(&self, keys: &[char]) -> Result<()> {
         let strokes = keys.iter().flat_map(|key| {
             ["keyDown", "keyUp"].map(|event| json!({ "type": event, "value": key.to_string() }))
@@ -110,20 +111,20 @@ impl<'a> Browser<'a> {
         self.command("POST", "/actions", &json!({ "actions": strokes })).map(drop)
     }
 
-    /// What the browser wrote to its console since the last call.
+    /// The lines that the browser wrote to its console since the last call.
     ///
     /// # Errors
-    /// Where the driver does not tell.
+    /// If the driver refuses.
     pub fn console(&self) -> Result<Vec<String>> {
         let entries = self.command("POST", "/se/log", &json!({ "type": "browser" }))?;
         let entries = entries.as_array().map_or(&[][..], Vec::as_slice);
         Ok(entries.iter().filter_map(|entry| Some(entry["message"].as_str()?.to_owned())).collect())
     }
 
-    /// A command of Chromium's own debugging protocol.
+    /// Sends a command of Chromium's debugging protocol (CDP) and returns its result.
     ///
     /// # Errors
-    /// What Chromium answers.
+    /// The error in Chromium's answer.
     pub fn devtools(&self, command: &str, parameters: &Value) -> Result<Value> {
         self.command("POST", "/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
@@ -139,25 +140,25 @@ impl Window for Browser<'_> {
     }
 }
 
-/// The protocol's names for keys that are no letters.
+/// The protocol's code points of keys that are not letters.
 pub mod keys {
-    /// Tabulator: to the next control.
+    /// Tab.
     pub const TAB: char = '\u{e004}';
     /// Enter.
     pub const ENTER: char = '\u{e007}';
     /// Escape.
     pub const ESCAPE: char = '\u{e00c}';
-    /// To the start.
+    /// Home.
     pub const HOME: char = '\u{e011}';
-    /// Arrow to the left.
+    /// Left arrow.
     pub const LEFT: char = '\u{e012}';
-    /// Arrow to the right.
+    /// Right arrow.
     pub const RIGHT: char = '\u{e014}';
 }
 
 impl Drop for Browser<'_> {
     fn drop(&mut self) {
-        // The driver's end would close it too.
-        let _ = self.command("DELETE", "", &Value::Null);
+        // If this fails, the end of the driver closes the window.
+        self.command("DELETE", "", &Value::Null).ok();
     }
 }

@@ -1,11 +1,11 @@
-//! `chromedriver`, started and stopped.
+//! Starts and stops `chromedriver`.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// A running `chromedriver`. Ends with this value.
+/// A running `chromedriver`. Dropping this value stops it.
 #[derive(Debug)]
 pub struct Driver {
     child: Child,
@@ -13,10 +13,10 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Whether Chromium and its driver are on this machine; if not, what to install.
+    /// Whether Chromium and its driver are installed.
     ///
     /// # Errors
-    /// The reason, for people.
+    /// The missing program, and the packages that have it.
     pub fn available() -> Result<(), String> {
         for program in ["chromium", "chromedriver"] {
             let found =
@@ -33,7 +33,7 @@ impl Driver {
     /// Starts the driver on a free port.
     ///
     /// # Errors
-    /// Where it is not installed or does not come up.
+    /// If it is not installed or does not start.
     pub fn start() -> Result<Self> {
         let mut command = Command::new("chromedriver");
         command.args(["--port=0", "--log-level=SEVERE"]).stdin(Stdio::null());
@@ -42,14 +42,14 @@ impl Driver {
             .stderr(Stdio::null())
             .spawn()
             .context("cannot start `chromedriver`")?;
-        let mut lines = BufReader::new(child.stdout.take().context("a pipe, as asked for")?);
+        let mut lines = BufReader::new(child.stdout.take().context("`chromedriver` has no output")?);
         let mut line = String::new();
         while lines.read_line(&mut line).is_ok_and(|count| count > 0) {
             // "ChromeDriver was started successfully on port 34567."
             if let Some((_, port)) = line.split_once("successfully on port ") {
                 let port =
                     port.trim().trim_end_matches('.').parse().context("`chromedriver` names no port")?;
-                // What it says later would fill the pipe.
+                // Drains later output, which would fill the pipe.
                 std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
                 return Ok(Self { child, port });
             }
@@ -61,8 +61,8 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // It may be gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // It may have ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }

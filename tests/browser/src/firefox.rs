@@ -1,4 +1,4 @@
-//! A headless Firefox, by Marionette, the protocol it speaks itself: no driver is needed.
+//! A headless Firefox, controlled by Marionette, Firefox's built-in protocol. No driver is needed.
 
 use std::cell::RefCell;
 use std::fs;
@@ -12,15 +12,16 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{PATIENCE, Window};
+use crate::window::{PATIENCE, Window};
 
-/// Names under which it is installed.
+/// Names of its program.
 const PROGRAMS: [&str; 2] = ["firefox", "firefox-esr"];
 
-/// How long it may take to start.
+/// Longest time to start.
 const START: Duration = Duration::from_secs(60);
 
-/// WebGPU wherever there is an adapter, software ones too; a free port for Marionette; no connections of its own.
+/// Enables WebGPU on every adapter, including software ones. Marionette uses a free port. The other preferences turn
+/// off connections that Firefox would open itself.
 const PREFERENCES: &str = r#"
 user_pref("dom.webgpu.enabled", true);
 user_pref("gfx.webgpu.ignore-blocklist", true);
@@ -36,7 +37,7 @@ user_pref("network.connectivity-service.enabled", false);
 user_pref("services.settings.server", "data:,");
 "#;
 
-/// A headless Firefox with a fresh profile and one window. Closes with this value.
+/// A headless Firefox with a fresh profile and one window. Dropping this value closes it.
 #[derive(Debug)]
 pub struct Firefox {
     child: Child,
@@ -45,10 +46,10 @@ pub struct Firefox {
 }
 
 impl Firefox {
-    /// Whether Firefox is on this machine; if not, what to install.
+    /// Whether Firefox is installed.
     ///
     /// # Errors
-    /// The reason, for people.
+    /// The missing program, and the package that has it.
     pub fn available() -> Result<(), String> {
         program()
             .map(drop)
@@ -58,11 +59,11 @@ impl Firefox {
     /// Opens a window.
     ///
     /// # Errors
-    /// Where Firefox is not installed or does not start.
+    /// If Firefox is not installed or does not start.
     pub fn open() -> Result<Self> {
         let program = program().context("firefox is not installed")?;
-        let profile = tempfile::tempdir().context("no folder for a profile")?;
-        fs::write(profile.path().join("user.js"), PREFERENCES).context("cannot write a profile")?;
+        let profile = tempfile::tempdir().context("cannot create a folder for the profile")?;
+        fs::write(profile.path().join("user.js"), PREFERENCES).context("cannot write the profile")?;
         let mut command = Command::new(program);
         command.args(["--marionette", "--headless", "--no-remote", "--profile"]).arg(profile.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -99,9 +100,9 @@ impl Drop for Firefox {
 }
 
 fn end(child: &mut Child) {
-    // It may be gone already.
-    let _ = child.kill();
-    let _ = child.wait();
+    // It may have ended already.
+    child.kill().ok();
+    child.wait().ok();
 }
 
 fn program() -> Option<&'static str> {
@@ -110,7 +111,8 @@ fn program() -> Option<&'static str> {
     })
 }
 
-/// Messages are JSON after its length and a colon: `[0, id, command, parameters]`, then `[1, id, error, result]`.
+/// A message is the length of a JSON array, a colon and the array: `[0, id, command, parameters]` for a command,
+/// `[1, id, error, result]` for its answer.
 #[derive(Debug)]
 struct Connection {
     stream: BufReader<TcpStream>,
@@ -125,18 +127,19 @@ impl Connection {
             if let Ok(port) = port.trim().parse() {
                 break port;
             }
-            if let Some(status) = child.try_wait().context("a process that cannot be asked")? {
+            if let Some(status) = child.try_wait().context("cannot get the state of the process")? {
                 bail!("it ended with {status}");
             }
-            ensure!(start.elapsed() < START, "it named no port within {} s", START.as_secs());
+            ensure!(start.elapsed() < START, "it opened no port within {} s", START.as_secs());
             std::thread::sleep(Duration::from_millis(100));
         };
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("it does not answer")?;
-        stream.set_read_timeout(Some(PATIENCE)).context("a socket without a clock")?;
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("cannot connect to it")?;
+        stream.set_read_timeout(Some(PATIENCE)).context("cannot set the socket's time-out")?;
         let mut connection = Self { stream: BufReader::new(stream), commands: 0 };
-        connection.receive().context("no greeting")?;
+        connection.receive().context("it sent no greeting")?;
         connection.command("WebDriver:NewSession", &json!({}))?;
-        let script = u64::try_from(PATIENCE.as_millis()).context("too much patience")?;
+        let script =
+            u64::try_from(PATIENCE.as_millis()).context("a time-out that does not fit into 64 bits")?;
         connection.command("WebDriver:SetTimeouts", &json!({ "script": script }))?;
         Ok(connection)
     }
@@ -144,9 +147,10 @@ impl Connection {
     fn command(&mut self, name: &str, parameters: &Value) -> Result<Value> {
         self.commands += 1;
         let message = json!([0, self.commands, name, parameters]).to_string();
-        write!(self.stream.get_mut(), "{}:{message}", message.len()).context("Firefox takes no command")?;
+        write!(self.stream.get_mut(), "{}:{message}", message.len())
+            .context("cannot send the command to Firefox")?;
         let mut answer = self.receive()?;
-        ensure!(answer[1] == self.commands, "Firefox answers another command");
+        ensure!(answer[1] == self.commands, "Firefox answered another command");
         match answer[2]["message"].as_str() {
             Some(message) => bail!("{name}: {message}"),
             None => Ok(answer[3].take()),
@@ -155,10 +159,10 @@ impl Connection {
 
     fn receive(&mut self) -> Result<Value> {
         let mut length = Vec::new();
-        self.stream.read_until(b':', &mut length).context("Firefox gave no answer")?;
+        self.stream.read_until(b':', &mut length).context("Firefox did not answer")?;
         let length = std::str::from_utf8(&length).ok().and_then(|text| text.strip_suffix(':')?.parse().ok());
         let mut message = vec![0; length.context("Firefox's answer has no length")?];
-        self.stream.read_exact(&mut message).context("Firefox's answer breaks off")?;
+        self.stream.read_exact(&mut message).context("Firefox's answer is incomplete")?;
         serde_json::from_slice(&message).context("Firefox's answer is not JSON")
     }
 }

@@ -1,4 +1,4 @@
-//! The little of HTTP that a driver on this machine speaks: one request a connection, JSON both ways.
+//! The subset of HTTP that a local driver needs: one request per connection, with JSON bodies.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, TcpStream};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::PATIENCE;
+use crate::window::PATIENCE;
 
-/// Sends `body` (nothing, if null) and gives the answer's `value`.
+/// Sends `body` (an empty one if null) and returns the answer's `value`.
 pub(crate) fn request(port: u16, method: &str, path: &str, body: &Value) -> Result<Value> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("the driver does not answer")?;
-    stream.set_read_timeout(Some(PATIENCE)).context("a socket without a clock")?;
+    stream.set_read_timeout(Some(PATIENCE)).context("cannot set the socket's time-out")?;
     let body = if body.is_null() { String::new() } else { body.to_string() };
     write!(
         &stream,
@@ -19,14 +19,14 @@ pub(crate) fn request(port: u16, method: &str, path: &str, body: &Value) -> Resu
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     )
-    .context("the driver takes no request")?;
+    .context("cannot send the request to the driver")?;
 
     let mut reader = BufReader::new(&stream);
     let mut length = 0;
     let mut line = String::new();
     loop {
         line.clear();
-        reader.read_line(&mut line).context("the driver gave no answer")?;
+        reader.read_line(&mut line).context("the driver did not answer")?;
         if line.trim().is_empty() {
             break;
         }
@@ -37,7 +37,7 @@ pub(crate) fn request(port: u16, method: &str, path: &str, body: &Value) -> Resu
         }
     }
     let mut answer = vec![0; length];
-    reader.read_exact(&mut answer).context("the driver's answer breaks off")?;
+    reader.read_exact(&mut answer).context("the driver's answer is incomplete")?;
     let mut answer: Value = serde_json::from_slice(&answer).context("the driver's answer is not JSON")?;
     let value = answer["value"].take();
     if let Some(error) = value.get("error").and_then(Value::as_str) {

@@ -1,26 +1,32 @@
-//! What any browser's window can do.
+//! The operations of every browser's window.
+
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-/// A window with a page in it.
+/// Longest run time of a script, and longest wait for an answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1200);
+
+/// A window that shows a page.
 pub trait Window {
     /// Loads a page.
     ///
     /// # Errors
-    /// Where it cannot be loaded.
+    /// If the page cannot be loaded.
     fn go(&self, url: &str) -> Result<()>;
 
-    /// Runs the body of a function in the page and gives what it passes to its last argument, a function.
+    /// Runs the body of a function in the page. The last argument of the function is a callback. Returns the value
+    /// that the script passes to it.
     ///
     /// # Errors
-    /// Where it never does. What it throws later than at once is lost: [`Window::run`] has it.
+    /// If the script never calls back. Errors that it throws asynchronously are lost; [`Window::run`] reports them.
     fn run_async(&self, script: &str, arguments: &[Value]) -> Result<Value>;
 
-    /// Runs the body of a function in the page and gives what it returns; a promise is waited for.
+    /// Runs the body of a function in the page and returns its result. Waits for a promise.
     ///
     /// # Errors
-    /// What the script throws.
+    /// The error that the script throws.
     fn run(&self, script: &str, arguments: &[Value]) -> Result<Value> {
         let script = format!(
             "const done = arguments[arguments.length - 1]; (async function () {{ {script} }}).apply(null, arguments)\

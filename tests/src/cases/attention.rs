@@ -1,11 +1,11 @@
-//! Attention: every layout of sequences, forward and backward, against reference and plain operations.
+//! Attention: every layout of sequences, forward and backward, compared with the reference and the plain operations.
 
 use std::num::NonZeroUsize;
 
 use burn::tensor::{Device, ExecutionError, Tensor};
 use unbraid_ops::{Attention, MAX_HEAD_WIDTH, Sequences};
 
-use super::{Target, dot, norm};
+use super::target::{Target, dot, norm};
 use crate::host::{Precision, Random, download, upload};
 use crate::plain::attention::Form;
 use crate::report::{Check, Expected, Verdict};
@@ -16,36 +16,36 @@ use crate::{plain, reference};
 pub struct AttentionCase {
     /// `[b, t, f]`
     pub plane: [usize; 3],
-    /// How sequences lie.
+    /// The layout of the sequences.
     pub sequences: Sequences,
     /// Heads.
     pub heads: usize,
     /// Channels of a head.
     pub width: usize,
-    /// Rotary positions.
+    /// Rotary position embedding.
     pub rotary: bool,
-    /// Factor on the logits: large ones make the softmax nearly one-hot, and overflow what is not careful.
+    /// Factor on the logits. Large logits make the softmax nearly one-hot, and overflow in a careless implementation.
     pub logits: f64,
-    /// A relative-position bias table is given (windows).
+    /// With a relative-position bias table (windows only).
     pub bias: bool,
-    /// Storage.
+    /// Precision of the stored activations.
     pub precision: Precision,
-    /// Also run by chunks, which must give the same bits.
+    /// Also run in chunks, which must give the same bits.
     pub chunks: bool,
-    /// Also hold gradients against finite differences, and the values' against the adjoint identity.
+    /// Also compare the gradients with finite differences, and the gradient of the values by the adjoint identity.
     pub differences: bool,
-    /// qkv and the gradient of the output come as transposed views.
+    /// qkv and the gradient of the output are transposed views.
     pub strided: bool,
 }
 
-/// Host copies of what goes in.
+/// The inputs on the host.
 struct Inputs {
     qkv: Vec<f64>,
     bias: Vec<f64>,
     gradient: Vec<f64>,
 }
 
-/// What comes out, on the host: output, then gradients of queries, keys, values and, if any, bias.
+/// The results on the host: the output, then the gradients of queries, keys, values and, if there is one, the bias.
 type Results = Vec<Vec<f64>>;
 
 const TENSORS: [&str; 5] = ["output", "dq", "dk", "dv", "dbias"];
@@ -53,7 +53,7 @@ const TENSORS: [&str; 5] = ["output", "dq", "dk", "dv", "dbias"];
 type Operation<'a> = &'a dyn Fn(Tensor<4>, Option<Tensor<2>>, &Attention) -> Tensor<4>;
 
 impl AttentionCase {
-    /// Unique name: layout, extents, heads × width, then what is special.
+    /// Unique name: layout, extents, heads, width, and then special properties.
     pub fn name(&self) -> String {
         let [b, t, f] = self.plane;
         let layout = match self.sequences {
@@ -99,7 +99,7 @@ impl AttentionCase {
         let mut random = Random::named(&self.name());
         let tokens: usize = self.plane.iter().product();
         let channels = self.channels();
-        // Queries and keys each carry half of the factor.
+        // Queries and keys are each scaled by the square root of the factor.
         let mut qkv = Vec::with_capacity(tokens * 3 * channels);
         for _ in 0..tokens {
             qkv.extend(random.normal(2 * channels, self.logits.sqrt(), self.precision));
@@ -113,7 +113,7 @@ impl AttentionCase {
         }
     }
 
-    /// Forward and backward of an operation on the device.
+    /// Runs an operation forward and backward on the device.
     async fn evaluate(
         &self,
         operation: Operation<'_>,
@@ -124,7 +124,7 @@ impl AttentionCase {
         let device = device.clone().autodiff();
         let [b, t, f] = self.plane;
         let channels = self.channels();
-        // Halving and doubling are exact, and put elementwise operations around ours for fusion to fuse.
+        // Halving and doubling are exact. They put elementwise operations around ours, which fusion can fuse.
         let doubled: Vec<f64> = inputs.qkv.iter().map(|x| 2.0 * x).collect();
         let qkv = upload(&doubled, [b, t, f, 3 * channels], self.precision, &device).require_grad();
         let bias = self
@@ -133,7 +133,7 @@ impl AttentionCase {
         let gradient = upload(&inputs.gradient, [b, t, f, channels], self.precision, &device);
 
         let output = if self.strided {
-            // Stored [b, f, t, ·], seen as [b, t, f, ·]; and the output's gradient arrives the same way.
+            // Stored as [b, f, t, ·] and viewed as [b, t, f, ·]. The gradient of the output is such a view too.
             let stored = Tensor::cat(vec![qkv.clone().swap_dims(1, 2)], 1) * 0.5;
             operation(stored.swap_dims(1, 2), bias.clone(), &self.options(chunk))
         } else {
@@ -158,7 +158,7 @@ impl AttentionCase {
     /// Runs the case.
     ///
     /// # Errors
-    /// Where the device fails.
+    /// If the device fails.
     pub async fn run(&self, target: &Target) -> Result<Vec<Check>, ExecutionError> {
         let device = &target.device;
         let inputs = self.inputs();
@@ -169,7 +169,8 @@ impl AttentionCase {
         };
         let in_f32 = Self { precision: Precision::F32, ..*self };
         let plain_f32 = in_f32.evaluate(&plain, &inputs, None, device).await?;
-        // These take in g·o, of an output that was rounded when it was kept: so must the plain.
+        // The gradients of q, k and the bias depend on the output as it was rounded for storage. The plain operations
+        // must round it too.
         let plain = if self.precision == Precision::F32 {
             plain_f32.clone()
         } else {
@@ -208,7 +209,7 @@ impl AttentionCase {
             .collect()
     }
 
-    /// Some sequences a dispatch, or all: the same bits.
+    /// Chunks of sequences must give the same bits as all sequences in one dispatch.
     async fn by_chunks(
         &self,
         inputs: &Inputs,
@@ -226,8 +227,8 @@ impl AttentionCase {
         unreachable!("the last chunk size returns")
     }
 
-    /// The device against itself. The loss is linear in the values, so `⟨A v, g⟩ = ⟨v, Aᵀ g⟩`; along a random
-    /// direction of all inputs its slope is the inner product of direction and gradient.
+    /// Compares the device with itself. The loss is linear in the values, so `⟨A v, g⟩ = ⟨v, Aᵀ g⟩`. The slope of the
+    /// loss along a random direction of all inputs is the inner product of the direction and the gradient.
     async fn finite_differences(
         &self,
         inputs: &Inputs,
@@ -306,11 +307,11 @@ pub fn cases() -> Vec<AttentionCase> {
         AttentionCase { rotary: true, chunks: true, differences: true, ..time([2, 17, 5], 3, 2) },
         AttentionCase { logits: 10.0, strided: true, ..time([1, 33, 2], 4, 8) },
         AttentionCase { rotary: true, logits: 10.0, ..time([1, 97, 2], 2, 32) },
-        // Tiles of no power of two.
+        // Tiles whose sizes are not powers of two.
         AttentionCase { rotary: true, ..time([1, 130, 1], 1, 48) },
         time([1, 40, 2], 5, 1),
         time([1, 33, 1], 1, MAX_HEAD_WIDTH),
-        // Three and four queries an invocation, as in the networks' first resolutions.
+        // Three and four queries per invocation, as in the first resolutions of the networks.
         AttentionCase { rotary: true, ..time([1, 130, 1], 1, 4) },
         AttentionCase { rotary: true, ..frequency([1, 1, 256], 2, 4) },
         frequency([1, 3, 1], 2, 4),
@@ -333,7 +334,7 @@ pub fn cases() -> Vec<AttentionCase> {
         window([1, 1, 1], [8, 8], [4, 4], 4, 4),
         window([1, 97, 2], [8, 8], [0, 4], 2, 2),
         AttentionCase { bias: false, ..window([1, 9, 17], [8, 8], [4, 0], 1, 64) },
-        // So many windows that a part of the bias gradient's sum holds several of them.
+        // Enough windows that a partial sum of the bias gradient covers several of them.
         AttentionCase { chunks: true, ..window([1, 33, 33], [2, 3], [1, 1], 2, 4) },
     ];
     let f16 = [

@@ -1,24 +1,24 @@
-//! Linear maps: outputs and all gradients, against burn's own matrix product.
+//! Linear maps: the output and all gradients, compared with burn's own matrix product.
 
 use burn::tensor::{ExecutionError, Tensor, module};
 use unbraid_ops::{linear, linear_for_gradients};
 
-use super::{Target, in_short_rows, short_rows};
+use super::target::{Target, in_short_rows, short_rows};
 use crate::host::{Precision, Random, download, upload};
 use crate::reference::linear as reference;
 use crate::reference::linear::Extents;
 use crate::report::{Check, Expected};
 
-/// Some tokens, taken through a linear map.
+/// A linear map of some tokens.
 #[derive(Debug, Clone)]
 pub struct LinearCase {
-    /// How many tokens of how many channels, before and after.
+    /// Tokens, and their channels before and after the map.
     pub extents: Extents,
-    /// Storage of the tokens; weights and biases are f32.
+    /// Precision of the stored tokens. Weights and biases are f32.
     pub precision: Precision,
 }
 
-/// Of one implementation: output, and gradients of input, weight and bias.
+/// The output, and the gradients of input, weight and bias, of one implementation.
 type Results = [Vec<f64>; 4];
 
 type Operation<'a> = &'a dyn Fn(Tensor<2>, Tensor<2>, Tensor<1>) -> Tensor<2>;
@@ -34,7 +34,7 @@ impl LinearCase {
     /// Runs the case.
     ///
     /// # Errors
-    /// Where the device fails.
+    /// If the device fails.
     pub async fn run(&self, target: &Target) -> Result<Vec<Check>, ExecutionError> {
         let Extents { tokens, inputs, outputs } = self.extents;
         let mut random = Random::named(&self.name());
@@ -60,7 +60,7 @@ impl LinearCase {
             "gradients alone",
             &ours[1..].concat(),
             &valueless[1..].concat(),
-            "leaving the output out changes no bit",
+            "omitting the output changes no bit",
         );
         Ok(checks.chain([alone, short_rows(&ours.concat(), &rows.concat())]).collect())
     }
@@ -74,7 +74,7 @@ impl LinearCase {
         let device = &target.device.clone().autodiff();
         let Extents { tokens, inputs, outputs } = self.extents;
         let gradient = upload(gradient, [tokens, outputs], self.precision, device);
-        // Halving and doubling are exact, and put elementwise operations around ours for fusion to fuse.
+        // Halving and doubling are exact. They put elementwise operations around ours, which fusion can fuse.
         let doubled: Vec<f64> = x.iter().map(|x| 2.0 * x).collect();
         let x = upload(&doubled, [tokens, inputs], self.precision, device).require_grad();
         let weight = upload(weight, [inputs, outputs], Precision::F32, device).require_grad();
@@ -92,7 +92,7 @@ impl LinearCase {
         ])
     }
 
-    /// What the definitions say, in the order of [`Results`].
+    /// The results by definition, in the order of [`Results`].
     fn expected(&self, [x, gradient, weight, bias]: [&[f64]; 4]) -> [Expected; 4] {
         let extents = self.extents;
         let all = |x: &[f64], gradient: &[f64], weight: &[f64], bias: &[f64]| {
@@ -104,15 +104,15 @@ impl LinearCase {
             ]
         };
         let values = all(x, gradient, weight, bias);
-        // Every term counts with its size.
+        // The sensitivity is the sum of the magnitudes of all terms.
         let [x, gradient, weight, bias] =
             [x, gradient, weight, bias].map(|values| values.iter().map(|v| v.abs()).collect::<Vec<_>>());
         let mut sensitivities = all(&x, &gradient, &weight, &bias).into_iter();
         let mut precisions = [self.precision, self.precision, Precision::F32, Precision::F32].into_iter();
         values.map(|values| Expected {
             values,
-            sensitivity: sensitivities.next().expect("as many"),
-            precision: precisions.next().expect("as many"),
+            sensitivity: sensitivities.next().expect("one for each result"),
+            precision: precisions.next().expect("one for each result"),
         })
     }
 }
@@ -126,10 +126,10 @@ pub fn cases() -> Vec<LinearCase> {
     let f32 = [
         [1, 1, 1],
         [5, 3, 7],
-        // The stem's odd channels.
+        // The odd number of channels of the patch embedding.
         [130, 18, 32],
         [97, 32, 96],
-        // More than one part of the parameters' gradients, the last one short.
+        // Several partial sums of the parameters' gradients, the last of which is short.
         [300, 64, 33],
         [33, 129, 64],
         [257, 64, 128],

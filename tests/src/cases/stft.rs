@@ -1,15 +1,15 @@
-//! STFT and inverse STFT: both ways, both gradients, round trip and adjoint identities.
+//! STFT and inverse STFT: both transforms, both gradients, the round trip and the adjoint identities.
 
 use burn::tensor::{Device, ExecutionError, Tensor};
 use unbraid_ops::{Stft, istft, stft};
 
-use super::{Target, dot, in_short_rows, norm, short_rows};
+use super::target::{Target, dot, in_short_rows, norm, short_rows};
 use crate::host::{Precision, Random, download, upload};
 use crate::plain;
 use crate::reference::stft::Transform;
 use crate::report::{Check, Expected};
 
-/// SNR an f32 waveform must have after going there and back, in dB.
+/// Minimum SNR of an f32 waveform after the round trip, in dB.
 const ROUND_TRIP_SNR_DB: f64 = 120.0;
 
 /// One transform of some waveforms.
@@ -17,17 +17,17 @@ const ROUND_TRIP_SNR_DB: f64 = 120.0;
 pub struct StftCase {
     /// Samples of a frame.
     pub n_fft: usize,
-    /// Samples from frame to frame.
+    /// Samples between the starts of successive frames.
     pub hop: usize,
     /// Waveforms.
     pub batch: usize,
     /// Samples of a waveform.
     pub samples: usize,
-    /// Storage.
+    /// Precision of the stored values.
     pub precision: Precision,
 }
 
-/// A direction of the transform on a device: input and gradient of the output to output and gradient of the input.
+/// One of the two transforms on a device.
 type Operation<'a, const I: usize, const O: usize> = &'a dyn Fn(Tensor<I>) -> Tensor<O>;
 
 /// Output and gradient of the input.
@@ -47,10 +47,10 @@ impl StftCase {
     /// Runs the case.
     ///
     /// # Errors
-    /// Where the device fails.
+    /// If the device fails.
     pub async fn run(&self, target: &Target) -> Result<Vec<Check>, ExecutionError> {
         let device = &target.device.clone().autodiff();
-        let plan = Stft::new(self.n_fft, self.hop).expect("the cases are of sizes it takes");
+        let plan = Stft::new(self.n_fft, self.hop).expect("the sizes of the cases are valid");
         let wave_shape = [self.batch, self.samples];
         let transform = self.transform();
         let spectrum_shape = [self.batch, transform.frames(), transform.bins(), 2];
@@ -58,7 +58,7 @@ impl StftCase {
         let waveform = random.normal(self.batch * self.samples, 1.0, self.precision);
         let spectrum = random.normal(spectrum_shape.iter().product(), 1.0, self.precision);
 
-        // Each direction takes one as its input and the other as the gradient of its output.
+        // One is the input of each transform, and the other the gradient of its output.
         let (w, s) = ((&waveform[..], wave_shape), (&spectrum[..], spectrum_shape));
         let forward = self.evaluate(&|x| stft(x, &plan), w, s, device).await?;
         let inverse = self.evaluate(&|x| istft(x, &plan, self.samples), s, w, device).await?;
@@ -74,7 +74,7 @@ impl StftCase {
             values.chunks_exact(values.len() / self.batch).flat_map(transform).collect::<Vec<f64>>()
         };
         let expected = |values: Vec<f64>| Expected {
-            // One rounding of the result is all a good FFT need differ by from a lucky plain sum.
+            // A good FFT may differ from a plain sum that is exact by chance by one rounding of the result.
             sensitivity: values.clone(),
             values,
             precision: self.precision,
@@ -118,7 +118,7 @@ impl StftCase {
         (gradient, output_shape): (&[f64], [usize; O]),
         device: &Device,
     ) -> Result<Outcome, ExecutionError> {
-        // Halving and doubling are exact, and put elementwise operations around ours for fusion to fuse.
+        // Halving and doubling are exact. They put elementwise operations around ours, which fusion can fuse.
         let doubled: Vec<f64> = input.iter().map(|x| 2.0 * x).collect();
         let input = upload(&doubled, input_shape, self.precision, device).require_grad();
         let gradient = upload(gradient, output_shape, self.precision, device);
@@ -129,7 +129,7 @@ impl StftCase {
     }
 }
 
-/// `⟨A x, y⟩ = ⟨x, Aᵀ y⟩` of what the device computed.
+/// Checks `⟨A x, y⟩ = ⟨x, Aᵀ y⟩` for the results of the device.
 fn adjoint(name: &str, (ax, y): (&[f64], &[f64]), (x, aty): (&[f64], &[f64])) -> Check {
     let scale = norm(ax) * norm(y);
     Check::close(name, dot(ax, y), dot(x, aty), scale, 1e-6, "1e-6 of the norms: rounding of f32")
@@ -141,7 +141,7 @@ pub fn cases() -> Vec<StftCase> {
         |n_fft, hop, batch, samples| StftCase { n_fft, hop, batch, samples, precision: Precision::F32 };
     let f32 = vec![
         case(256, 64, 2, 1000),
-        // The shortest waveform that can be reflected, and the densest frames.
+        // The shortest waveform that can be reflected, and the smallest hop.
         case(256, 1, 1, 129),
         case(256, 37, 3, 517),
         case(300, 75, 1, 601),

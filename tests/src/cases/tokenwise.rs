@@ -1,16 +1,16 @@
-//! Layer normalisation and GELU: outputs and all gradients, against burn's own operations.
+//! Layer normalisation and GELU: outputs and all gradients, compared with burn's own operations.
 
 use std::f64::consts::FRAC_1_SQRT_2;
 
 use burn::tensor::{ExecutionError, Tensor, module};
 use unbraid_ops::{gelu, layer_norm};
 
-use super::{Target, in_short_rows, short_rows};
-use crate::host::{Precision, Random, download, upload};
+use super::target::{Target, in_short_rows, short_rows};
+use crate::host::{Precision, Random, download, round, upload};
 use crate::reference::tokenwise as reference;
 use crate::report::{Check, Expected};
 
-/// Some tokens, taken through both operations.
+/// Both operations on some tokens.
 #[derive(Debug, Clone)]
 pub struct TokenCase {
     /// Tokens.
@@ -19,7 +19,7 @@ pub struct TokenCase {
     pub channels: usize,
     /// Mean and standard deviation of the inputs.
     pub input: [f64; 2],
-    /// Storage of the tokens; scale and offset are f32.
+    /// Precision of the stored tokens. Scale and offset are f32.
     pub precision: Precision,
 }
 
@@ -42,14 +42,14 @@ impl TokenCase {
     /// Runs the case.
     ///
     /// # Errors
-    /// Where the device fails.
+    /// If the device fails.
     pub async fn run(&self, target: &Target) -> Result<Vec<Check>, ExecutionError> {
         let count = self.tokens * self.channels;
         let mut random = Random::named(&self.name());
         let [mean, deviation] = self.input;
         let precision = self.precision;
         let x = random.normal(count, deviation, precision);
-        let x: Vec<f64> = x.into_iter().map(|x| precision.round(x + mean)).collect();
+        let x: Vec<f64> = x.into_iter().map(|x| round(x + mean, precision)).collect();
         let gradient = random.normal(count, 1.0, precision);
         let gamma = random.normal(self.channels, 1.0, precision);
         let beta = random.normal(self.channels, 1.0, precision);
@@ -58,8 +58,8 @@ impl TokenCase {
         let ours = self.evaluate((&gelu, &layer_norm), inputs, target).await?;
         let rows = in_short_rows(self.evaluate((&gelu, &layer_norm), inputs, target)).await?;
         let plain_norm = |x, gamma, beta| module::layer_norm(x, gamma, Some(beta), 1e-5);
-        // From its definition: burn's own takes its gradient from the tanh approximation on some backends, a thousandth
-        // off and not finite far out on SwiftShader.
+        // By definition. On some backends, burn's GELU has the gradient of the tanh approximation, which is wrong by a
+        // thousandth, and not finite for large inputs on SwiftShader.
         let plain_gelu = |x: Tensor<2>| (x.clone() * FRAC_1_SQRT_2).erf().add_scalar(1.0) * x * 0.5;
         let in_f32 = Self { precision: Precision::F32, ..*self };
         let plain = in_f32.evaluate((&plain_gelu, &plain_norm), inputs, target).await?;
@@ -83,7 +83,7 @@ impl TokenCase {
         let shape = [self.tokens, self.channels];
         let gradient = upload(gradient, shape, self.precision, device);
 
-        // Halving and doubling are exact, and put elementwise operations around ours for fusion to fuse.
+        // Halving and doubling are exact. They put elementwise operations around ours, which fusion can fuse.
         let doubled: Vec<f64> = x.iter().map(|x| 2.0 * x).collect();
         let x = upload(&doubled, shape, self.precision, device).require_grad();
         let output = gelu(x.clone() * 0.5);
@@ -109,7 +109,7 @@ impl TokenCase {
         ])
     }
 
-    /// What the definitions say, in the order of [`Results`].
+    /// The results by definition, in the order of [`Results`].
     fn expected(&self, [x, gradient, gamma, beta]: [&[f64]; 4]) -> [Expected; 6] {
         let c = self.channels;
         let tokens = || x.chunks_exact(c).zip(gradient.chunks_exact(c));
@@ -126,7 +126,7 @@ impl TokenCase {
             let (mean, deviation) = reference::moments(token);
             norm.0.extend(reference::layer_norm(token, gamma, beta));
             of_x.0.extend(reference::layer_norm_backward(token, gamma, gradient));
-            // The largest |x̂| as it is computed: with the rounding of x and of its mean before they cancel.
+            // The largest |x̂|, where x and its mean are rounded before they cancel.
             let along = |i: usize| (token[i].abs() + mean.abs()) / deviation;
             let widest = (0..c).map(along).fold(0.0, f64::max);
             for i in 0..c {
@@ -143,7 +143,7 @@ impl TokenCase {
         let (own, of_parameters) = (self.precision, Precision::F32);
         let mut precisions = [own, own, own, own, of_parameters, of_parameters].into_iter();
         all.map(|(values, sensitivity)| {
-            let precision = precisions.next().expect("as many");
+            let precision = precisions.next().expect("one for each result");
             Expected { values, sensitivity, precision }
         })
     }
@@ -156,10 +156,10 @@ pub fn cases() -> Vec<TokenCase> {
         case(5, 2, [0.0, 1.0]),
         case(1, 17, [0.0, 1.0]),
         case(97, 16, [0.0, 1.0]),
-        // More than one part of the CPU path, the last one short.
+        // Several parts on the CPU path, the last of which is short.
         case(1061, 32, [0.0, 1.0]),
         case(17, 97, [0.0, 1.0]),
-        // Far out in GELU's tails, and a mean that must cancel.
+        // Inputs in the tails of GELU, and a mean that must cancel.
         case(33, 48, [0.0, 8.0]),
         case(29, 33, [30.0, 1.0]),
     ];

@@ -1,15 +1,15 @@
-//! Attention with everything materialised: transposed, rolled and partitioned planes, masks, scores, softmax.
+//! Attention with materialised intermediates: transposed, shifted and partitioned planes, masks, scores, softmax.
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation::softmax};
 use unbraid_ops::{Attention, Sequences};
 
-/// How to compute, where burn leaves a choice.
+/// Choices between equivalent computations.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Form {
-    /// Matrix products as products and sums: burn's own matrix product takes minutes to compile on a software
-    /// adapter.
+    /// Computes matrix products as products and sums, because burn's own matrix product takes minutes to compile on a
+    /// software adapter.
     pub sums: bool,
-    /// Sequences at a time: bounds the largest tensor, where the device does. All at once if `None`.
+    /// Sequences at a time, for devices that limit the size of a tensor; all sequences at once if `None`.
     pub chunk: Option<usize>,
 }
 
@@ -68,7 +68,7 @@ fn scores(q: Tensor<4>, k: Tensor<4>, form: Form) -> Tensor<4> {
     product(q * scale, k.swap_dims(2, 3), form)
 }
 
-/// Rotary positions along axis 2: pairs of channels turned by `position · 10000^(−2 pair / d)`.
+/// Rotary position embedding along axis 2: pairs of channels, rotated by `position · 10000^(−2 pair / d)`.
 fn rotate(x: Tensor<4>) -> Tensor<4> {
     let [sequences, heads, length, width] = x.dims();
     let table = |function: fn(f64) -> f64| {
@@ -156,10 +156,10 @@ fn relative_entries(size: [usize; 2], device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(entries, [area * area]), device)
 }
 
-/// What to add to the scores so that only pairs of one region remain, `[windows, 1, w, w]`. Padding is a region
-/// of its own.
+/// The mask that is added to the scores so that only pairs of one region remain, `[windows, 1, w, w]`. Padding is a
+/// separate region.
 fn mask(extent: [usize; 2], size: [usize; 2], shift: [usize; 2], like: &Tensor<4>) -> Tensor<4> {
-    // exp(score + MASKED − maximum) is zero, and no type overflows.
+    // exp(score + masked − maximum) is zero, and neither type overflows.
     let masked = if like.dtype() == DType::F16 { -3e4 } else { -1e9 };
     let padded = [0, 1].map(|axis| extent[axis].next_multiple_of(size[axis]));
     let device = like.device().inner();

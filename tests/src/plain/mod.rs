@@ -1,5 +1,5 @@
-//! The operations in burn's own operations, as one would write them without kernels: the measure of what error
-//! a device's arithmetic makes unavoidable, and of what time and memory the kernels save.
+//! The operations in burn's own operations, as a program without kernels would have them. They measure the error that a
+//! device's arithmetic makes unavoidable, and the time and memory that the kernels save.
 
 pub mod attention;
 pub mod stft;

@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use unbraid_ops::Stft;
 
-/// As [`unbraid_ops::stft`].
+/// The counterpart of [`unbraid_ops::stft`].
 pub fn stft(waveform: &Tensor<2>, plan: &Stft) -> Tensor<4> {
     let [batch, samples] = waveform.dims();
     let (n_fft, frames, bins) = (plan.n_fft(), plan.frames(samples), plan.bins());
@@ -24,7 +24,7 @@ pub fn stft(waveform: &Tensor<2>, plan: &Stft) -> Tensor<4> {
     product(windowed, 2 * bins, coefficient).reshape([batch, frames, bins, 2])
 }
 
-/// As [`unbraid_ops::istft`].
+/// The counterpart of [`unbraid_ops::istft`].
 pub fn istft(spectrogram: &Tensor<4>, plan: &Stft, samples: usize) -> Tensor<2> {
     let [batch, frames, bins, _] = spectrogram.dims();
     let (n_fft, hop) = (plan.n_fft(), plan.hop());
@@ -44,7 +44,8 @@ pub fn istft(spectrogram: &Tensor<4>, plan: &Stft, samples: usize) -> Tensor<2> 
     let rows = spectrogram.clone().reshape([batch * frames, 2 * bins]);
     let windowed = product(rows, n_fft, coefficient) * window(plan, spectrogram);
 
-    // Every sample gathers what the frames have for it; where fewer frames cover it, a zero after them all.
+    // Every sample gathers its values from the frames that cover it. Where fewer frames cover a sample, it gathers the
+    // zero after the last frame.
     let overlap = n_fft.div_ceil(hop);
     let covering = |i: usize| {
         let (position, t) = (i / overlap + n_fft / 2, i % overlap);
@@ -69,7 +70,7 @@ fn indices(values: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, In
     Tensor::from_data(TensorData::new(values, [count]), device)
 }
 
-/// `[1, count]`, of the device and precision of another tensor.
+/// `[1, count]`, on the device and in the precision of another tensor.
 fn row<const D: usize>(values: impl Iterator<Item = f64>, like: &Tensor<D>) -> Tensor<2> {
     let values: Vec<f32> = values.map(|value| value as f32).collect();
     let count = values.len();
@@ -82,7 +83,7 @@ fn window<const D: usize>(plan: &Stft, like: &Tensor<D>) -> Tensor<2> {
 
 /// `x [rows, inner]` times a matrix `[inner, columns]`, as products and sums over blocks of columns.
 fn product(x: Tensor<2>, columns: usize, coefficient: impl Fn(usize, usize) -> f64) -> Tensor<2> {
-    // Keeps what exists at once to 8 MiB.
+    // Limits the temporary tensor to 8 MiB.
     const BLOCK: usize = 1 << 21;
     let [rows, inner] = x.dims();
     let step = (BLOCK / (rows * inner)).max(1);

@@ -1,4 +1,4 @@
-//! Attention by its definition: every sequence cut out, its scores and probabilities written down in full.
+//! Attention by definition: every sequence is extracted, and its scores and probabilities are materialised.
 
 use unbraid_ops::{Attention, Sequences};
 
@@ -12,7 +12,7 @@ struct Member {
     region: usize,
 }
 
-/// One sequence, by position. `None` is padding: neither query nor key.
+/// One sequence in order of position. `None` is padding, which is neither query nor key.
 type Sequence = Vec<Option<Member>>;
 
 /// Results of a forward and a backward pass.
@@ -26,10 +26,12 @@ pub struct Outcome {
     pub bias_gradient: Vec<f64>,
 }
 
-/// `softmax(q kᵀ / √d + bias) v` and the gradients of `Σ gradient · output`, and of every one of these numbers
-/// how far it moves for a relative error of one in what it is summed from: times the unit roundoff, that is the
-/// error no implementation in floating point avoids. The probabilities of the backward pass are counted as
-/// `exp(s − L)` with a rounded log-sum-exp L, which moves them by |L| more.
+/// `softmax(q kᵀ / √d + bias) v` and the gradients of `Σ gradient · output`, and the sensitivities of all these
+/// numbers.
+///
+/// The sensitivity of a number is its change for a relative error of one in the terms of its sum. Times the unit
+/// roundoff, it is the error that no floating-point implementation avoids. In the backward pass, the probabilities are
+/// `exp(s − L)` with a rounded log-sum-exp L, which adds |L| to their sensitivity.
 ///
 /// `qkv [b, t, f, 3c]` with channels ordered `[3, h, d]`, `bias [h, offsets]` or empty, `gradient [b, t, f, c]`.
 pub fn attention(
@@ -93,7 +95,7 @@ fn attend(inputs: &Inputs<'_>, options: &Attention, outcome: &mut Outcome, sensi
     let offsets = bias.len() / options.heads;
     let entry = |i: usize, j: usize| head * offsets + relative_entry(options.sequences, i, j);
 
-    // P = softmax(S), row by row.
+    // P = softmax(S) by rows.
     let mut p = vec![vec![0.0; length]; length];
     let mut log_sum_exp = vec![0.0; length];
     for i in (0..length).filter(|&i| sequence[i].is_some()) {
@@ -123,7 +125,7 @@ fn attend(inputs: &Inputs<'_>, options: &Attention, outcome: &mut Outcome, sensi
         }
     }
 
-    // The chain rule backwards: dV = Pᵀ G, dP = G Vᵀ, dS = P ∘ (dP − Σ_j P dP), dQ = dS K / √d, dK = dSᵀ Q / √d.
+    // The chain rule: dV = Pᵀ G, dP = G Vᵀ, dS = P ∘ (dP − Σ_j P dP), dQ = dS K / √d, dK = dSᵀ Q / √d.
     let g: Vec<Vec<f64>> = sequence
         .iter()
         .map(|member| match member {
@@ -160,7 +162,7 @@ fn attend(inputs: &Inputs<'_>, options: &Attention, outcome: &mut Outcome, sensi
     for (position, member) in sequence.iter().enumerate() {
         let Some(member) = member else { continue };
         if options.rotary {
-            // The transpose of a rotation turns back.
+            // The transpose of a rotation is the inverse rotation.
             rotate(&mut dq[position], position, -1.0);
             rotate(&mut dk[position], position, -1.0);
         }
@@ -178,12 +180,12 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Sum of the products' magnitudes.
+/// The sum of the magnitudes of the products.
 fn dot_magnitude(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a * b).abs()).sum()
 }
 
-/// RoFormer: pairs of channels as complex numbers, times `exp(i · position · 10000^(−2 pair / d))`.
+/// RoFormer's rotary embedding: pairs of channels as complex numbers, times `exp(i · position · 10000^(−2 pair / d))`.
 fn rotate(row: &mut [f64], position: usize, direction: f64) {
     let width = row.len();
     for pair in 0..width / 2 {
@@ -194,7 +196,7 @@ fn rotate(row: &mut [f64], position: usize, direction: f64) {
     }
 }
 
-/// The sequences of a plane, each token in exactly one.
+/// The sequences of a plane. Each token is in exactly one.
 fn sequences([batch, frames, bins]: Plane, sequences: Sequences) -> Vec<Sequence> {
     let token = |b: usize, t: usize, f: usize| Some(Member { token: (b * frames + t) * bins + f, region: 0 });
     match sequences {
@@ -212,8 +214,8 @@ fn sequences([batch, frames, bins]: Plane, sequences: Sequences) -> Vec<Sequence
     }
 }
 
-/// Swin's shifted windows, step by step: pad to whole windows, roll back by the shift, number the regions of the
-/// rolled plane, cut into windows.
+/// Swin's shifted windows in steps: pad to whole windows, apply the cyclic shift, number the regions of the shifted
+/// plane, and partition it into windows.
 fn windows(extent: [usize; 2], size: [usize; 2], shift: [usize; 2], first_token: usize) -> Vec<Sequence> {
     let padded = [0, 1].map(|axis| extent[axis].div_ceil(size[axis]) * size[axis]);
 
@@ -229,7 +231,7 @@ fn windows(extent: [usize; 2], size: [usize; 2], shift: [usize; 2], first_token:
         row.rotate_left(shift[1]);
     }
 
-    // Along an axis: 0 up to the last window, 1 in the last window, 2 where the roll brought the other edge.
+    // Along an axis: 0 before the last window, 1 in the last window, 2 for the edge that the cyclic shift moved there.
     let band = |axis: usize, index: usize| {
         usize::from(index >= padded[axis] - size[axis]) + usize::from(index >= padded[axis] - shift[axis])
     };
@@ -250,7 +252,7 @@ fn windows(extent: [usize; 2], size: [usize; 2], shift: [usize; 2], first_token:
     cut
 }
 
-/// Column of the bias table for query i and key j of a window: their offset on both axes, from −(size − 1) on.
+/// Column of the bias table for query i and key j of a window: their offset on both axes, counted from −(size − 1).
 fn relative_entry(sequences: Sequences, i: usize, j: usize) -> usize {
     let Sequences::Window { size, .. } = sequences else { return 0 };
     let offset_t = (i / size[1]) as isize - (j / size[1]) as isize + size[0] as isize - 1;

@@ -1,6 +1,6 @@
-//! A linear map of tokens and its gradients, from their definitions.
+//! A linear map of tokens and its gradients, by definition.
 
-/// Extents of a linear map: tokens, and the channels of one before and after.
+/// Extents of a linear map.
 #[derive(Debug, Clone, Copy)]
 pub struct Extents {
     /// Tokens.

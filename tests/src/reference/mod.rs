@@ -1,5 +1,5 @@
-//! The operations in f64, straight from their definitions and as slow as those: what every device is held
-//! against. Nothing here is shared with the code under test, and nothing is clever.
+//! The operations in f64, directly from their definitions and therefore slow. Every device is compared with them. They
+//! share no code with the code under test, and contain no optimisation.
 
 pub mod attention;
 pub mod linear;

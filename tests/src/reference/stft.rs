@@ -1,29 +1,29 @@
-//! The STFT and its inverse as the matrices they are: every coefficient by its definition. A transform is the
-//! product with its matrix, its backward pass the product with the transposed one.
+//! The STFT and its inverse as matrices, with every coefficient by definition. A transform is the product with its
+//! matrix, and its backward pass the product with the transposed matrix.
 
 use std::f64::consts::TAU;
 
 /// Frame length, hop and length of the waveform.
 #[derive(Debug, Clone, Copy)]
 pub struct Transform {
-    /// Samples of a frame, even.
+    /// Samples of a frame, an even number.
     pub n_fft: usize,
-    /// Samples from frame to frame.
+    /// Samples between the starts of successive frames.
     pub hop: usize,
     /// Samples of the waveform, more than `n_fft / 2`.
     pub samples: usize,
 }
 
-/// A matrix by its entries: called with every `(row, column, coefficient)`. Entries of one place add up.
+/// Receives every `(row, column, coefficient)` of a matrix. Repeated entries of one place are added.
 type Entries<'a> = &'a mut dyn FnMut(usize, usize, f64);
 
 impl Transform {
-    /// Frames: one centred on every `hop`-th sample.
+    /// Number of frames. One is centred on every `hop`-th sample.
     pub fn frames(&self) -> usize {
         self.samples / self.hop + 1
     }
 
-    /// Bins from 0 to the Nyquist frequency.
+    /// Number of bins from 0 to the Nyquist frequency.
     pub fn bins(&self) -> usize {
         self.n_fft / 2 + 1
     }
@@ -70,7 +70,7 @@ impl Transform {
             .collect()
     }
 
-    /// Sample `j` of frame `t`, counted from the waveform's first; before it and after its end there is padding.
+    /// The index in the waveform of sample `j` of frame `t`. Indices outside the waveform are padding.
     fn position(&self, t: usize, j: usize) -> isize {
         (t * self.hop + j) as isize - (self.n_fft / 2) as isize
     }
@@ -100,9 +100,9 @@ impl Transform {
         }
     }
 
-    /// `x[m] = Σ_t window[j] · y_t[j] / Σ_t window[j]²` with `j` the place of m in frame t, and
-    /// `y_t[j] = 1/N Σ_k X[t, k] · exp(+2πi jk / N)` over all N bins, those past Nyquist the conjugates of those
-    /// before it.
+    /// `x[m] = Σ_t window[j] · y_t[j] / Σ_t window[j]²` where `j` is the place of m in frame t, and
+    /// `y_t[j] = 1/N Σ_k X[t, k] · exp(+2πi jk / N)` over all N bins. The bins above the Nyquist frequency are the
+    /// conjugates of the bins below it.
     fn istft_entries(&self, entry: Entries<'_>) {
         let turns = self.turns();
         let n = self.n_fft as f64;
@@ -122,7 +122,7 @@ impl Transform {
             for k in 0..self.n_fft {
                 let (cos, sin) = turns[j * k % self.n_fft];
                 if k == 0 || k == self.n_fft / 2 {
-                    // A real signal has real bins here; an imaginary part is ignored.
+                    // A real signal has real bins here, so an imaginary part is ignored.
                     entry(m, self.index(t, k, 0), weight * cos);
                 } else if k < self.n_fft / 2 {
                     entry(m, self.index(t, k, 0), weight * cos);

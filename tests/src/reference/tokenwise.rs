@@ -1,4 +1,4 @@
-//! Layer normalisation and GELU, token by token, from their definitions.
+//! Layer normalisation and GELU of each token, by definition.
 
 use std::f64::consts::TAU;
 
@@ -7,7 +7,7 @@ fn density(x: f64) -> f64 {
     (-0.5 * x * x).exp() / TAU.sqrt()
 }
 
-/// The standard normal distribution function: `1/2 + φ(x) (x + x³/3 + x⁵/(3·5) + …)`, whose terms are all of one
+/// The standard normal distribution function: `1/2 + φ(x) (x + x³/3 + x⁵/(3·5) + …)`, whose terms all have the same
 /// sign (Marsaglia, "Evaluating the normal distribution", 2004).
 pub fn distribution(x: f64) -> f64 {
     let (mut term, mut sum, mut odd) = (x, x, 3.0);

@@ -1,5 +1,5 @@
-//! The conformance cases in a browser: the same library as the native run, on WebGPU or the CPU path.
-//! Empty but for wasm.
+//! The conformance cases in a browser: the library of the native run, on WebGPU or on the CPU path. Empty except on
+//! wasm.
 #![cfg(target_family = "wasm")]
 
 use burn::tensor::Device;
@@ -10,7 +10,7 @@ use unbraid_ops::device::{WebGpu, note_error};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Notes burn's errors, so that they fail the case they belong to.
+/// Records burn's errors, so that they fail the case in which they occur.
 struct Logger;
 
 impl log::Log for Logger {
@@ -27,7 +27,7 @@ impl log::Log for Logger {
     fn flush(&self) {}
 }
 
-/// Runs once, as the module is loaded.
+/// Runs once, when the module is loaded.
 #[wasm_bindgen(start)]
 fn start() {
     std::panic::set_hook(Box::new(|info| console("error", &info.to_string())));
@@ -43,18 +43,18 @@ fn console(level: &str, text: &str) {
     if let Ok((write, console)) = write
         && let Some(write) = write.dyn_ref::<Function>()
     {
-        // There is nowhere left to report to.
-        let _ = write.call1(&console, &text.into());
+        // A failure of the console cannot be reported.
+        write.call1(&console, &text.into()).ok();
     }
 }
 
-/// Names of all cases, in order.
+/// The names of all cases, in order.
 #[wasm_bindgen]
 pub fn names() -> Vec<String> {
     cases::all().iter().map(Case::name).collect()
 }
 
-/// A device with the cases to run on it.
+/// A device and the cases for it.
 #[wasm_bindgen]
 pub struct Conformance {
     gpu: Option<WebGpu>,
@@ -66,7 +66,7 @@ impl Conformance {
     /// Opens "gpu" or "cpu".
     ///
     /// # Errors
-    /// An `Error` where there is no WebGPU that can be used.
+    /// An `Error` if WebGPU cannot be used.
     pub async fn open(device: String) -> Result<Self, Error> {
         let gpu = if device == "gpu" {
             Some(WebGpu::open().await.map_err(|error| Error::new(&error.to_string()))?)
@@ -88,7 +88,7 @@ impl Conformance {
         self.gpu.as_ref().map_or_else(String::new, |gpu| format!("{:?}, {:?}", gpu.limits, gpu.features))
     }
 
-    /// Runs the case of that index, and gives its checks as JSON: an array of the native report's entries.
+    /// Runs the case with an index and returns its checks as JSON: an array of entries of the native report.
     pub async fn run(&self, index: usize) -> String {
         let Some(case) = self.cases.get(index) else { return "[]".to_owned() };
         let device = self.gpu.as_ref().map_or_else(Device::flex, |gpu| gpu.device.clone());
@@ -98,7 +98,7 @@ impl Conformance {
             .await
             .unwrap_or_else(|error| vec![Check::broken("all", &format!("the device failed: {error:?}"))]);
         if let Some(gpu) = &self.gpu {
-            // A kernel that was refused leaves numbers that look right.
+            // The output of a kernel that failed validation can look right.
             let sound = match gpu.validate_kernels().await {
                 Ok(()) => gpu.check(),
                 Err(error) => gpu.check().and(Err(error)),

@@ -1,14 +1,13 @@
-/** Stems and mixes as WAV files, alone or in one zip archive, written slice by slice. */
+/** Writes stems and mixes slice by slice: one WAV file, or a zip archive of WAV files. */
 import { WAV_LIMIT, encode, wavHeader, wavSize } from "../wav.js";
 import { ZIP_LIMIT, ZipWriter, zipSize } from "../zip.js";
 import { SLICE, breathe } from "./tape.js";
 
-/** @typedef {import("../wav.js").SampleFormat} SampleFormat */
-/** @typedef {{name: string, gains: number[]}} Item a file name with its ending, and the gain of each track */
+/** @import { ExportItem, ExportRequest, SampleFormat } from "../../types/protocol.d.ts" */
 
 /**
- * Refuses in words what would not fit, before anything is written.
- * @param {Item[]} items
+ * The size of an export. Throws a RangeError with a sentence for the person if a file would exceed 4 GiB.
+ * @param {ExportItem[]} items
  * @param {SampleFormat} format
  * @param {number} frames
  * @param {boolean} zip
@@ -17,31 +16,32 @@ import { SLICE, breathe } from "./tape.js";
 export function exportSize(items, format, frames, zip) {
   const one = wavSize(format, 2, frames);
   if (one - 8 > WAV_LIMIT) {
-    throw new RangeError("A WAV file ends at 4 GiB, and this one would be longer. Choose 16-bit samples, or separate a shorter part.");
+    throw new RangeError("This WAV file would exceed 4 GiB, the limit of the format. Choose 16-bit samples, or separate a shorter part.");
   }
   if (!zip) return one;
   const whole = zipSize(items.map(({ name }) => ({ name, size: one })));
   if (whole > ZIP_LIMIT) {
-    throw new RangeError("A zip file ends at 4 GiB, and this one would be longer. Choose fewer bits per sample, or download the stems one by one.");
+    throw new RangeError("This zip file would exceed 4 GiB, the limit of the format. Choose fewer bits per sample, or download the stems one by one.");
   }
   return whole;
 }
 
 /**
- * Writes `items` to `sink`: one WAV file, or a zip archive of all.
+ * Writes `items` to `sink`: one WAV file, or a zip archive.
  * @param {import("./tape.js").Tape} tape
  * @param {import("./files.js").Sink} sink
- * @param {{items: Item[], format: SampleFormat, zip: boolean, date: Date}} request
- * @param {(done: number) => void} onProgress share of the work, 0 to 1
+ * @param {ExportRequest} request
+ * @param {Date} date of the files in the archive
+ * @param {(done: number) => void} onProgress receives the finished share of the work, 0 to 1
  * @param {() => boolean} cancelled
- * @returns {Promise<{clipped: number}>} samples held at full scale
+ * @returns {Promise<{clipped: number}>} the number of samples that were limited to full scale
  */
-export async function writeExport(tape, sink, { items, format, zip, date }, onProgress, cancelled) {
+export async function writeExport(tape, sink, { items, format, zip }, date, onProgress, cancelled) {
   const { frames, sampleRate } = tape;
   let clipped = 0;
   let passed = 0;
 
-  /** @param {Item} item @param {(bytes: Uint8Array<ArrayBuffer>) => Promise<void>|void} put */
+  /** @param {ExportItem} item @param {(bytes: Uint8Array<ArrayBuffer>) => Promise<void>|void} put */
   const wav = async (item, put) => {
     await put(wavHeader(format, 2, sampleRate, frames));
     for (let from = 0; from < frames; from += SLICE) {
@@ -54,7 +54,7 @@ export async function writeExport(tape, sink, { items, format, zip, date }, onPr
       onProgress(passed / (frames * items.length));
       await breathe();
     }
-    // Every frame has an even number of bytes, so no padding byte is needed.
+    // No padding byte: every frame has an even number of bytes.
   };
 
   if (zip) {
@@ -68,10 +68,11 @@ export async function writeExport(tape, sink, { items, format, zip, date }, onPr
 }
 
 /**
+ * The sum of all tracks with their gains, interleaved.
  * @param {import("./tape.js").Tape} tape
  * @param {number[]} gains
- * @param {number} from
- * @param {number} count
+ * @param {number} from frame
+ * @param {number} count frames
  */
 async function mixed(tape, gains, from, count) {
   const audible = gains.flatMap((gain, track) => (gain === 0 ? [] : [track]));

@@ -1,4 +1,4 @@
-/** A fast Fourier transform, radix 2, for pictures only: the network's own transform lives in the wasm. */
+/** A radix-2 fast Fourier transform for the pictures. The network's STFT is in the wasm module. */
 
 export class Fft {
   /** @param {number} size a power of two */
@@ -21,7 +21,7 @@ export class Fft {
   #sin;
 
   /**
-   * Transforms `input[from … from + size]` times `window`; the result is in `re` and `im`.
+   * Transforms `input[from..from + size]` times `window` into `re` and `im`.
    * @param {Float32Array} input
    * @param {number} from
    * @param {Float32Array} window

@@ -1,24 +1,35 @@
 /**
- * Files that grow at their end and are read anywhere. On disk (the browser's private file system) where there is one;
- * else in Blobs, which most browsers move out of memory by themselves. Used inside the tape worker only.
+ * Files with appends at the end and reads at any place. They are on disk if the browser has a private file system.
+ * Otherwise they are Blobs, which most browsers move out of memory. Only the tape worker uses them.
  */
 
 /**
  * @typedef {object} Sink
  * @property {number} size bytes so far
  * @property {(bytes: Uint8Array<ArrayBuffer>) => Promise<void>|void} append
- * @property {(length: number) => number} reserve leaves room at the end; returns what `fill` wants
+ * @property {(length: number) => number} reserve leaves room at the end; returns the argument `room` of `fill`
  * @property {(room: number, bytes: Uint8Array<ArrayBuffer>) => Promise<void>|void} fill
  */
 
-/** One file of the private file system, held open. */
-export class DiskFile {
-  /** @type {FileSystemFileHandle} */ #file;
-  /** @type {FileSystemDirectoryHandle} */ #folder;
-  /** @type {any} a FileSystemSyncAccessHandle */ #access;
+/**
+ * The used part of FileSystemSyncAccessHandle, which TypeScript declares for workers only. The page's tests import this
+ * file too.
+ * @typedef {object} SyncAccess
+ * @property {(bytes: Uint8Array<ArrayBuffer>, options: {at: number}) => number} read
+ * @property {(bytes: Uint8Array<ArrayBuffer>, options: {at: number}) => number} write
+ * @property {(size: number) => void} truncate
+ * @property {() => void} flush
+ * @property {() => void} close
+ */
+
+/** One open file of the private file system. */
+class DiskFile {
+  #file;
+  #folder;
+  #access;
   size = 0;
 
-  /** @param {FileSystemDirectoryHandle} folder @param {FileSystemFileHandle} file @param {any} access */
+  /** @param {FileSystemDirectoryHandle} folder @param {FileSystemFileHandle} file @param {SyncAccess} access */
   constructor(folder, file, access) {
     this.#folder = folder;
     this.#file = file;
@@ -28,7 +39,8 @@ export class DiskFile {
   /** @param {FileSystemDirectoryHandle} folder @param {string} name */
   static async create(folder, name) {
     const file = await folder.getFileHandle(name, { create: true });
-    const access = await /** @type {any} */ (file).createSyncAccessHandle();
+    const opener = /** @type {{createSyncAccessHandle: () => Promise<SyncAccess>}} */ (/** @type {unknown} */ (file));
+    const access = await opener.createSyncAccessHandle();
     access.truncate(0);
     return new DiskFile(folder, file, access);
   }
@@ -56,7 +68,7 @@ export class DiskFile {
   async read(from, to) {
     const bytes = new Uint8Array(to - from);
     const count = this.#access.read(bytes, { at: from });
-    if (count < bytes.length) throw new Error("a finished part of the song is gone from the browser's storage");
+    if (count < bytes.length) throw new Error("a finished part of the song is missing in the browser's storage");
     return bytes;
   }
 
@@ -66,7 +78,7 @@ export class DiskFile {
     this.size = size;
   }
 
-  /** Closes the file and gives it out as a Blob on disk. */
+  /** Closes the file and returns it as a Blob on disk. */
   async toBlob() {
     this.#access.flush();
     this.#access.close();
@@ -79,10 +91,10 @@ export class DiskFile {
   }
 }
 
-/** The same in Blobs. */
+/** A file in Blobs, with the same methods. */
 export class BlobFile {
   /** @type {Blob[]} */ #parts = [];
-  /** @type {Blob|null} all parts as one, until more comes */ #whole = null;
+  /** All parts in one Blob; null after a change. @type {Blob|null} */ #whole = null;
   size = 0;
 
   /** @param {Uint8Array<ArrayBuffer>} bytes */
@@ -127,7 +139,7 @@ export class BlobFile {
   }
 
   #joined() {
-    // One Blob of Blobs refers to them; nothing is copied.
+    // A Blob of Blobs refers to its parts without a copy.
     this.#whole ??= new Blob(this.#parts);
     return this.#whole;
   }
@@ -137,38 +149,35 @@ export class BlobFile {
 
 const ROOT = "unbraid-tapes";
 
-/** Where this tab's files are, or null without a private file system. */
+/** The storage of this tab's files. */
 export class Shelf {
-  /** @type {FileSystemDirectoryHandle|null} */ #folder = null;
+  /** null without a private file system. @type {FileSystemDirectoryHandle|null} */ #folder = null;
 
-  /** Makes this tab's folder, and deletes those of tabs that are gone. */
+  /** Creates the folder of this tab and deletes the folders of closed tabs. */
   static async open() {
     const shelf = new Shelf();
     try {
       const root = await (await navigator.storage.getDirectory()).getDirectoryHandle(ROOT, { create: true });
       const name = `tab-${crypto.randomUUID()}`;
-      // Held until the tab ends; a folder whose lock is free belongs to nobody.
+      // The tab holds the lock until it closes, so a folder without a lock belongs to a closed tab.
       await new Promise((resolve, reject) => {
         navigator.locks.request(`${ROOT}/${name}`, () => { resolve(null); return new Promise(() => {}); }).catch(reject);
       });
       const held = new Set((await navigator.locks.query()).held?.map((lock) => lock.name));
-      for await (const other of /** @type {any} */ (root).keys()) {
+      for await (const other of root.keys()) {
         if (!held.has(`${ROOT}/${other}`)) await root.removeEntry(other, { recursive: true }).catch(() => {});
       }
       shelf.#folder = await root.getDirectoryHandle(name, { create: true });
       const probe = await DiskFile.create(shelf.#folder, "probe");
       await probe.remove();
     } catch {
-      // Private windows of some browsers, and pages without https, have no such storage.
+      // Private windows of some browsers and pages without https have no private file system.
       shelf.#folder = null;
     }
     return shelf;
   }
 
-  /** True when files are on disk. */
-  get onDisk() {
-    return this.#folder !== null;
-  }
+
 
   /** @param {string} name @returns {Promise<TapeFile>} */
   async create(name) {

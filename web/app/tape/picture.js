@@ -1,18 +1,18 @@
-/** What is drawn of a track: for each cell of `hop` samples the lowest and highest sample and a column of its spectrum. */
+/** The picture of a track: for each cell of `hop` samples the minimum, the maximum and a column of the spectrum. */
 import { Fft } from "./fft.js";
 
-/** Rows of a spectrum column, lowest frequency first, evenly spaced in pitch. */
+/** Rows of a spectrum column, lowest frequency first, on a logarithmic frequency scale. */
 export const ROWS = 96;
 const WINDOW = 2048;
 const LOWEST = 45; // Hz
 const HIGHEST = 16000; // Hz
-const FLOOR = -88; // dB below a sine of full scale: black
-const CEILING = -14; // dB: brightest
+const FLOOR = -88; // dB relative to a full-scale sine: black
+const CEILING = -14; // dB relative to a full-scale sine: brightest
 
 /**
- * Samples in a cell, so that a song has one to two thousand of them: as many as a screen has columns. From 4096 samples
- * on cells stay as they are (an hour then has 38 760), and so they are where nobody knows the length.
- * @param {number} frames expected length, 0 if it is not known
+ * Samples per cell. A song then has one to two thousand cells, as many as a screen has columns. The limit is 4096
+ * samples (38 760 cells per hour), which is also the value for an unknown length.
+ * @param {number} frames expected length, 0 if unknown
  */
 export function hopFor(frames) {
   let hop = frames === 0 ? 4096 : 256;
@@ -20,16 +20,16 @@ export function hopFor(frames) {
   return hop;
 }
 
-/** @typedef {{first: number, peaks: Float32Array<ArrayBuffer>, spectrum: Uint8Array<ArrayBuffer>}} Cells `peaks`: min, max pairs; `spectrum`: ROWS bytes a cell */
+/** @typedef {{first: number, peaks: Float32Array<ArrayBuffer>, spectrum: Uint8Array<ArrayBuffer>}} Cells `peaks`: (minimum, maximum) pairs; `spectrum`: ROWS bytes per cell */
 
-/** Takes samples as they come, gives cells as they become complete. */
+/** Turns a stream of samples into cells. */
 export class PictureBuilder {
   /** @param {number} hop @param {number} sampleRate */
   constructor(hop, sampleRate) {
     this.hop = hop;
     this.#fft = new Fft(WINDOW);
     this.#window = Float32Array.from({ length: WINDOW }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / WINDOW));
-    // Windows no further apart than they are long, or a drum stroke could fall between two.
+    // The windows leave no gap that a drum stroke could fall into.
     this.#columns = Math.max(1, hop / WINDOW);
     const top = Math.min(HIGHEST, 0.48 * sampleRate);
     const binOf = (/** @type {number} */ row) => ((LOWEST * (top / LOWEST) ** (row / ROWS)) / sampleRate) * WINDOW;
@@ -48,13 +48,13 @@ export class PictureBuilder {
   #frames = 0;
   #low = 0;
   #high = 0;
-  /** @type {number[]} complete pairs whose spectrum is not yet known */ #pairs = [];
+  /** Complete (minimum, maximum) pairs without a spectrum. @type {number[]} */ #pairs = [];
   #cells = 0;
 
   /**
    * @param {Float32Array} left
    * @param {Float32Array} right
-   * @returns {Cells} those that are now complete, maybe none
+   * @returns {Cells} the newly complete cells, possibly none
    */
   push(left, right) {
     const count = left.length;
@@ -76,7 +76,7 @@ export class PictureBuilder {
     return this.#take(this.#frames);
   }
 
-  /** The last cells, with silence after the song. @returns {Cells} */
+  /** The last cells, padded with silence. @returns {Cells} */
   finish() {
     if (this.#frames % this.hop) this.#closePair();
     const padded = new Float32Array(this.#mono.length + this.hop + WINDOW);
@@ -91,7 +91,7 @@ export class PictureBuilder {
     this.#high = 0;
   }
 
-  /** @param {number} known samples that exist @returns {Cells} */
+  /** The cells whose windows end within the first `known` samples. @param {number} known @returns {Cells} */
   #take(known) {
     const first = this.#cells;
     const last = (/** @type {number} */ cell) => (cell + 1 - 0.5 / this.#columns) * this.hop + WINDOW / 2;
@@ -107,7 +107,7 @@ export class PictureBuilder {
     }
     const peaks = Float32Array.from(this.#pairs.splice(0, 2 * count));
     this.#cells += count;
-    // Half a window before the next cell is all that will be looked at again.
+    // The next cell's first window starts half a window before its centre. Earlier samples are no longer needed.
     const next = Math.min((this.#cells + 0.5 / this.#columns) * this.hop - WINDOW / 2, this.#frames);
     const drop = Math.max(0, Math.floor(next - this.#monoStart));
     this.#mono = this.#mono.slice(drop);
@@ -115,7 +115,11 @@ export class PictureBuilder {
     return { first, peaks, spectrum };
   }
 
-  /** Raises `column` to the spectrum of the window at `from`. @param {number} from @param {Uint8Array} column */
+  /**
+   * Sets `column` to its maximum with the spectrum of the window at `from`.
+   * @param {number} from
+   * @param {Uint8Array} column
+   */
   #column(from, column) {
     this.#fft.run(this.#mono, from, this.#window);
     const { re, im } = this.#fft;
@@ -128,7 +132,7 @@ export class PictureBuilder {
       if (start < high) {
         for (let bin = start; bin < high; bin++) value = Math.max(value, power(bin));
       } else {
-        // Low rows are narrower than a bin: between the two neighbours.
+        // Low rows are narrower than a bin, so interpolate between two bins.
         const bin = Math.floor(low);
         const part = 0.5 * (low + high) - bin;
         value = power(bin) * (1 - part) + power(bin + 1) * part;

@@ -1,17 +1,19 @@
-/** One song's finished audio: a file per track (the original, then the stems), 32-bit float, left and right in turn. */
+/** The finished audio of one song: a file for each track (the original, then the stems), 32-bit float, interleaved. */
 import { PictureBuilder, hopFor } from "./picture.js";
 
 /** Bytes of one sample of both channels. */
-export const FRAME = 8;
-/** Frames that are read at a time when a whole song passes by: 1 MB. */
+const FRAME = 8;
+/** Frames in one read of a pass over a whole song: 1 MB. */
 export const SLICE = 131072;
 
 /** @typedef {import("./files.js").TapeFile} TapeFile */
 /** @typedef {import("./files.js").Shelf} Shelf */
 /** @typedef {import("./picture.js").Cells} Cells */
-/** @typedef {[Float32Array<ArrayBuffer>, Float32Array<ArrayBuffer>]} Stereo */
+/** @import { Stereo } from "../../types/protocol.d.ts" */
 
-/** Lets messages in between two pieces of long work. A timer would be slowed down in a hidden tab. */
+/**
+ * Lets the worker receive messages during long work. Browsers slow down timers in hidden tabs, so this uses a message.
+ */
 export function breathe() {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
@@ -23,28 +25,23 @@ export function breathe() {
 export class Tape {
   /** @type {TapeFile[]} */ #files = [];
   /** @type {Map<string, {tracks: number[], builder: PictureBuilder, fed: number, busy: boolean}>} */ #pictures = new Map();
-  /** @type {(key: string, cells: Cells) => void} */ #onCells;
+  #onCells;
   #finished = false;
   #closed = false;
-  #hop;
-  #sampleRate;
   /** Complete frames. */
   frames = 0;
 
   /**
    * @param {number} sampleRate
-   * @param {number} expected frames
+   * @param {number} expected frames, 0 if unknown
    * @param {(key: string, cells: Cells) => void} onCells
    */
   constructor(sampleRate, expected, onCells) {
-    this.#sampleRate = sampleRate;
-    this.#hop = hopFor(expected);
+    this.sampleRate = sampleRate;
+    /** Samples per picture cell. */
+    this.hop = hopFor(expected);
     this.#onCells = onCells;
   }
-
-  get hop() { return this.#hop; }
-  get sampleRate() { return this.#sampleRate; }
-  get tracks() { return this.#files.length; }
 
   /** @param {Shelf} shelf @param {string} name @param {number} tracks */
   async open(shelf, name, tracks) {
@@ -52,11 +49,11 @@ export class Tape {
   }
 
   /**
-   * Adds a block to every track, or to none.
+   * Appends a block to all tracks. If an error occurs, no track changes.
    * @param {Stereo[]} block
    */
   async append(block) {
-    if (block.length !== this.#files.length) throw new Error("a block with the wrong number of stems");
+    if (block.length !== this.#files.length) throw new Error("a block has the wrong number of tracks");
     const count = block[0][0].length;
     try {
       for (const [track, [left, right]] of block.entries()) {
@@ -68,7 +65,7 @@ export class Tape {
         await this.#files[track].append(new Uint8Array(both.buffer));
       }
     } catch (error) {
-      // A full disk: no track may be longer than the others.
+      // The disk may be full. All tracks must keep the same length.
       for (const file of this.#files) await file.truncate(this.frames * FRAME);
       throw error;
     }
@@ -81,7 +78,7 @@ export class Tape {
     }
   }
 
-  /** Nothing more will come (until `reopen`). */
+  /** Ends the tape. Only `reopen` allows more appends. */
   finish() {
     this.#finished = true;
     for (const [key, picture] of this.#pictures) {
@@ -90,12 +87,12 @@ export class Tape {
   }
 
   /**
-   * Draws one more picture: of the sum of `tracks`, from the start.
+   * Draws another picture: of the sum of `tracks`, from the start.
    * @param {string} key
    * @param {number[]} tracks
    */
   async addPicture(key, tracks) {
-    const builder = new PictureBuilder(this.#hop, this.#sampleRate);
+    const builder = new PictureBuilder(this.hop, this.sampleRate);
     const picture = { tracks, builder, fed: 0, busy: true };
     this.#pictures.set(key, picture);
     while (picture.fed < this.frames && this.#pictures.get(key) === picture && !this.#closed) {
@@ -109,12 +106,7 @@ export class Tape {
     if (this.#finished && this.#pictures.get(key) === picture) this.#onCells(key, builder.finish());
   }
 
-  /** @param {string} key */
-  removePicture(key) {
-    this.#pictures.delete(key);
-  }
-
-  /** More will come after a `finish`: pictures begin again. */
+  /** Allows more appends after `finish`. The caller adds the pictures again. */
   reopen() {
     this.#finished = false;
   }
@@ -158,8 +150,6 @@ export class Tape {
     this.#files = [];
     this.frames = 0;
   }
-
-  get bytes() { return this.frames * FRAME * this.#files.length; }
 }
 
 /** @param {Stereo[]} parts at least one @returns {Stereo} */

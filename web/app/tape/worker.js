@@ -1,21 +1,29 @@
-/** The tape worker: keeps finished audio on disk, reads it back for playing, draws its pictures, writes downloads. */
+/** The tape worker: stores finished audio on disk, reads it for playback, draws its pictures and writes downloads. */
 import { Shelf } from "./files.js";
 import { Tape } from "./tape.js";
 import { exportSize, writeExport } from "./export.js";
 
+/** @import { FromTape, TapeCalls, TapeRequest } from "../../types/protocol.d.ts" */
+
 const shelf = Shelf.open();
 /** @type {Map<number, Tape>} */
 const tapes = new Map();
-/** Appends to one song go one after the other. @type {Map<number, Promise<unknown>>} */
+/** The last call for each song; the calls for one song run in order. @type {Map<number, Promise<unknown>>} */
 const queues = new Map();
+/** Number of the current download; another number cancels it. */
 let exporting = 0;
-/** @type {{remove: () => Promise<void>}|null} the last download's file */
+/** The file of the last download. @type {{remove: () => Promise<void>}|null} */
 let lastExport = null;
+
+/** @param {FromTape} message @param {Transferable[]} [transfer] */
+function send(message, transfer = []) {
+  postMessage(message, { transfer });
+}
 
 /** @param {number} song */
 function tapeOf(song) {
   const tape = tapes.get(song);
-  if (!tape) throw new Error("this song is no longer here");
+  if (!tape) throw new Error("this song was removed");
   return tape;
 }
 
@@ -26,49 +34,41 @@ function inOrder(song, work) {
   return next;
 }
 
+/**
+ * @type {{[C in keyof TapeCalls]: (request: TapeCalls[C]["request"]) => TapeCalls[C]["result"]|Promise<TapeCalls[C]["result"]>}}
+ */
 const calls = {
-  /** @param {{song: number, tracks: number, sampleRate: number, expected: number}} request */
   open: ({ song, tracks, sampleRate, expected }) => inOrder(song, async () => {
     await tapes.get(song)?.remove();
     const tape = new Tape(sampleRate, expected, (key, { first, peaks, spectrum }) => {
       if (peaks.length === 0) return;
-      postMessage({ event: "cells", song, key, first, peaks, spectrum }, { transfer: [peaks.buffer, spectrum.buffer] });
+      send({ event: "cells", song, key, first, peaks, spectrum }, [peaks.buffer, spectrum.buffer]);
     });
     tapes.set(song, tape);
-    const open = await shelf;
-    await tape.open(open, `song-${song}-${Date.now()}`, tracks);
+    await tape.open(await shelf, `song-${song}-${Date.now()}`, tracks);
     for (let track = 0; track < tracks; track++) await tape.addPicture(String(track), [track]);
-    return { onDisk: open.onDisk, hop: tape.hop };
+    return { hop: tape.hop };
   }),
 
-  /** @param {{song: number, block: import("./tape.js").Stereo[]}} request */
   append: ({ song, block }) => inOrder(song, async () => {
     const tape = tapeOf(song);
     await tape.append(block);
     return { frames: tape.frames };
   }),
 
-  /** @param {{song: number}} request */
   finish: ({ song }) => inOrder(song, () => tapeOf(song).finish()),
 
-  /** @param {{song: number, keys: [string, number[]][]}} request pictures to draw anew, since more audio will come */
   reopen: ({ song, keys }) => inOrder(song, () => {
     const tape = tapeOf(song);
     tape.reopen();
-    // They catch up with the appends by themselves.
+    // Not awaited: the pictures catch up while more audio is appended.
     for (const [key, tracks] of keys) tape.addPicture(key, tracks).catch(() => {});
   }),
 
-  /** @param {{song: number, key: string, tracks: number[]}} request */
   addPicture: ({ song, key, tracks }) => tapeOf(song).addPicture(key, tracks),
 
-  /** @param {{song: number, key: string}} request */
-  removePicture: ({ song, key }) => tapeOf(song).removePicture(key),
-
-  /** @param {{song: number, tracks: number[], from: number, count: number}} request */
   read: ({ song, tracks, from, count }) => tapeOf(song).read(tracks, from, count),
 
-  /** @param {{song: number, items: import("./export.js").Item[], format: import("../wav.js").SampleFormat, zip: boolean}} request */
   export: async ({ song, items, format, zip }) => {
     const tape = tapeOf(song);
     const size = exportSize(items, format, tape.frames, zip);
@@ -77,13 +77,13 @@ const calls = {
     const file = await (await shelf).create(`download-${ticket}-${Date.now()}`);
     lastExport = file;
     try {
-      let told = 0;
-      const { clipped } = await writeExport(tape, file, { items, format, zip, date: new Date() }, (share) => {
-        if (share - told < 0.01) return;
-        told = share;
-        postMessage({ event: "export", song, share });
+      let reported = 0;
+      const { clipped } = await writeExport(tape, file, { items, format, zip }, new Date(), (share) => {
+        if (share - reported < 0.01) return;
+        reported = share;
+        send({ event: "export", song, share });
       }, () => ticket !== exporting);
-      if (file.size !== size) throw new Error(`a download of ${file.size} bytes where ${size} were expected`);
+      if (file.size !== size) throw new Error(`the download has ${file.size} bytes instead of ${size}`);
       return { blob: await file.toBlob(), clipped };
     } catch (error) {
       await file.remove();
@@ -94,22 +94,26 @@ const calls = {
 
   cancelExport: () => { exporting += 1; },
 
-  /** @param {{song: number}} request */
   close: ({ song }) => inOrder(song, async () => {
     await tapes.get(song)?.remove();
     tapes.delete(song);
   }),
 };
 
-onmessage = async ({ data: { id, call, request } }) => {
+/** @template {keyof TapeCalls} C @param {TapeRequest<C>} message */
+function perform({ call, request }) {
+  return calls[call](request);
+}
+
+onmessage = async (/** @type {MessageEvent<TapeRequest>} */ { data }) => {
+  const { id } = data;
   try {
-    const result = await calls[/** @type {keyof typeof calls} */ (call)](request);
-    const transfer = call === "read"
-      ? /** @type {import("./tape.js").Stereo[]} */ (result).flatMap((pair) => pair.map(({ buffer }) => buffer))
-      : [];
-    postMessage({ id, result }, { transfer });
+    const result = await perform(data);
+    // Only `read` returns an array: the samples of each track.
+    const transfer = Array.isArray(result) ? result.flatMap((pair) => pair.map(({ buffer }) => buffer)) : [];
+    send({ id, result }, transfer);
   } catch (error) {
     const { name, message } = /** @type {Error} */ (error);
-    postMessage({ id, error: { name, message } });
+    send({ id, error: { name, message } });
   }
 };

@@ -1,14 +1,14 @@
-/** Which strand of the palette (style/base.css) a stem is drawn in. */
+/** The colours of the stems, as indices into the palette of style/base.css. */
 
 const COLOURS = 6;
-/** The usual stems keep their colour, whatever a model's order. */
+/** These stems keep their colours in every model. */
 const USUAL = ["vocals", "drums", "bass", "other"];
-/** All but one stem, in the two-stem view. */
+/** The colour of all stems except the chosen one, in the two-stem view. */
 export const REST = 4;
 
 /**
  * @param {string[]} stems
- * @returns {number[]} a strand for each: its own, or one that none of the others has while there are any
+ * @returns {number[]} a colour for each stem. Unusual stems get free colours first, then repeated ones.
  */
 export function colours(stems) {
   const own = stems.map((stem) => USUAL.indexOf(stem));

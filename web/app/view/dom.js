@@ -1,4 +1,4 @@
-/** The few helpers that every view needs. */
+/** DOM helpers for the views. */
 
 /**
  * @template {HTMLElement} [T=HTMLElement]
@@ -23,13 +23,17 @@ export function find(root, selector) {
   return /** @type {T} */ (/** @type {unknown} */ (element));
 }
 
-/** The only element of a `<template>`, copied. @param {string} id @returns {HTMLElement} */
+/** A copy of the only element of a `<template>`. @param {string} id @returns {HTMLElement} */
 export function fromTemplate(id) {
   const { content } = /** @type {HTMLTemplateElement} */ (byId(id));
   return /** @type {HTMLElement} */ (/** @type {Element} */ (content.firstElementChild).cloneNode(true));
 }
 
-/** Sets the text only where it differs: screen readers announce every write. @param {HTMLElement} element @param {string} text */
+/**
+ * Sets the text only if it differs, because screen readers announce every write.
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -1,16 +1,19 @@
-/** Takes stems and mixes out of the page as files. */
+/** Downloads stems and mixes as files. */
 import { byId } from "./dom.js";
 import { announce, notify } from "./notices.js";
 import { bytes, safeFileName } from "../format.js";
 import { stemGains } from "../mix.js";
 
 /** @typedef {import("../song.js").Song} Song */
-/** @typedef {import("../tape/export.js").Item} Item */
+/** @import { ExportItem, SampleFormat } from "../../types/protocol.d.ts" */
+
+/** The note while a separation runs. */
+const TOO_EARLY = "You can download the stems when the separation is done or cancelled.";
 
 export class Downloads {
   #mixer;
   /** @type {Song|null} */ #song = null;
-  /** @type {import("../tape-deck.js").TapeHandle|null} the one being read */ #busy = null;
+  /** The tape of the running download. @type {import("../tape-deck.js").TapeHandle|null} */ #busy = null;
   #url = "";
   #zip = /** @type {HTMLButtonElement} */ (byId("download-zip"));
   #mix = /** @type {HTMLButtonElement} */ (byId("download-mix"));
@@ -41,17 +44,17 @@ export class Downloads {
     const saves = /** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll("#tracks .save"));
     for (const button of [this.#zip, this.#mix, ...saves]) {
       button.disabled = !there;
-      // Disabled, the one that was pressed would lose the keyboard's place.
+      // Not `disabled`: the pressed button would lose the keyboard focus.
       button.setAttribute("aria-disabled", String(this.#busy !== null));
     }
     const hadFocus = document.activeElement === this.#cancel;
     this.#cancel.hidden = this.#busy === null;
     if (hadFocus && !this.#busy) this.#zip.focus();
-    if (song?.tape && !song.tape.finished) this.#note.textContent = "Files can be kept as soon as the separation has ended or is cancelled.";
-    else if (!this.#busy && this.#note.textContent?.startsWith("Files can")) this.#note.textContent = this.#hint;
+    if (song?.tape && !song.tape.finished) this.#note.textContent = TOO_EARLY;
+    else if (!this.#busy && this.#note.textContent === TOO_EARLY) this.#note.textContent = this.#hint;
   }
 
-  /** One gain per track for the stems `members`. @param {Song} song @param {number[]} members */
+  /** The track gains for the sum of the stems `members`. @param {Song} song @param {number[]} members */
   #only(song, members) {
     return [0, ...song.stems.map((_, stem) => (members.includes(stem) ? 1 : 0))];
   }
@@ -75,13 +78,13 @@ export class Downloads {
     const song = /** @type {Song} */ (this.#song);
     const gains = stemGains(song.mix);
     if (gains.every((gain) => gain === 0)) {
-      notify({ title: "Nothing to keep", message: "Every stem is muted. Unmute at least one, then download the mix.", key: "download" });
+      notify({ title: "The mix is silent", message: "Every stem is muted. Unmute at least one, then download the mix.", key: "download" });
       return;
     }
     this.#save([{ name: `${safeFileName(song.name)} - mix.wav`, gains: [0, ...gains] }], false);
   }
 
-  /** @param {Item[]} items @param {boolean} zip */
+  /** @param {ExportItem[]} items @param {boolean} zip */
   async #save(items, zip) {
     const song = /** @type {Song} */ (this.#song);
     const tape = song.tape;
@@ -95,9 +98,9 @@ export class Downloads {
     tape.addEventListener("export", onShare);
     this.#note.textContent = `Writing ${name}…`;
     try {
-      const format = /** @type {import("../wav.js").SampleFormat} */ (this.#format.value);
+      const format = /** @type {SampleFormat} */ (this.#format.value);
       const { blob, clipped } = await tape.export({ items, format, zip });
-      // The last one may still be read by the browser; by now it has had its time.
+      // The URL of the previous download is revoked only now, because the browser may read from it for some time.
       if (this.#url) URL.revokeObjectURL(this.#url);
       this.#url = URL.createObjectURL(blob);
       const link = document.createElement("a");
@@ -108,14 +111,14 @@ export class Downloads {
       link.click();
       link.remove();
       tape.saved = true;
-      const loud = clipped ? ` ${clipped} samples were louder than ${format === "int16" ? "16" : "24"} bits hold and were cut: lower the volume of the mix, or choose 32 bit float.` : "";
+      const loud = clipped ? ` ${clipped} samples were clipped because they exceed the range of ${format === "int16" ? "16" : "24"} bits. Lower the volume of the mix, or choose 32-bit float.` : "";
       this.#note.textContent = `${name} (${bytes(blob.size)}) is in your downloads.${loud}`;
       announce(this.#note.textContent);
     } catch (error) {
       const { name: kind, message } = /** @type {Error} */ (error);
       this.#note.textContent = kind === "AbortError" ? "The download was cancelled." : this.#hint;
       if (kind === "QuotaExceededError") {
-        notify({ title: "Not enough space", message: "The disk is full, or the browser allows no more. Remove songs that you no longer need, or choose fewer bits per sample.", key: "download" });
+        notify({ title: "Not enough space", message: "The disk is full, or the browser allows no more storage. Remove songs that you no longer need, or choose fewer bits per sample.", key: "download" });
       } else if (kind !== "AbortError") {
         notify({ title: `${name} was not written`, message, key: "download" });
       }

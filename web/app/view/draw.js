@@ -1,10 +1,10 @@
-/** Draws pictures onto canvases: only the columns that changed, and never for long in one frame. */
+/** Draws pictures onto canvases: only the changed columns, with a time limit per frame. */
 import { ROWS } from "../tape/picture.js";
 import { SHADES } from "./palette.js";
 
 /** @typedef {import("../picture.js").Picture} Picture */
 
-/** Milliseconds of a frame that drawing may take. */
+/** Milliseconds of drawing per frame. */
 const BUDGET = 6;
 /** @type {Set<{draw: () => void}>} */
 const waiting = new Set();
@@ -33,10 +33,10 @@ function work() {
 }
 
 /**
- * Fits a canvas's pixels to its place on the screen.
+ * Sets the resolution of a canvas to its size on the screen.
  * @param {HTMLCanvasElement} canvas
  * @param {number} [height] fixed number of rows
- * @returns {boolean} true when it changed, and is empty now
+ * @returns {boolean} true if the resolution changed, which clears the canvas
  */
 export function fit(canvas, height) {
   const scale = Math.min(devicePixelRatio || 1, 2);
@@ -48,17 +48,20 @@ export function fit(canvas, height) {
   return true;
 }
 
-/** Samples to height, 0 to a half: bent, so that quiet passages are seen as well as they are heard. @param {number} sample at least 0 */
+/**
+ * Height of a sample's bar, 0 to 0.5. The curve is compressed, so that quiet passages are visible.
+ * @param {number} sample at least 0
+ */
 function rise(sample) {
   return 0.5 * Math.min(1, sample) ** 0.65;
 }
 
 /**
- * The wave, one bar a column.
+ * Draws the waveform, one bar per column.
  * @param {HTMLCanvasElement} canvas
  * @param {Picture} picture
  * @param {number} total cells of the full width
- * @param {number} from cell from which on it is new
+ * @param {number} from the first new cell
  * @param {string} colour
  */
 export function drawWave(canvas, picture, total, from, colour) {
@@ -85,11 +88,11 @@ export function drawWave(canvas, picture, total, from, colour) {
 }
 
 /**
- * The spectrum, ROWS pixels high; the page stretches it.
+ * Draws the spectrum, ROWS pixels high. The style sheet scales it.
  * @param {HTMLCanvasElement} canvas
  * @param {Picture} picture
  * @param {number} total cells of the full width
- * @param {number} from cell from which on it is new
+ * @param {number} from the first new cell
  */
 export function drawSpectrum(canvas, picture, total, from) {
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));

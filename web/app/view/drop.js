@@ -1,4 +1,4 @@
-/** Files that come in: chosen, dropped anywhere on the page, or the example. */
+/** Adds files: chosen, dropped anywhere on the page, or the example. */
 import { byId } from "./dom.js";
 
 /**
@@ -35,7 +35,7 @@ export function installDrop({ addSongs, addModel, failed }) {
       if (!response.ok) throw new Error();
       addSongs([new File([await response.blob()], "Example song.flac", { type: "audio/flac" })]);
     } catch {
-      failed("The example could not be fetched. Check the connection and try again, or choose a song of your own.");
+      failed("The example could not be downloaded. Check the connection and try again, or choose your own song.");
     } finally {
       example.disabled = false;
     }

@@ -1,4 +1,4 @@
-/** The mixer: transport, one row per stem, comparison, two-stem view. */
+/** The mixer: playback controls, one row per stem, comparison with the original, two-stem view. */
 import { REST, colours } from "./colours.js";
 import { byId, setPressed, setText } from "./dom.js";
 import { TrackView } from "./track.js";
@@ -10,13 +10,13 @@ import { Song } from "../song.js";
 
 const PLAY_LABEL = { stopped: "Play", playing: "Pause", waiting: "Pause" };
 
-/** Events: `save` with `{items, zip, name}` (see downloads.js). */
+/** Event: `save`; its `detail` is the index of a row in `shown()`. */
 export class Mixer extends EventTarget {
   #player;
   /** @type {Song|null} */ #song = null;
   /** @type {import("../tape-deck.js").TapeHandle|null} */ #tape = null;
   /** @type {TrackView[]} */ #rows = [];
-  /** Frame under the pointer while it is dragged. @type {number|null} */ #scrub = null;
+  /** The frame under the pointer during a drag. @type {number|null} */ #scrub = null;
   #root = byId("mixer");
   #tracks = byId("tracks");
   #play = /** @type {HTMLButtonElement} */ (byId("play"));
@@ -66,7 +66,7 @@ export class Mixer extends EventTarget {
     if (!song || !tape) return;
     tape.addEventListener("cells", this.#onCells);
     tape.addEventListener("grow", this.#onGrow);
-    const options = song.stems.map((stem, index) => new Option(`${stem} and the rest`, String(index)));
+    const options = song.stems.map((stem, index) => new Option(`${stem} and all other stems`, String(index)));
     this.#pair.replaceChildren(new Option("all stems", ""), ...options);
     this.#pair.disabled = song.stems.length < 2;
     this.#build();
@@ -76,7 +76,7 @@ export class Mixer extends EventTarget {
     return this.#tape?.sampleRate ?? 1;
   }
 
-  /** The rows on screen, anew. */
+  /** Replaces all rows. */
   #build() {
     const song = /** @type {Song} */ (this.#song);
     const tape = /** @type {import("../tape-deck.js").TapeHandle} */ (this.#tape);
@@ -96,7 +96,7 @@ export class Mixer extends EventTarget {
     this.#refresh(true);
   }
 
-  /** What the rows stand for: the stems, or one and the rest. */
+  /** The content of the rows: all stems, or the chosen stem and the sum of the others. */
   shown() {
     const song = /** @type {Song} */ (this.#song);
     const { mix, stems } = song;
@@ -108,13 +108,13 @@ export class Mixer extends EventTarget {
         strip,
         stems: members,
         name: rest ? `no_${stem}` : stem,
-        label: rest ? `All but ${stem}` : title(stem),
+        label: rest ? `All except ${stem}` : title(stem),
         colour: rest ? REST : strands[members[0]],
       };
     });
   }
 
-  /** Everything but the pictures. */
+  /** Updates all controls. The pictures have `#refresh`. */
   #update() {
     const tape = this.#tape;
     if (!this.#song || !tape) return;
@@ -129,7 +129,7 @@ export class Mixer extends EventTarget {
     setPressed(byId("hear-stems"), !mix.original);
     setPressed(byId("hear-original"), mix.original);
     this.#pair.value = mix.pair === null ? "" : String(mix.pair);
-    setText(byId("download-zip"), mix.pair === null ? "All stems as zip" : "Both as zip");
+    setText(byId("download-zip"), mix.pair === null ? "All stems as zip" : "Both rows as zip");
     this.#play.disabled = tape.frames === 0;
     this.#seek.disabled = tape.frames === 0;
     this.#seek.max = String(tape.length / tape.sampleRate);
@@ -143,7 +143,7 @@ export class Mixer extends EventTarget {
     for (const row of this.#rows) row.refresh(all);
   }
 
-  /** @param {string|undefined} key of the picture that has grown */
+  /** @param {string|undefined} key of the picture with new cells; undefined: all pictures */
   #cells(key) {
     for (const row of this.#rows) {
       if (key === undefined || row.picture.tracks.join("+") === key) row.refresh();
@@ -214,7 +214,7 @@ export class Mixer extends EventTarget {
 
   #following = false;
 
-  /** Moves the playhead while it plays. Only what is seen hangs on frames; the sound does not. */
+  /** Moves the playhead during playback. The sound does not depend on animation frames. */
   #follow() {
     if (this.#following) return;
     this.#following = true;
@@ -233,7 +233,7 @@ export class Mixer extends EventTarget {
     const seconds = frame / tape.sampleRate;
     for (const row of this.#rows) row.setPlayhead(tape.length ? frame / tape.length : 0);
     const text = clock(seconds, 1);
-    // Ten times a second is enough for everything but the playhead.
+    // Only the playhead moves more often than ten times a second.
     if (byId("time").textContent === text) return;
     setText(byId("time"), text);
     if (this.#scrub === null) this.#showSeek(seconds);
@@ -260,7 +260,7 @@ export class Mixer extends EventTarget {
     this.#showSeek(frame / this.#rate);
   }
 
-  /** @param {PointerEvent} event a press on one of the pictures */
+  /** Seeks by a press or a drag on a picture. @param {PointerEvent} event */
   #pointer(event) {
     const pictures = /** @type {Element} */ (event.target).closest(".pictures");
     const tape = this.#tape;

@@ -1,20 +1,37 @@
-/** The card of the model in use. */
+/** The card of the model. */
 import { colours } from "./colours.js";
 import { byId, setText } from "./dom.js";
 import { bytes, millions } from "../format.js";
 
 /** @typedef {import("../engine.js").Model} Model */
 
-/** What the training program writes, in people's words; anything else is shown as it is. */
+/**
+ * Labels of the provenance entries that the wasm module reports. The other entries are scores, named by their metric.
+ */
 const LABELS = /** @type {Record<string, string>} */ ({
-  network: "Network", dataset: "Trained on", data: "Trained on", steps: "Training steps", step: "Training steps",
-  date: "Date", version: "Unbraid version", licence: "Licence", license: "Licence", precision: "Precision", run: "Run",
+  tool: "Made with", date: "Date", data: "Trained on", notes: "Notes", steps: "Training steps", seed: "Random seed",
 });
 
-/** @param {Model} model @param {{name: string, size: number}|null} own the person's file, if it is theirs */
+/** The training data of the demonstration model. Its file states only the name of a folder. */
+const DEMO_DATA = "synthetic songs";
+
+/**
+ * Whether a built-in model is the demonstration model of this repository, by the provenance in its file. A host can put
+ * another model in its place.
+ * @param {Model} model
+ */
+const isDemo = ({ provenance: { data, date, steps } }) => data === "data" && date === "2026-11-25" && steps === 2310;
+
+/**
+ * @param {Model} model
+ * @param {{name: string, size: number}|null} own the person's own file; null for the built-in model
+ */
 export function showModel(model, own) {
   setText(byId("model-name"), own ? `${own.name} (${model.name})` : model.name);
-  setText(byId("model-origin"), own ? `yours · ${bytes(own.size)} in this browser's storage` : `built in · ${bytes(model.bytes)}`);
+  setText(byId("model-origin"), own ? `your own · ${bytes(own.size)} in this browser's storage` : `built in · ${bytes(model.bytes)}`);
+  const demo = own === null && isDemo(model);
+  byId("model-demo").hidden = !demo;
+  const provenance = demo ? { ...model.provenance, data: DEMO_DATA } : model.provenance;
   const strands = colours(model.stems);
   byId("model-stems").replaceChildren(...model.stems.map((stem, index) => {
     const item = document.createElement("li");
@@ -25,7 +42,7 @@ export function showModel(model, own) {
   const facts = /** @type {[string, string][]} */ ([
     ["Parameters", millions(model.parameters)],
     ["Sample rate", `${model.sampleRate} Hz`],
-    ...Object.entries(model.provenance ?? {}).map(([key, value]) => [LABELS[key] ?? key, String(value)]),
+    ...Object.entries(provenance).map(([key, value]) => [LABELS[key] ?? key, String(value)]),
   ]);
   byId("model-provenance").replaceChildren(...facts.flatMap(([key, value]) => {
     const term = document.createElement("dt");
@@ -38,10 +55,11 @@ export function showModel(model, own) {
   byId("model-clear").hidden = own === null;
 }
 
-/** @param {string} text why there is none */
+/** @param {string} text shown instead of a name */
 export function showNoModel(text) {
   setText(byId("model-name"), text);
   setText(byId("model-origin"), "");
   byId("model-stems").replaceChildren();
+  byId("model-demo").hidden = true;
   byId("model-details").hidden = true;
 }

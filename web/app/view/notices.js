@@ -1,9 +1,10 @@
-/** Messages at the top of the page, and the line that only screen readers hear. */
+/** Notices at the top of the page, and announcements for screen readers. */
 import { byId, find, fromTemplate } from "./dom.js";
-import { stopped } from "../format.js";
+import { sentence, stopped } from "../format.js";
 
 /**
- * @param {{title: string, message: string, info?: boolean, key?: string}} notice `info`: nothing is wrong; `key`: replaces an earlier one of the same key
+ * Shows a notice and removes the earlier notice with the same key.
+ * @param {{title: string, message: string, info?: boolean, key?: string}} notice `info`: not an error
  */
 export function notify({ title, message, info = false, key = title }) {
   const list = byId("notices");
@@ -15,7 +16,7 @@ export function notify({ title, message, info = false, key = title }) {
   notice.classList.toggle("info", info);
   notice.setAttribute("role", info ? "status" : "alert");
   find(notice, ".notice-title").textContent = stopped(title);
-  find(notice, ".notice-text").textContent = message;
+  find(notice, ".notice-text").textContent = sentence(message);
   find(notice, ".notice-close").addEventListener("click", () => {
     notice.remove();
     byId("main").focus();

@@ -1,11 +1,12 @@
-/** The colours of spectrograms: night, violet, rose, amber, cream, each step lighter than the one before. */
+/** The colours of spectrograms, from dark violet over rose to cream, with increasing lightness. */
 
+/** Position, red, green, blue. */
 const STOPS = [
   [0.0, 13, 10, 22], [0.18, 33, 20, 66], [0.38, 88, 32, 116], [0.56, 156, 48, 116],
   [0.72, 220, 84, 88], [0.86, 248, 152, 84], [1.0, 254, 242, 205],
 ];
 
-/** One pixel a shade, as the 32-bit words of ImageData. */
+/** One pixel per shade, as the 32-bit words of ImageData. */
 export const SHADES = new Uint32Array(256);
 
 const pixels = new Uint8Array(SHADES.buffer);

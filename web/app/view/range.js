@@ -1,13 +1,13 @@
-/** The song's shape, and the part of it that is to be separated: by pointer, by keyboard, or typed. */
+/** The song's waveform, and the part to separate. A person sets the part by pointer, by keyboard or as text. */
 import { byId, setPressed, setText } from "./dom.js";
 import { drawSoon, drawWave, fit } from "./draw.js";
 import { clock, parseClock, spoken } from "../format.js";
 
 /** @typedef {import("../song.js").Song} Song */
 
-/** Seconds of the first try. */
+/** Seconds of the trial part. */
 const TRIAL = 10;
-/** Seconds that a part has at least. */
+/** Minimum length of a part in seconds. */
 const SHORTEST = 1;
 
 /** Event: `change`. */
@@ -17,7 +17,7 @@ export class RangeView extends EventTarget {
   #canvas = /** @type {HTMLCanvasElement} */ (byId("overview"));
   #from = /** @type {HTMLInputElement} */ (byId("from"));
   #to = /** @type {HTMLInputElement} */ (byId("to"));
-  /** What the canvas shows. */ #drawn = "";
+  /** Identifies the drawn waveform. */ #drawn = "";
   #thumbs = { from: byId("range-from"), to: byId("range-to") };
 
   constructor() {
@@ -52,7 +52,7 @@ export class RangeView extends EventTarget {
     }
     const hint = byId("range-hint");
     hint.hidden = overviewDone && song.overview.count > 0;
-    setText(hint, !overviewDone ? (song.overview.count > 0 ? "" : "Reading the song…") : "No picture of this song");
+    setText(hint, !overviewDone ? (song.overview.count > 0 ? "" : "Reading the song…") : "No waveform");
     for (const [end, value] of /** @type {[("from"|"to"), number|null][]} */ ([["from", range.from], ["to", range.to ?? duration]])) {
       const thumb = this.#thumbs[end];
       thumb.setAttribute("aria-valuemin", "0");
@@ -69,7 +69,7 @@ export class RangeView extends EventTarget {
     for (const input of [this.#from, this.#to, byId("part-whole"), byId("part-ten")]) {
       /** @type {HTMLInputElement} */ (input).disabled = song.busy;
     }
-    // A song as short as the trial has no part to try.
+    // A song that is not longer than the trial part has no trial part.
     if (duration !== null && duration <= TRIAL) /** @type {HTMLButtonElement} */ (byId("part-ten")).disabled = true;
     setPressed(byId("part-whole"), range.from === 0 && range.to === null);
     setPressed(byId("part-ten"), range.to !== null && Math.abs(range.to - range.from - TRIAL) < 0.05);
@@ -106,7 +106,9 @@ export class RangeView extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Ten seconds: where the chosen part begins, else after a third of the song, past most introductions. */
+  /**
+   * Chooses ten seconds: from the start of the chosen part, or else after a third of the song, past most introductions.
+   */
   #tryPart() {
     const song = this.#song;
     if (!song) return;
@@ -121,8 +123,8 @@ export class RangeView extends EventTarget {
   #typed(changed) {
     const song = this.#song;
     if (!song) return;
-    // A field shows tenths only: what was not typed, or is taken already, is exact in the song. One that was refused
-    // counts still, so that both can be typed one after the other.
+    // A field shows tenths only, so an end that was not typed keeps its exact value from the song. A rejected field still
+    // counts as typed, so that a person can type both ends one after the other.
     const isTyped = (/** @type {HTMLInputElement} */ input) => input === changed || input.getAttribute("aria-invalid") === "true";
     const [typedFrom, typedTo] = [isTyped(this.#from), isTyped(this.#to)];
     const from = typedFrom ? parseClock(this.#from.value) : song.range.from;
@@ -159,7 +161,7 @@ export class RangeView extends EventTarget {
     else this.#set(from, Math.max(seconds, from + SHORTEST));
   }
 
-  /** A press on a thumb moves it; a press elsewhere draws a new part. @param {PointerEvent} event */
+  /** A drag on a thumb moves it. A drag elsewhere chooses a new part. @param {PointerEvent} event */
   #pointer(event) {
     const song = this.#song;
     if (!song || song.duration === null || song.busy || event.button !== 0) return;

@@ -1,4 +1,4 @@
-/** Keys that work anywhere on the page, and the list of them. */
+/** The keyboard shortcuts of the page, and the dialog that lists them. */
 import { byId } from "./dom.js";
 
 /** Elements that use these keys themselves. */

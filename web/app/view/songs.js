@@ -1,4 +1,4 @@
-/** The list of songs, and the card of the chosen one: what to do with it, and how far it is. */
+/** The list of songs, and the card of the chosen song with its controls and its progress. */
 import { byId, find, fromTemplate, setText } from "./dom.js";
 import { announce } from "./notices.js";
 import { RangeView } from "./range.js";
@@ -7,10 +7,10 @@ import { bytes, clock, spoken } from "../format.js";
 /** @typedef {import("../song.js").Song} Song */
 /** @typedef {import("../studio.js").Studio} Studio */
 
-/** Seconds between two spoken reports of progress. */
+/** Seconds between two announcements of the progress to screen readers. */
 const REPORT = 20;
 
-/** @param {Song} song */
+/** @param {Song} song @returns {number|null} seconds */
 export function timeLeft({ progress: { done, total, speed }, tape }) {
   if (!total || !tape || !(speed > 0)) return null;
   return Math.max(0, total - done) / tape.sampleRate / speed;
@@ -59,7 +59,7 @@ export class SongsView extends EventTarget {
   #begin(work) {
     this.#reported = 0;
     work();
-    // The button that was pressed is gone; the keyboard's place is where the next decision is.
+    // The pressed button is hidden now, so the focus moves to the next useful one.
     if (!this.#cancel.hidden) this.#cancel.focus();
   }
 
@@ -72,7 +72,7 @@ export class SongsView extends EventTarget {
     this.update();
   }
 
-  /** @param {Song} song whose wave has grown */
+  /** @param {Song} song has more of its waveform */
   updateOverview(song) {
     if (song === this.#song) {
       this.#range.update();
@@ -82,7 +82,7 @@ export class SongsView extends EventTarget {
 
   updateList() {
     const { songs } = this.#studio;
-    // A single song has its card; a list of one would say the same twice.
+    // The card shows a single song already.
     byId("songs").hidden = songs.length < 2;
     for (const [song, item] of this.#items) {
       if (songs.includes(song)) continue;
@@ -124,7 +124,7 @@ export class SongsView extends EventTarget {
     }
   }
 
-  /** The card and its progress. */
+  /** Updates the card. */
   update() {
     const song = this.#song;
     if (!song) return;
@@ -137,14 +137,14 @@ export class SongsView extends EventTarget {
     const whole = song.range.from === 0 && song.range.to === null;
     const seconds = song.chosenSeconds;
     const what = seconds === null || whole ? "the whole song" : seconds < 60 ? `${Math.round(seconds * 10) / 10} seconds` : spoken(seconds);
-    setText(this.#separate, `Separate ${what}${tape && !busy ? " anew" : ""}`);
+    setText(this.#separate, `Separate ${what}${tape && !busy ? " again" : ""}`);
     this.#separate.disabled = !this.#modelReady() || song.unreadable || (seconds !== null && seconds <= 0);
     this.#separate.hidden = busy;
-    const goesOn = this.#studio.canContinue(song);
-    this.#continue.hidden = !goesOn;
-    if (goesOn && tape) setText(this.#continue, `Go on from ${clock(song.separated.from + tape.frames / tape.sampleRate)}`);
-    // The one step that most people want next stands out.
-    this.#separate.classList.toggle("primary", state !== "done" && !goesOn);
+    const canContinue = this.#studio.canContinue(song);
+    this.#continue.hidden = !canContinue;
+    if (canContinue && tape) setText(this.#continue, `Continue from ${clock(song.separated.from + tape.frames / tape.sampleRate)}`);
+    // Only the most likely next step stands out.
+    this.#separate.classList.toggle("primary", state !== "done" && !canContinue);
     this.#cancel.hidden = !busy;
     byId("progress").hidden = !busy;
     setText(byId("state"), this.#sentence(song));
@@ -169,7 +169,7 @@ export class SongsView extends EventTarget {
     const left = timeLeft(song);
     const { done, speed } = song.progress;
     const where = part === null ? `${clock(done / (song.tape?.sampleRate ?? 44100))} done` : `${Math.floor(100 * part)} %`;
-    const rate = speed > 0 ? ` (${speed < 10 ? speed.toFixed(speed < 1 ? 2 : 1) : Math.round(speed)}× as fast as it plays)` : "";
+    const rate = speed > 0 ? ` (${speed < 10 ? speed.toFixed(speed < 1 ? 2 : 1) : Math.round(speed)}× playback speed)` : "";
     return left === null ? where : `${where}, ${left < 1 ? "nearly done" : `${spoken(left)} left`}${rate}`;
   }
 
@@ -177,12 +177,12 @@ export class SongsView extends EventTarget {
   #sentence(song) {
     const there = song.tape?.frames ? spoken(song.tape.frames / song.tape.sampleRate) : null;
     switch (song.state) {
-      case "ready": return this.#modelReady() ? "" : "The model is being loaded…";
+      case "ready": return this.#modelReady() ? "" : "The model is loading…";
       case "queued":
-      case "running": return there ? "You can listen already: press play below." : "";
+      case "running": return there ? "You can listen already: press Play below." : "";
       case "done": return `Done: ${there ?? "0 seconds"} in ${song.stems.length} stems.`;
-      case "stopped": return there ? `Cancelled. The first ${there} are finished and kept.` : "Cancelled.";
-      case "failed": return there ? `It stopped early. The first ${there} are finished and kept.` : song.unreadable ? "This file could not be read." : "It could not be separated.";
+      case "stopped": return there ? `Cancelled. The first ${there} are kept.` : "Cancelled.";
+      case "failed": return there ? `The separation stopped early. The first ${there} are kept.` : song.unreadable ? "This file could not be read." : "This song could not be separated.";
     }
   }
 }

@@ -1,4 +1,4 @@
-/** One row of the mixer: its name and controls, and the pictures of its sound. */
+/** One row of the mixer: its name, its controls and its pictures. */
 import { find, fromTemplate, setPressed, setText } from "./dom.js";
 import { drawSoon, drawSpectrum, drawWave, fit } from "./draw.js";
 import { decibels } from "../format.js";
@@ -8,8 +8,8 @@ import { ROWS } from "../tape/picture.js";
 /** @typedef {import("../tape-deck.js").TapeHandle} TapeHandle */
 
 export class TrackView {
-  /** @type {number} cells on screen already */ #drawn = 0;
-  /** @type {number} */ #total = 0;
+  /** Number of drawn cells. */ #drawn = 0;
+  /** Cells of the full width at the last drawing. */ #total = 0;
   #wave;
   #spectrum;
   #playhead;
@@ -17,13 +17,13 @@ export class TrackView {
   /**
    * @param {object} options
    * @param {string} options.label
-   * @param {string} options.name for the hooks of tests and for aria-labels
+   * @param {string} options.name the value of `data-stem`
    * @param {number|null} options.colour of the stem; null for the original
    * @param {number|null} options.key digit on the keyboard
    * @param {TapeHandle} options.tape
-   * @param {number[]} options.tracks whose sum this is
-   * @param {Strip|null} options.strip null for the original, which has no controls but `listen`
-   * @param {() => void} options.onChange the strip changed
+   * @param {number[]} options.tracks the row is their sum
+   * @param {Strip|null} options.strip null for the original, whose only control is `listen`
+   * @param {() => void} options.onChange called after a change of the strip
    * @param {() => void} options.onSave
    * @param {() => void} options.onListen
    */
@@ -51,7 +51,7 @@ export class TrackView {
     this.#playhead = find(root, ".playhead");
     const pictures = find(root, ".pictures");
     pictures.setAttribute("role", "img");
-    pictures.setAttribute("aria-label", `Wave and spectrum of ${label}`);
+    pictures.setAttribute("aria-label", `Waveform and spectrum of ${label}`);
 
     this.solo = find(root, ".solo");
     this.mute = find(root, ".mute");
@@ -80,7 +80,7 @@ export class TrackView {
     }
   }
 
-  /** Shows the controls as they are set. @param {boolean} heard */
+  /** Updates the controls. @param {boolean} heard whether the row is audible */
   update(heard) {
     this.root.dataset.heard = String(heard);
     const { strip } = this;
@@ -100,7 +100,7 @@ export class TrackView {
     this.#playhead.style.transform = `translateX(${100 * share}%)`;
   }
 
-  /** The pictures are out of date: from the start, or only at their end. @param {boolean} [all] */
+  /** Draws new cells soon, or with `all` all cells. @param {boolean} [all] */
   refresh(all = false) {
     if (all) this.#drawn = 0;
     drawSoon(this);

@@ -1,4 +1,7 @@
-//! A server of static files, for this machine only: GET and HEAD, the headers that the page relies on, nothing else.
+//! A server of static files for this machine only: GET and HEAD, with the headers that the page needs.
+//!
+//! Hand-written, because it is small and because the tests depend on its headers, its check of the Host header and its
+//! choice of compressed files.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -9,16 +12,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// The page may run its own code and talk to its own origin. The pages say the same in a <meta> of theirs, for hosts
-/// that send no headers.
-const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
-                      img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; worker-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The page may run its own code and connect to its own origin. The HTML files contain the same policy in a `<meta>`,
+/// for hosts that send no headers. A `<meta>` cannot contain `frame-ancestors`, and it does not apply to workers.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 
-/// Longest request taken, headers and all.
+/// Maximum number of bytes of a request, including its headers.
 const LONGEST_REQUEST: u64 = 64 << 10;
 
-/// A folder that is served.
+/// Serves a folder.
 pub(crate) struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -26,15 +29,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens on the loopback interface; port 0 takes a free one.
+    /// Listens on the loopback interface. Port 0 selects a free port.
     pub(crate) fn bind(folder: &Path, port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .with_context(|| format!("port {port} cannot be had; give another with --port"))?;
-        let address = listener.local_addr().context("a socket without an address")?;
+            .with_context(|| format!("port {port} is not available; choose another with --port"))?;
+        let address = listener.local_addr().context("the socket has no address")?;
         Ok(Self { listener, address, folder: folder.to_owned() })
     }
 
-    /// Where the page is.
+    /// The address of the page.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
@@ -43,7 +46,7 @@ impl Server {
     pub(crate) fn run(self) {
         for stream in self.listener.incoming().flatten() {
             let (folder, port) = (self.folder.clone(), self.address.port());
-            // A browser that goes away in the middle is no failure of ours.
+            // A browser that closes the connection early is not an error.
             thread::spawn(move || answer(&stream, &folder, port).ok());
         }
     }
@@ -79,7 +82,7 @@ impl Response {
 
 fn respond(request: &str, headers: &[(String, String)], folder: &Path, port: u16) -> Response {
     let header = |name: &str| headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value);
-    // Another site's name that resolves to this machine must not reach it.
+    // Refuses other sites whose names resolve to this machine (DNS rebinding).
     if ![format!("127.0.0.1:{port}"), format!("localhost:{port}")].contains(&header("host").to_owned()) {
         return Response::refusal("421 Misdirected Request");
     }
@@ -128,8 +131,8 @@ fn with_ending(file: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// The file a request's target names, below the folder; `None` for anything that would leave it. The page's own files
-/// need no escapes.
+/// The path in the folder that a request names; `None` if it would leave the folder. Escapes are refused, because no
+/// file of the page needs them.
 fn path_of(target: &str) -> Option<PathBuf> {
     let path = target.split(['?', '#']).next()?.strip_prefix('/')?;
     let plain = Path::new(path)
@@ -158,7 +161,7 @@ mod tests {
     use super::*;
 
     fn served(request: &str, headers: &[(&str, &str)]) -> Response {
-        // One for each request: tests run side by side.
+        // One folder for each request, because tests run in parallel.
         let folder = tempfile::tempdir().expect("a folder");
         let folder = folder.path();
         fs::create_dir(folder.join("sub")).expect("a folder");
@@ -173,7 +176,7 @@ mod tests {
     const HOST: (&str, &str) = ("host", "localhost:80");
 
     #[test]
-    fn a_module_comes_with_its_type_its_policy_and_compressed_where_that_is_accepted() {
+    fn a_module_has_its_type_and_policy_and_is_compressed_if_accepted() {
         let plain = served("GET /a.wasm HTTP/1.1", &[HOST]);
         assert_eq!(plain.body, b"plain");
         for part in ["200 OK", "application/wasm", "default-src 'none'"] {
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_give_their_index_under_a_path_that_ends_with_a_slash() {
+    fn a_folder_is_its_index_and_its_path_ends_with_a_slash() {
         assert_eq!(served("GET /sub/ HTTP/1.1", &[HOST]).body, b"page");
         assert!(served("GET /sub HTTP/1.1", &[HOST]).head.contains("Location: /sub/"));
     }

@@ -1,11 +1,11 @@
-//! Signals, files and measures that the tests share.
+//! Signals, files and measurements that the tests share.
 
 use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
 
 use unbraid_audio::{AudioError, AudioReader, Stereo};
 
-/// The signal of the fixtures, a rising and a falling sweep: it correlates with itself at one shift only.
+/// The signal of the fixtures: a rising and a falling sweep. Its autocorrelation has a single peak.
 pub(crate) fn sweeps(rate: u32, frames: usize) -> Stereo {
     let at = |f: fn(f64) -> f64| (0..frames).map(|n| f(n as f64 / f64::from(rate)) as f32).collect();
     [
@@ -18,18 +18,18 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-/// A whole file, in one piece.
+/// Reads a whole file at once.
 pub(crate) fn read_all(path: &Path, rate: u32) -> Result<Stereo, AudioError> {
     AudioReader::open(path, rate)?.read(usize::MAX)
 }
 
-/// The same from bytes.
+/// Reads all of a file in memory.
 pub(crate) fn read_bytes(bytes: &[u8], rate: u32) -> Result<Stereo, AudioError> {
     let source = Box::new(std::io::Cursor::new(bytes.to_vec()));
     AudioReader::from_source(source, None, rate)?.read(usize::MAX)
 }
 
-/// The shift of `b` against `a`, within ±1500 samples, at which the two correlate most.
+/// The shift of `b` against `a`, within ±1500 samples, with the largest correlation.
 pub(crate) fn lag(a: &[f32], b: &[f32]) -> i64 {
     let correlation = |lag: i64| {
         let (a, b) = if lag < 0 { (&a[lag.unsigned_abs() as usize..], b) } else { (a, &b[lag as usize..]) };
@@ -38,21 +38,18 @@ pub(crate) fn lag(a: &[f32], b: &[f32]) -> i64 {
     (-1500..=1500).max_by(|&a, &b| correlation(a).total_cmp(&correlation(b))).unwrap()
 }
 
-/// Signal over error in dB.
+/// The signal-to-noise ratio of `estimate` in dB.
 pub(crate) fn snr(reference: &[f32], estimate: &[f32]) -> f64 {
-    assert_eq!(reference.len(), estimate.len());
-    let energy = |x: f64| x * x;
-    let signal: f64 = reference.iter().map(|&r| energy(f64::from(r))).sum();
-    let error: f64 = reference.iter().zip(estimate).map(|(&r, &e)| energy(f64::from(r) - f64::from(e))).sum();
-    10.0 * (signal / error).log10()
+    let wide = |samples: &[f32]| samples.iter().copied().map(f64::from).collect::<Vec<f64>>();
+    unbraid_base::snr_db(wide(reference), wide(estimate))
 }
 
-/// A wav file from its parts; `tag` 1 is PCM, 3 is float.
+/// A wav file from its parts. `tag` is 1 for PCM and 3 for float.
 pub(crate) fn wav(tag: u16, channels: u16, rate: u32, bits: u16, data: &[u8]) -> Vec<u8> {
     wav_declaring(tag, channels, rate, bits, data.len() as u32, data)
 }
 
-/// A wav file whose header promises `declared` bytes of audio.
+/// A wav file whose header announces `declared` bytes of audio.
 pub(crate) fn wav_declaring(
     tag: u16,
     channels: u16,
@@ -77,7 +74,7 @@ pub(crate) fn wav_declaring(
     bytes
 }
 
-/// Interleaved 32-bit floats as a wav's data.
+/// The data of a wav with interleaved 32-bit floats.
 pub(crate) fn float_data(block: &Stereo) -> Vec<u8> {
     block[0].iter().zip(&block[1]).flat_map(|(l, r)| [l.to_le_bytes(), r.to_le_bytes()].concat()).collect()
 }

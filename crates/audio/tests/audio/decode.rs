@@ -1,4 +1,4 @@
-//! Every format decodes to the signal that was encoded: same length, same place, both channels, from any point.
+//! Every format decodes to the encoded signal: the same length, without a shift, on both channels, from any frame on.
 //!
 //! The fixtures hold `common::sweeps`, made with ffmpeg 5.1.9 from
 //! `-f lavfi -i "aevalsrc=0.5*sin(2*PI*(200*t+3000*t*t))|0.4*sin(2*PI*(3000*t-2000*t*t)):s=RATE:d=SECONDS"`
@@ -13,10 +13,10 @@ use unbraid_audio::{AudioReader, Stereo, read_segment};
 
 use crate::common::*;
 
-/// Name, format, rate, channels, frames, least SNR in dB.
+/// Name, format, rate, channels, frames, minimum SNR in dB.
 ///
-/// A lossy codec's SNR is its own; the bounds are 3 dB below what was measured and far above what one sample of
-/// shift would leave. Rounding to 16 bits leaves 90 dB at these levels.
+/// The SNR of a lossy codec depends on the codec. The bounds are 3 dB below the measured values, and far above the SNR
+/// after a shift by one sample. Rounding to 16 bits gives 90 dB at these levels.
 const FIXTURES: [(&str, &str, u32, usize, u64, f64); 8] = [
     ("tagged.mp3", "mp3", 44_100, 2, 22_050, 22.0),
     ("untagged.mp3", "mp3", 44_100, 2, 24_192, 22.0),
@@ -39,7 +39,7 @@ fn every_format_gives_the_encoded_signal() {
         assert_eq!(got.each_ref().map(|channel| channel.len() as u64), [frames; 2], "{name}");
         assert!(reader.read(1).unwrap()[0].is_empty(), "{name}: after the end");
         if name == "untagged.mp3" {
-            // Nothing in this file tells the encoder's and decoder's delay: 576 + 529 samples.
+            // This file does not state the encoder's and the decoder's delay of 576 + 529 samples.
             got = got.map(|channel| channel[1105..1105 + 22_050].to_vec());
         }
         let mut reference = sweeps(rate, got[0].len());
@@ -58,7 +58,7 @@ fn every_format_gives_the_encoded_signal() {
 }
 
 #[test]
-fn a_segment_is_what_the_whole_has_there() {
+fn a_segment_equals_the_same_part_of_the_whole() {
     for (name, _, source_rate, ..) in FIXTURES {
         for rate in [source_rate, 48_000, 32_000] {
             let path = fixture(name);
@@ -70,7 +70,7 @@ fn a_segment_is_what_the_whole_has_there() {
                 let segment = read_segment(&path, start as u64, 1200, rate).unwrap();
                 let range = start.min(length)..(start + 1200).min(length);
                 let expected = whole.each_ref().map(|channel| channel[range.clone()].to_vec());
-                // Bit for bit, m4a too: it was encoded without noise bands (see `read_segment`).
+                // Equal bits. The m4a was encoded without noise bands (see `read_segment`).
                 assert!(segment == expected, "{name} at {rate} Hz from {start}");
             }
         }
@@ -88,7 +88,7 @@ fn blocks_of_any_size_add_up_to_the_whole() {
             loop {
                 let block = reader.read(size).unwrap();
                 let left = whole[0].len() - joined[0].len();
-                assert_eq!(block[0].len(), size.min(left), "fewer frames than asked only at the end");
+                assert_eq!(block[0].len(), size.min(left), "fewer frames than requested only at the end");
                 if block[0].is_empty() {
                     break;
                 }
@@ -100,7 +100,7 @@ fn blocks_of_any_size_add_up_to_the_whole() {
 }
 
 #[test]
-fn every_encoding_of_wav() {
+fn every_wav_encoding_is_decoded() {
     let left = [0.0, 0.5, -0.25, 0.984_375, -1.0_f64];
     let data = |encode: &dyn Fn(f64) -> Vec<u8>| -> Vec<u8> {
         left.iter().flat_map(|&x| [encode(x), encode(-x / 2.0)].concat()).collect()
@@ -115,7 +115,7 @@ fn every_encoding_of_wav() {
     ];
     for (tag, bits, data) in bytes {
         let [l, r] = read_bytes(&wav(tag, 2, 44_100, bits, &data), 44_100).unwrap();
-        // Eight bits cannot hold half of 0.984375 and truncate it; the others hold every value.
+        // Eight bits truncate half of 0.984375. The other encodings represent every value exactly.
         let tolerance = if bits == 8 { 1.0 / 128.0 } else { 0.0 };
         for (n, &x) in left.iter().enumerate() {
             assert!((f64::from(l[n]) - x).abs() <= tolerance, "tag {tag}, {bits} bits: {} for {x}", l[n]);
@@ -131,14 +131,14 @@ fn every_encoding_of_wav() {
 }
 
 #[test]
-fn unusual_wav_headers_are_understood() {
+fn unusual_wav_headers_are_accepted() {
     let expected = [vec![0.25, -0.5], vec![0.75, -1.0]];
     let data: Vec<u8> =
         [0.25, 0.75, -0.5, -1.0].iter().flat_map(|x: &f64| ((x * 32_768.0) as i16).to_le_bytes()).collect();
     let plain = wav(1, 2, 44_100, 16, &data);
     assert_eq!(read_bytes(&plain, 44_100).unwrap(), expected);
 
-    // A streaming writer does not know the length.
+    // A program that streams wav does not know the length.
     let streamed = wav_declaring(1, 2, 44_100, 16, u32::MAX, &data);
     assert_eq!(read_bytes(&streamed, 44_100).unwrap(), expected);
 
@@ -149,7 +149,7 @@ fn unusual_wav_headers_are_understood() {
     chunks.extend(b"id3 \x04\0\0\0abcd");
     assert_eq!(read_bytes(&chunks, 44_100).unwrap(), expected);
 
-    // WAVEFORMATEXTENSIBLE, the tag at the head of a 16-byte identifier.
+    // WAVEFORMATEXTENSIBLE: the tag is the beginning of a 16-byte identifier.
     let mut extensible = plain[..12].to_vec();
     extensible.extend(b"fmt \x28\0\0\0\xfe\xff");
     extensible.extend(&plain[22..36]);
@@ -157,7 +157,7 @@ fn unusual_wav_headers_are_understood() {
     extensible.extend(&plain[36..]);
     assert_eq!(read_bytes(&extensible, 44_100).unwrap(), expected);
 
-    // RF64: true sizes in a chunk of 64-bit numbers.
+    // RF64: the sizes are in a chunk of 64-bit numbers.
     let mut long = Vec::from(*b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0");
     long.extend(72_u64.to_le_bytes());
     long.extend((data.len() as u64).to_le_bytes());
@@ -168,11 +168,11 @@ fn unusual_wav_headers_are_understood() {
 }
 
 #[test]
-fn one_sample_is_one_sample() {
+fn one_sample_is_read_as_one_sample() {
     for (rate, frames) in [(44_100, 1), (88_200, 2), (48_000, 1), (20_000, 0)] {
         let bytes = wav(1, 1, 44_100, 16, &16_384_i16.to_le_bytes());
         let [left, right] = read_bytes(&bytes, rate).unwrap();
-        // At 20 kHz it is less than half a sample long.
+        // At 20 kHz its length is less than half a sample.
         assert_eq!((left.len(), right.len()), (frames, frames), "{rate} Hz");
         if rate == 44_100 {
             assert_eq!((left[0], right[0]), (0.5, 0.5));
@@ -185,7 +185,7 @@ fn tags_around_an_mp3_change_nothing() {
     let bytes = std::fs::read(fixture("tagged.mp3")).unwrap();
     let plain = read_bytes(&bytes, 44_100).unwrap();
     let mut tagged = Vec::from(*b"ID3\x04\0\0\0\0\x01\x05");
-    // In the tag, what looks like the beginning of a frame.
+    // The tag contains bytes that look like the beginning of a frame.
     tagged.extend([b"\xff\xfb\x50\xc4".as_slice(), &[0; 129]].concat());
     tagged.extend(&bytes);
     tagged.extend(b"TAG");
@@ -197,7 +197,7 @@ fn tags_around_an_mp3_change_nothing() {
 fn files_joined_end_to_end_are_read_to_their_end() {
     let bytes = std::fs::read(fixture("tagged.mp3")).unwrap();
     let joined = read_bytes(&[bytes.clone(), bytes.clone()].concat(), 44_100).unwrap();
-    // 21 frames each; only the first file's delay, 1105 samples, is known to be none of the song.
+    // Each file has 21 frames. Only the first file's delay of 1105 samples is dropped.
     assert_eq!(joined[0].len(), 2 * 21 * 1152 - 1105);
     assert!(joined[0][..20_000] == read_bytes(&bytes, 44_100).unwrap()[0][..20_000]);
 }

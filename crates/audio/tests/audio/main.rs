@@ -1,5 +1,5 @@
-//! What the crate promises, from outside.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Tests of the public interface.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 mod bad_input;
 mod common;
@@ -7,7 +7,7 @@ mod decode;
 mod resample;
 mod write;
 
-/// Training reads on worker threads.
+/// Training reads on worker threads, so readers move between threads.
 #[test]
 fn readers_and_writers_can_change_threads() {
     fn is_send<T: Send>() {}

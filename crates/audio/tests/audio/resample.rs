@@ -1,4 +1,4 @@
-//! Resampling keeps time: the length is exact, and every sample sits where the signal has it.
+//! Resampling gives the exact length and does not shift the signal.
 
 use std::f64::consts::TAU;
 
@@ -22,12 +22,12 @@ fn resample(signal: &[f32], from: u32, to: u32) -> Vec<f32> {
     let mut reader = AudioReader::from_source(Box::new(std::io::Cursor::new(bytes)), None, to).unwrap();
     let frames = reader.frames();
     let [left, _] = reader.read(usize::MAX).unwrap();
-    assert_eq!(frames, Some(left.len() as u64), "the length told before is the length given");
+    assert_eq!(frames, Some(left.len() as u64), "the stated length is the length that is read");
     left
 }
 
 #[test]
-fn the_length_is_rounded_and_nothing_else() {
+fn the_length_is_rounded_to_nearest() {
     for (from, to) in RATES {
         for frames in [1, 2, 5, 97, 1023, 20_000, 48_001] {
             let expected = (frames as f64 * f64::from(to) / f64::from(from)).round();
@@ -37,10 +37,10 @@ fn the_length_is_rounded_and_nothing_else() {
     }
 }
 
-/// A tone under a bell: no frequency near the band's edge and nothing at the ends, so that the exact answer is known
-/// at every output sample. One sample of shift would leave about 20 dB.
+/// A tone with a Gaussian envelope. It has no frequencies near the band edge and is silent at both ends, so the exact
+/// value of every output sample is known. A shift by one sample would give about 20 dB.
 #[test]
-fn every_sample_is_where_the_signal_has_it() {
+fn resampling_does_not_shift_the_signal() {
     for (from, to) in RATES {
         let low = f64::from(from.min(to));
         let (frequency, width) = (low / 10.0, 12.0 / low);
@@ -50,21 +50,21 @@ fn every_sample_is_where_the_signal_has_it() {
         };
         let seconds = 0.25;
         let frames = (f64::from(from) * seconds) as usize;
-        // Hard by the beginning, in the middle, hard by the end.
+        // Near the beginning, in the middle, near the end.
         for centre in [6.5 * width, 0.1003, seconds - 6.5 * width] {
             let got = resample(&signal(centre, from, frames), from, to);
             let snr = snr(&signal(centre, to, got.len()), &got);
             println!("{from} -> {to} Hz, at {centre:.4} s: {snr:.1} dB");
-            // Single precision through two transforms: 117 to 132 dB for usual rates, and 109 dB for the last pair,
-            // whose transforms have a prime length.
+            // Two FFTs in single precision give 117 to 132 dB for usual rates, and 109 dB for the last pair, whose
+            // FFTs have a prime length.
             assert!(snr > 105.0, "{from} to {to} Hz at {centre} s: {snr} dB");
         }
     }
 }
 
 #[test]
-fn an_impulse_stays_in_its_place() {
-    // 48 kHz and 44.1 kHz meet every 160 and 147 samples.
+fn an_impulse_keeps_its_position() {
+    // 160 samples at 48 kHz last as long as 147 samples at 44.1 kHz.
     for (at, expected) in [(0, 0), (160, 147), (4_800, 4_410), (47_840, 43_953)] {
         let mut signal = vec![0.0; 47_841];
         signal[at] = 1.0;
@@ -75,7 +75,7 @@ fn an_impulse_stays_in_its_place() {
 }
 
 #[test]
-fn what_the_lower_rate_cannot_hold_is_gone_and_the_rest_is_kept() {
+fn frequencies_above_the_lower_nyquist_frequency_are_removed() {
     let tone = |frequency: f64| -> Vec<f32> {
         (0..96_000).map(|n| (TAU * frequency * f64::from(n) / 96_000.0).sin() as f32).collect()
     };

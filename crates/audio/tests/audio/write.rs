@@ -1,4 +1,4 @@
-//! What is written is what was given, or nothing is.
+//! A written file holds the given samples, or there is no file.
 
 use std::path::Path;
 
@@ -22,9 +22,9 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn every_format_keeps_the_samples() {
+fn every_format_preserves_the_samples() {
     let folder = tempfile::tempdir().unwrap();
-    // Below, at and above the block of a flac, and lengths that its predictors do not fit into.
+    // Lengths below, at and above the block of a flac, and lengths shorter than its predictors.
     for frames in [1, 2, 31, 33, 4_095, 4_096, 4_097, 20_000] {
         let signal = sweeps(44_100, frames);
         for (name, format) in Format::ALL {
@@ -37,7 +37,7 @@ fn every_format_keeps_the_samples() {
             ];
             assert_eq!(write(&path, format, 44_100, &blocks), 0, "nothing clips");
             if format == Format::Flac {
-                // With a checksum in the header, reading holds the samples against it.
+                // The header has a checksum, so reading verifies the samples.
                 assert_ne!(std::fs::read(&path).unwrap()[26..42], [0; 16]);
             }
             let got = read_all(&path, 44_100).unwrap();
@@ -56,7 +56,7 @@ fn every_format_keeps_the_samples() {
 }
 
 #[test]
-fn another_reader_agrees_on_wav() {
+fn hound_reads_the_written_wav() {
     let folder = tempfile::tempdir().unwrap();
     let signal = [vec![0.5, -1.0, 0.25], vec![-0.5, 0.125, 0.75]];
     for (format, bits, scale) in [(Format::Wav16, 16, 32_768.0), (Format::Wav24, 24, 8_388_608.0)] {
@@ -72,7 +72,7 @@ fn another_reader_agrees_on_wav() {
 }
 
 #[test]
-fn integers_clip_at_full_scale_and_tell_it() {
+fn integers_clip_at_full_scale_and_clipping_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let loud = [vec![1.0, 1.5, -1.0, -7.0], vec![0.0, 0.5, 1.25, -0.5]];
     for (name, format) in Format::ALL {
@@ -90,15 +90,15 @@ fn integers_clip_at_full_scale_and_tell_it() {
 }
 
 #[test]
-fn the_file_appears_at_the_end_or_never() {
+fn the_file_appears_complete_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     for (_, format) in Format::ALL {
         let path = folder.path().join("song");
         let mut writer = AudioWriter::create(&path, format, 44_100).unwrap();
         writer.write(&sweeps(44_100, 10_000)).unwrap();
-        assert!(!path.exists(), "not before it is whole");
+        assert!(!path.exists(), "the file appeared before it was complete");
         drop(writer);
-        assert!(names(folder.path()).is_empty(), "nothing is left: {:?}", names(folder.path()));
+        assert!(names(folder.path()).is_empty(), "files are left: {:?}", names(folder.path()));
 
         std::fs::write(&path, "what was there").unwrap();
         let mut writer = AudioWriter::create(&path, format, 44_100).unwrap();
@@ -112,7 +112,7 @@ fn the_file_appears_at_the_end_or_never() {
 }
 
 #[test]
-fn a_sample_that_is_no_number_is_refused() {
+fn a_sample_that_is_nan_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut block = sweeps(1_000, 100);
     block[1][50] = f32::NAN;
@@ -123,7 +123,7 @@ fn a_sample_that_is_no_number_is_refused() {
 }
 
 #[test]
-fn a_missing_folder_is_told() {
+fn a_missing_folder_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let error =
         AudioWriter::create(&folder.path().join("no/such/song.wav"), Format::Wav16, 44_100).err().unwrap();

@@ -3,17 +3,17 @@ use std::cell::{Cell, RefCell};
 
 const LEAST: usize = 33;
 
-/// What a test's network gives for a segment: each stem the segment times its gain, and maybe a bad value.
+/// A model whose stems are the segment times a gain. It can be made to return a bad value.
 struct Gains<'a> {
     gains: &'a [f32],
     /// Lengths of all segments run.
     lengths: &'a RefCell<Vec<usize>>,
-    /// Which runs (of one batch each) are spoiled.
+    /// The runs (of one batch each) whose output is spoiled.
     spoil: &'a dyn Fn(usize) -> bool,
     runs: Cell<usize>,
 }
 
-impl Network for Gains<'_> {
+impl SegmentModel for Gains<'_> {
     fn stems(&self) -> usize {
         self.gains.len()
     }
@@ -51,9 +51,15 @@ fn song(samples: usize) -> Stereo {
     [0, 1].map(|_| (0..samples).map(|_| noise()).collect())
 }
 
-/// Separates `song` in blocks of the lengths `blocks` gives in turn. Returns the stems, and the most samples
-/// ever buffered.
-fn separate<N: Network>(
+/// Samples held of the song and of its stems, per channel.
+fn buffered<N>(separator: &Separator<N>) -> usize {
+    let Separator { input, weights, sums, .. } = separator;
+    input[0].len() + weights.len() + sums.iter().map(|sum| sum[0].len()).sum::<usize>()
+}
+
+/// Separates `song` in blocks, whose lengths are `blocks` in turn. Returns the stems, and the largest number of samples
+/// that was buffered.
+fn separate<N: SegmentModel>(
     network: N,
     options: SeparatorOptions,
     song: &Stereo,
@@ -71,7 +77,7 @@ fn separate<N: Network>(
         for length in blocks.iter().cycle() {
             let end = song[0].len().min(start + length);
             append(separator.push(&song.each_ref().map(|c| c[start..end].to_vec())).await?);
-            most = most.max(separator.buffered());
+            most = most.max(buffered(&separator));
             start = end;
             if start == song[0].len() {
                 break;
@@ -83,7 +89,7 @@ fn separate<N: Network>(
 }
 
 #[test]
-fn identity_gives_the_song_back_whatever_its_length_blocks_overlap_and_batch() {
+fn gains_return_the_scaled_song_for_every_length_block_overlap_and_batch() {
     let gains = [1.0, -0.5, 0.0];
     for samples in [0, 1, 2, 32, 33, 99, 100, 101, 175, 399, 400, 1777] {
         let song = song(samples);
@@ -98,14 +104,14 @@ fn identity_gives_the_song_back_whatever_its_length_blocks_overlap_and_batch() {
                 for (stem, gain) in stems.iter().zip(gains) {
                     for (stem, song) in stem.iter().zip(&song) {
                         assert_eq!(stem.len(), samples, "{case}");
-                        // Two roundings of f32 a sample: 134 dB below it, first and last included.
+                        // Two f32 roundings per sample: 134 dB below it, also for the first and the last.
                         let error = |(y, x): (&f32, &f32)| (y - gain * x).abs() <= 2e-7 * x.abs();
                         assert!(stem.iter().zip(song).all(error), "{case}");
                     }
                 }
-                // Every segment of a song that fills one is of full length: no silence is made up.
-                let least = if samples >= 100 { 100 } else { samples.max(LEAST) };
-                assert!(lengths.borrow().iter().all(|&length| length == least), "{case}");
+                // If the song is as long as a segment, every segment has full length, without padding.
+                let expected = samples.clamp(LEAST, 100);
+                assert!(lengths.borrow().iter().all(|&length| length == expected), "{case}: {lengths:?}");
             }
         }
     }
@@ -120,15 +126,15 @@ fn memory_does_not_grow_with_the_song() {
         separate(network, options, &song(samples), &[64]).unwrap().1
     });
     assert_eq!(most[0], most[1]);
-    // Input of a batch and the segment before it; weights and four stems of one overlap.
+    // The input of a batch and of the segment before it. The weights and four stems of one overlap.
     assert!(most[1] <= 200 + 2 * 150 + 150 + 5 * 50, "{}", most[1]);
 }
 
-/// A network that gives the number of the segment: joins must fade from one to the next.
+/// The model returns the number of the segment. The output must fade from one number to the next.
 #[test]
 fn segments_fade_into_each_other() {
     struct Count(Cell<f32>);
-    impl Network for Count {
+    impl SegmentModel for Count {
         fn stems(&self) -> usize {
             1
         }
@@ -144,7 +150,7 @@ fn segments_fade_into_each_other() {
         }
     }
     let options = SeparatorOptions { segment: 100, overlap: 0.4, batch: 1 };
-    // The last segment is moved back for all lengths but the first and the last.
+    // The last segment is moved back for every length except the first and the last.
     for samples in 400..=460 {
         let (stems, _) = separate(Count(Cell::new(0.0)), options, &song(samples), &[50]).unwrap();
         let stem = &stems[0][0];
@@ -155,7 +161,7 @@ fn segments_fade_into_each_other() {
 }
 
 #[test]
-fn a_bad_segment_is_run_again_once_then_reported_with_its_time() {
+fn a_bad_segment_is_run_a_second_time_then_reported_with_its_position() {
     let lengths = RefCell::new(Vec::new());
     let options = SeparatorOptions { segment: 100, overlap: 0.0, batch: 1 };
     let network = |spoil| Gains { gains: &[1.0], lengths: &lengths, spoil, runs: Cell::new(0) };

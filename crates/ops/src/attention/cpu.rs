@@ -1,32 +1,34 @@
-//! Attention on the CPU: sequences in parallel, a few rows of scores at a time.
+//! Attention on the CPU. Threads process sequences in parallel, and each computes a few rows of scores at a time.
 //!
-//! A sequence's queries, keys and values are gathered head by head into planes (one per channel, positions
-//! contiguous), so the way sequences lie matters only to the gather and the scatter. Every sequence is computed
-//! by one thread in one order, and sums over sequences are taken over fixed parts: results do not depend on the
-//! number of threads.
+//! For each head, a sequence's queries, keys and values are gathered into planes (one channel each, positions
+//! contiguous). So only the gather and the scatter depend on the kind of sequence. One thread computes a sequence in a
+//! fixed order, and sums over sequences are grouped into fixed parts, so results do not depend on the number of
+//! threads.
 
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
+use super::layout::{Plane, SequenceLayout, Sequences};
+use super::options::Attention;
+use super::rotary::{rotary_row, rotated};
 use super::rows::{self, LANES, QUERIES};
-use super::scratch::{Scratch, Shared, relative_entry, rotary_row, turned};
-use super::{Attention, Layout, Plane, Sequences};
-use crate::backend::cpu_output;
+use super::scratch::{Scratch, Shared, relative_entry};
+use crate::runtime::flex::cpu_output;
 
-/// What the forward pass leaves for the backward pass.
-pub(crate) struct Saved<'a> {
+/// The tensors that the forward pass saves for the backward pass.
+pub(crate) struct SavedSlices<'a> {
     pub(crate) qkv: &'a [f32],
     pub(crate) bias: &'a [f32],
     pub(crate) output: &'a [f32],
     pub(crate) log_sum_exp: &'a [f32],
 }
 
-/// One sequence of the forward pass.
+/// The forward pass of one sequence.
 struct ForwardSequence<'a> {
     shared: &'a Shared<'a>,
     scratch: &'a mut Scratch,
     sequence: usize,
-    /// `[positions, c + h]`: outputs, then log-sum-exps.
+    /// Results, `[positions, c + h]`: outputs, then log-sum-exps.
     rows: &'a mut [f32],
 }
 
@@ -91,16 +93,16 @@ pub(crate) fn forward(qkv: &[f32], bias: &[f32], plane: Plane, options: &Attenti
     (output, log_sum_exp)
 }
 
-/// One sequence of the backward pass.
+/// The backward pass of one sequence.
 struct BackwardSequence<'a> {
     shared: &'a Shared<'a>,
-    saved: &'a Saved<'a>,
+    saved: &'a SavedSlices<'a>,
     gradient: &'a [f32],
     scratch: &'a mut Scratch,
     sequence: usize,
-    /// `[positions, 3c]`
+    /// Results, `[positions, 3c]`.
     rows: &'a mut [f32],
-    /// `[h, query, key padded]`, added to; empty without a bias.
+    /// Accumulates `[h, query, key padded]`; empty without a bias.
     pair_bias_gradient: &'a mut [f32],
 }
 
@@ -125,7 +127,7 @@ impl NullaryFnOnce for BackwardSequence<'_> {
                 for (q, place) in block.iter().enumerate() {
                     let row = &mut scratch.scores[q * stride..][..stride];
                     let Some(place) = place else {
-                        // Not a query: it must add nothing to the sums over queries.
+                        // A row without a query must not contribute to the sums over queries.
                         row.fill(0.0);
                         continue;
                     };
@@ -167,11 +169,11 @@ impl NullaryFnOnce for BackwardSequence<'_> {
                     k[d] = scratch.key_gradients[d * stride + position];
                     v[d] = scratch.value_gradients[d * stride + position];
                 }
-                // Gradients turn back: the transpose of a rotation.
+                // The gradient of a rotation is the inverse rotation, which is its transpose.
                 for (pair, (cos, sin)) in rotary_row(&shared.rotary, position, width).enumerate() {
                     for part in [&mut *q, &mut *k] {
                         (part[2 * pair], part[2 * pair + 1]) =
-                            turned((cos, -sin), part[2 * pair], part[2 * pair + 1]);
+                            rotated((cos, -sin), part[2 * pair], part[2 * pair + 1]);
                     }
                 }
             }
@@ -179,9 +181,9 @@ impl NullaryFnOnce for BackwardSequence<'_> {
     }
 }
 
-/// `(gradient of qkv [b, t, f, 3c], gradient of the bias table, or of its placeholder)`.
+/// `(gradient of qkv [b, t, f, 3c], gradient of the bias table or of its placeholder)`.
 pub(crate) fn backward(
-    saved: &Saved<'_>,
+    saved: &SavedSlices<'_>,
     gradient: &[f32],
     plane: Plane,
     options: &Attention,
@@ -223,11 +225,11 @@ pub(crate) fn backward(
     (qkv_gradient, bias_gradient)
 }
 
-/// Sequences whose bias gradients are added up before they are added to the rest: fixed, so that the order of
-/// additions depends neither on threads nor on `chunk`.
+/// Sequences whose bias gradients are summed before they are added to the total. The number is fixed, so that the order
+/// of additions depends neither on the number of threads nor on `chunk`.
 const SEQUENCES_OF_PART: usize = 8;
 
-/// The gradient of pairs of positions gathered into that of the relative-position table.
+/// Sums the gradients of pairs of positions into the gradient of the relative-position table.
 fn table_gradient(pairs: &[f32], options: &Attention) -> Vec<f32> {
     let (Sequences::Window { size, .. }, Some([heads, entries])) = (options.sequences, options.bias_shape())
     else {
@@ -245,14 +247,14 @@ fn table_gradient(pairs: &[f32], options: &Attention) -> Vec<f32> {
     table
 }
 
-/// Takes the sequences through `run(first, staging)` in runs of whole parts, `chunk` at a time.
+/// Calls `run(first, staging)` for runs of sequences, each `chunk` sequences rounded up to whole parts.
 fn for_each_run(
     shared: &Shared<'_>,
     floats_of_sequence: usize,
     options: &Attention,
     mut run: impl FnMut(usize, &mut [f32]),
 ) {
-    // 4 MiB of staging: in the last-level cache, and enough sequences for every thread.
+    // 4 MiB of staging fit in the last-level cache and hold enough sequences for every thread.
     const STAGING: usize = 1 << 20;
     let count = shared.layout.count();
     let chunk = options.chunk.map_or(STAGING / floats_of_sequence, std::num::NonZero::get);
@@ -264,8 +266,14 @@ fn for_each_run(
     }
 }
 
-/// Hands every token's row of a run of sequences to `put(token, row)`.
-fn scatter(layout: &Layout, first: usize, staging: &[f32], width: usize, mut put: impl FnMut(usize, &[f32])) {
+/// Calls `put(token, row)` for every token of a run of sequences.
+fn scatter(
+    layout: &SequenceLayout,
+    first: usize,
+    staging: &[f32],
+    width: usize,
+    mut put: impl FnMut(usize, &[f32]),
+) {
     for (index, rows) in staging.chunks_exact(layout.length() * width).enumerate() {
         for (position, row) in rows.chunks_exact(width).enumerate() {
             if let Some(place) = layout.place(first + index, position) {

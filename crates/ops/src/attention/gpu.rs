@@ -1,15 +1,18 @@
-//! Attention on wgpu: the kernels' specialisations and their launches. The formulas are in `shaders/attention/`.
+//! Attention on wgpu: the specialisations of its kernels and their dispatch. `shaders/attention/` has the formulas.
 
 use std::cell::RefCell;
 
-use super::{Attention, Layout, Plane, Sequences, rotary_table};
-use crate::backend::{GpuArray, MAX_WORKGROUPS, dispatch};
-use crate::kernel::{Element, Kernel};
+use super::layout::{Plane, SequenceLayout, Sequences};
+use super::options::Attention;
+use super::rotary::rotary_table;
+use crate::precision::Precision;
+use crate::runtime::kernel::Kernel;
+use crate::runtime::launch::{GpuArray, MAX_WORKGROUPS, dispatch};
 
-/// The passes of attention, a shader each.
+/// The passes of attention, one shader each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pass {
-    /// Outputs and their log-sum-exps.
+    /// Outputs and log-sum-exps.
     Forward,
     /// Gradients of the queries.
     BackwardQuery,
@@ -22,31 +25,31 @@ pub enum Pass {
 /// A specialised attention kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AttentionKernel {
-    /// Which shader.
+    /// The pass, which selects the shader.
     pub pass: Pass,
-    /// How sequences are laid.
+    /// How the plane is divided into sequences.
     pub sequences: Sequences,
     /// Number of heads.
     pub heads: u32,
     /// Channels of a head.
     pub head_width: u32,
-    /// Rotary positions on queries and keys.
+    /// Whether queries and keys have rotary positions.
     pub rotary: bool,
     /// Storage type of qkv, outputs and their gradients.
-    pub element: Element,
+    pub precision: Precision,
     /// Invocations of a workgroup: 32 or 64.
     pub workgroup: u32,
-    /// Queries, or keys, of an invocation; the bias table's pass counts them in fours.
+    /// Queries (or keys) per invocation, in units of four in the pass of the bias table.
     pub own: u32,
 }
 
 impl AttentionKernel {
-    /// Queries, or keys, in workgroup memory at once.
+    /// Queries (or keys) in workgroup memory at once.
     fn tile(&self) -> u32 {
         match self.pass {
             Pass::BackwardBias => 4 * self.own,
-            // Two tiles of vectors in 8 KiB, half of the workgroup memory of WebGPU's default limits. The forward pass
-            // goes through its tiles by fours.
+            // Two tiles of vectors take 8 KiB, half of the workgroup memory of WebGPU's default limits. The tile is a
+            // multiple of four, because the forward pass processes four keys per iteration.
             _ => (256 / self.head_width.div_ceil(4)).clamp(8, 32) / 4 * 4,
         }
     }
@@ -88,8 +91,8 @@ impl Kernel for AttentionKernel {
         constants
     }
 
-    fn element(&self) -> Element {
-        self.element
+    fn precision(&self) -> Precision {
+        self.precision
     }
 
     fn workgroup(&self) -> u32 {
@@ -105,56 +108,56 @@ impl Kernel for AttentionKernel {
     }
 }
 
-/// What the forward pass leaves for the backward pass.
-pub(crate) struct Saved {
+/// The tensors that the forward pass saves for the backward pass.
+pub(crate) struct SavedArrays {
     pub(crate) qkv: GpuArray,
     pub(crate) bias: GpuArray,
     pub(crate) output: GpuArray,
     pub(crate) log_sum_exp: GpuArray,
 }
 
-/// Rotary tables kept on their devices: a network has two to a resolution.
-const MOST_TABLES: usize = 16;
+/// Number of cached rotary tables. A network uses two per resolution.
+const MAX_TABLES: usize = 16;
 
 thread_local! {
-    /// The last rotary tables that this thread uploaded, under their positions and head width: an upload at every launch
-    /// would have all that is queued submitted before it.
-    static KEPT_TABLES: RefCell<Vec<([usize; 2], GpuArray)>> = const { RefCell::new(Vec::new()) };
+    /// The most recently used rotary tables of this thread, by number of positions and head width. An upload at every
+    /// launch would flush the command queue.
+    static CACHED_TABLES: RefCell<Vec<([usize; 2], GpuArray)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// How many queries (or keys) of `head_vectors` vectors an invocation should own where one would make `workgroups`
-/// workgroups of a sequence.
+/// The number of queries (or keys) per invocation, for heads of `head_vectors` vectors. With one query per invocation a
+/// sequence takes `workgroups` workgroups.
 fn owned(pass: Pass, head_vectors: u32, workgroups: u32) -> u32 {
-    // Vectors of a query and of its sums, in 128 registers of four bytes.
-    let most = match pass {
+    // The vectors of a query and of its sums must fit in 128 registers of four bytes.
+    let limit = match pass {
         Pass::Forward => 32 / (2 * head_vectors),
         Pass::BackwardQuery => 32 / (3 * head_vectors),
         Pass::BackwardKey => 32 / (4 * head_vectors),
-        // More would not leave its tile of heads of 128 channels room enough.
+        // With more, the tile of heads of 128 channels would exceed the workgroup memory.
         Pass::BackwardBias => return if head_vectors > 16 { 2 } else { 4 },
     };
-    // What an invocation reads of tiles is taken to cost as much as its work for one query.
-    (1..=most.clamp(1, 4)).min_by_key(|own| workgroups.div_ceil(*own) * (own + 1)).unwrap_or(1)
+    // Cost model: loading a tile costs as much as processing one query.
+    (1..=limit.clamp(1, 4)).min_by_key(|own| workgroups.div_ceil(*own) * (own + 1)).unwrap_or(1)
 }
 
-/// Launches of one attention on one plane.
+/// The launches of an attention on a plane.
 struct Launcher<'a> {
     options: &'a Attention,
     plane: Plane,
-    layout: Layout,
-    element: Element,
+    layout: SequenceLayout,
+    precision: Precision,
 }
 
 impl<'a> Launcher<'a> {
     fn new(qkv: &GpuArray, plane: Plane, options: &'a Attention) -> Self {
-        let layout = Layout::new(plane, options.sequences);
-        Self { options, plane, layout, element: qkv.element() }
+        let layout = SequenceLayout::new(plane, options.sequences);
+        Self { options, plane, layout, precision: qkv.precision() }
     }
 
     fn kernel(&self, pass: Pass) -> AttentionKernel {
         let head_width = (self.plane.channels / self.options.heads) as u32;
         let length = self.layout.length() as u32;
-        // Short sequences (windows, deep stages) would leave half of 64 invocations idle.
+        // Short sequences (windows, coarse resolutions) would leave half of 64 invocations idle.
         let workgroup = if length <= 64 && pass != Pass::BackwardBias { 32 } else { 64 };
         AttentionKernel {
             pass,
@@ -162,45 +165,46 @@ impl<'a> Launcher<'a> {
             heads: self.options.heads as u32,
             head_width,
             rotary: self.options.rotary,
-            element: self.element,
+            precision: self.precision,
             workgroup,
             own: owned(pass, head_width.div_ceil(4), length.div_ceil(workgroup)),
         }
     }
 
-    /// The `positions` binding: rotary table, bias table or placeholder.
+    /// The `positions` binding: the rotary table, the bias table, or a placeholder.
     fn positions(&self, bias: &GpuArray) -> GpuArray {
         if !self.options.rotary {
             return bias.clone();
         }
         let extents = [self.layout.length(), self.plane.channels / self.options.heads];
         let [positions, head_width] = extents;
-        KEPT_TABLES.with_borrow_mut(|tables| {
-            let kept = tables.iter().position(|(kept, table)| *kept == extents && table.is_beside(bias));
-            // The last to be used stands last.
-            let table = match kept {
+        CACHED_TABLES.with_borrow_mut(|tables| {
+            let cached =
+                tables.iter().position(|(key, table)| *key == extents && table.shares_device_with(bias));
+            // The list is in order of use, the most recent last.
+            let table = match cached {
                 Some(index) => tables.remove(index).1,
                 None => bias.upload_like(&rotary_table(positions, head_width)),
             };
             tables.push((extents, table.clone()));
-            if tables.len() > MOST_TABLES {
+            if tables.len() > MAX_TABLES {
                 tables.remove(0);
             }
             table
         })
     }
 
-    /// Dispatches a pass over all sequences, `chunk` of them at a time.
+    /// Dispatches a pass over all sequences, `chunk` sequences per dispatch.
     fn run(&self, pass: Pass, arrays: &[&GpuArray]) {
-        // Pairs of query and key: at some twenty instructions each (reckoned, not measured) enough to fill the largest
-        // GPU, and tens of milliseconds of the smallest. A page's frames wait for a dispatch, and drivers end those
-        // that take seconds.
+        // Pairs of query and key per dispatch. At an estimated (not measured) twenty instructions per pair they fill
+        // the largest GPU, and take tens of milliseconds on the smallest. A dispatch delays the frames of a page, and
+        // drivers abort dispatches that take seconds.
         const PAIRS: usize = 1 << 28;
         let kernel = self.kernel(pass);
         let (length, count) = (self.layout.length(), self.layout.count());
         let blocks = length.div_ceil((kernel.workgroup * kernel.own) as usize);
-        let enough = PAIRS / (length * length * self.options.heads).max(1);
-        let chunk = self.options.chunk.map_or(enough, std::num::NonZero::get).clamp(1, MAX_WORKGROUPS);
+        let default = PAIRS / (length * length * self.options.heads).max(1);
+        let chunk = self.options.chunk.map_or(default, std::num::NonZero::get).clamp(1, MAX_WORKGROUPS);
         for first in (0..count).step_by(chunk) {
             let workgroups = [blocks, self.options.heads, chunk.min(count - first)];
             let parameters = [self.plane.frames, self.plane.bins, first].map(|value| value as u32);
@@ -208,9 +212,9 @@ impl<'a> Launcher<'a> {
         }
     }
 
-    /// Parts of the bias gradient, `[parts, h, offsets]`, to be added up.
+    /// Partial sums of the bias gradient, `[parts, h, offsets]`.
     fn run_bias(&self, arrays: &[&GpuArray; 5], [heads, entries]: [usize; 2]) -> GpuArray {
-        // Enough workgroups of a head to fill a GPU, few enough that the sum of what they give costs nothing.
+        // Enough workgroups per head to fill a GPU, and few enough that summing their results is cheap.
         const WORKGROUPS: usize = 128;
         let kernel = self.kernel(Pass::BackwardBias);
         let count = self.layout.count();
@@ -218,7 +222,7 @@ impl<'a> Launcher<'a> {
         let tiles = of_length(kernel.tile()) * of_length(kernel.workgroup);
         let windows_of_part = count.div_ceil((WORKGROUPS / tiles).max(1));
         let parts = count.div_ceil(windows_of_part);
-        let sums = arrays[0].empty_like([parts * tiles, heads, entries], Element::F32);
+        let sums = arrays[0].empty_like([parts * tiles, heads, entries], Precision::F32);
         let chunk = self.options.chunk.map_or(parts, |chunk| chunk.get().div_ceil(windows_of_part));
         for first in (0..parts).step_by(chunk) {
             let workgroups = [tiles, heads, chunk.min(parts - first)];
@@ -240,25 +244,25 @@ pub(crate) fn forward(
 ) -> (GpuArray, GpuArray) {
     let launcher = Launcher::new(qkv, plane, options);
     let Plane { batch, frames, bins, channels } = plane;
-    let output = qkv.empty_like([batch, frames, bins, channels], qkv.element());
-    let log_sum_exp = qkv.empty_like([batch, frames, bins, options.heads], Element::F32);
+    let output = qkv.empty_like([batch, frames, bins, channels], qkv.precision());
+    let log_sum_exp = qkv.empty_like([batch, frames, bins, options.heads], Precision::F32);
     launcher.run(Pass::Forward, &[qkv, &launcher.positions(bias), &output, &log_sum_exp]);
     (output, log_sum_exp)
 }
 
-/// Gradient of qkv, and for windows the parts of the bias table's gradient, `[parts, h, offsets]`.
+/// The gradient of qkv and, for windows, partial sums of the gradient of the bias table, `[parts, h, offsets]`.
 pub(crate) fn backward(
-    saved: &Saved,
+    saved: &SavedArrays,
     gradient: &GpuArray,
     plane: Plane,
     options: &Attention,
 ) -> (GpuArray, Option<GpuArray>) {
-    let Saved { qkv, bias, output, log_sum_exp } = saved;
+    let SavedArrays { qkv, bias, output, log_sum_exp } = saved;
     let launcher = Launcher::new(qkv, plane, options);
     let positions = launcher.positions(bias);
     let Plane { batch, frames, bins, channels } = plane;
-    let qkv_gradient = qkv.empty_like([batch, frames, bins, 3 * channels], qkv.element());
-    let delta = qkv.empty_like([batch, frames, bins, options.heads], Element::F32);
+    let qkv_gradient = qkv.empty_like([batch, frames, bins, 3 * channels], qkv.precision());
+    let delta = qkv.empty_like([batch, frames, bins, options.heads], Precision::F32);
     launcher
         .run(Pass::BackwardQuery, &[qkv, &positions, gradient, log_sum_exp, &delta, &qkv_gradient, output]);
     launcher.run(Pass::BackwardKey, &[qkv, &positions, gradient, log_sum_exp, &delta, &qkv_gradient]);

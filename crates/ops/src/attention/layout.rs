@@ -1,6 +1,22 @@
-//! Where the positions of a sequence lie on the plane; the CPU's twin of `shaders/common/sequences.wgsl`.
+//! The map from positions of sequences to tokens of the plane: the CPU counterpart of `shaders/common/sequences.wgsl`.
 
-use super::Sequences;
+/// How the time-frequency plane is divided into sequences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sequences {
+    /// One sequence per bin, over the frames (TSA).
+    Time,
+    /// One sequence per frame, over the bins (FSA).
+    Frequency,
+    /// Windows that tile the plane after a cyclic shift by `−shift`, as in the Swin Transformer. Tokens from opposite
+    /// edges that the cyclic shift brings together do not attend to each other. Positions of a window outside the
+    /// plane do not exist.
+    Window {
+        /// Frames and bins of a window.
+        size: [usize; 2],
+        /// Frames and bins of the cyclic shift. Both are less than those of the window.
+        shift: [usize; 2],
+    },
+}
 
 /// The extents of a plane of tokens `[b, t, f, c]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,25 +24,25 @@ pub(crate) struct Plane {
     pub(crate) batch: usize,
     pub(crate) frames: usize,
     pub(crate) bins: usize,
-    /// Channels of the output, a third of those of qkv.
+    /// Channels of the output: a third of the channels of qkv.
     pub(crate) channels: usize,
 }
 
-/// Sequences laid on a plane.
+/// The sequences of a plane.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Layout {
+pub(crate) struct SequenceLayout {
     plane: Plane,
     sequences: Sequences,
 }
 
-/// A token, and its region: tokens attend to each other where their regions are equal.
+/// A token and its region. Tokens of a sequence attend to each other if their regions are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) token: usize,
     pub(crate) region: u8,
 }
 
-impl Layout {
+impl SequenceLayout {
     pub(crate) fn new(plane: Plane, sequences: Sequences) -> Self {
         Self { plane, sequences }
     }
@@ -41,7 +57,7 @@ impl Layout {
         }
     }
 
-    /// Positions of one sequence.
+    /// Number of positions of one sequence.
     pub(crate) fn length(&self) -> usize {
         match self.sequences {
             Sequences::Time => self.plane.frames,
@@ -50,7 +66,7 @@ impl Layout {
         }
     }
 
-    /// Where a position lies; `None` in a window's part off the plane.
+    /// The token at a position; `None` if the position is outside the plane, which only windows have.
     pub(crate) fn place(&self, sequence: usize, position: usize) -> Option<Place> {
         let Plane { frames, bins, .. } = self.plane;
         match self.sequences {
@@ -96,7 +112,7 @@ mod tests {
             window([5, 3], [4, 1]),
             window([16, 16], [8, 8]),
         ] {
-            let layout = Layout::new(plane, sequences);
+            let layout = SequenceLayout::new(plane, sequences);
             let mut seen = vec![0; plane.batch * plane.frames * plane.bins];
             for sequence in 0..layout.count() {
                 for position in 0..layout.length() {

@@ -1,22 +1,23 @@
-//! The inner loops of attention on the CPU: a few rows of scores at a time, in the first-level cache.
+//! The inner loops of attention on the CPU, over a few rows of scores that fit in the first-level cache.
 //!
-//! Positions run along contiguous lanes ("planes" of one channel each), so that every loop is a plain loop over
-//! equal slices, which compiles to whatever vectors [`pulp`] found the processor to have. Several queries go
-//! together, so that one load of keys or values serves them all. Products and sums are written apart and never
-//! fused, so that results do not depend on the processor.
+//! A slice ("plane") holds one channel of all positions. So every loop runs over slices of equal length, and the
+//! compiler vectorises it for the instruction set that [`pulp`] detects. A loop processes several queries, so that each
+//! load of keys or values is used several times. Products and sums are separate operations and are never fused, so that
+//! results do not depend on the processor.
 
-use crate::exponential::exp;
+use crate::runtime::exponential::exp;
 
-/// Slices of positions are padded to a multiple of this.
+/// Slices over positions are padded to a multiple of this length.
 pub(super) const LANES: usize = 16;
 
-/// Below every score; the exponential of anything minus a maximum of real scores is zero.
+/// The score of a masked pair. It is below every real score: `exp(MASKED − maximum)` is zero for a maximum of real
+/// scores.
 pub(super) const MASKED: f32 = -3.0e38;
 
-/// Head widths are padded to a multiple of it with zeros.
+/// Head widths are padded with zeros to a multiple of this.
 pub(super) const GROUP: usize = 4;
 
-/// Queries taken together: their sums fill the vector registers of AVX-512, and half spill on AVX2.
+/// Queries processed together. Their sums fill the vector registers of AVX-512. On AVX2 half of them spill.
 pub(super) const QUERIES: usize = 4;
 
 type Lanes = [f32; LANES];
@@ -76,7 +77,7 @@ pub(super) fn add_outer(planes: &mut [f32], a: &[f32], rows: &[f32]) {
 #[inline(always)]
 pub(super) fn contract(sums: &mut [f32], rows: &[f32], planes: &[f32]) {
     let (stride, width) = (rows.len() / QUERIES, sums.len() / QUERIES);
-    // Two channels at once, so that a load of the rows serves both.
+    // Two channels per iteration, so that each load of the rows is used twice.
     for d in (0..width).step_by(2) {
         let (mut even, mut odd) = ([[0f32; LANES]; QUERIES], [[0f32; LANES]; QUERIES]);
         for start in (0..stride).step_by(LANES) {
@@ -98,7 +99,7 @@ pub(super) fn contract(sums: &mut [f32], rows: &[f32], planes: &[f32]) {
     }
 }
 
-/// Largest of a row.
+/// Largest value of a row.
 #[inline(always)]
 pub(super) fn maximum(row: &[f32]) -> f32 {
     let mut lanes = [MASKED; LANES];
@@ -130,7 +131,7 @@ pub(super) fn total(row: &[f32]) -> f32 {
     add_lanes(lanes)
 }
 
-/// Gradient of the scores, in place of that of the probabilities: `dp[j] = p[j] (dp[j] − delta)`.
+/// Replaces the gradient of the probabilities by the gradient of the scores: `dp[j] = p[j] (dp[j] − delta)`.
 #[inline(always)]
 pub(super) fn score_gradients(dp: &mut [f32], p: &[f32], delta: f32) {
     for (dp, p) in dp.iter_mut().zip(p) {
@@ -138,8 +139,8 @@ pub(super) fn score_gradients(dp: &mut [f32], p: &[f32], delta: f32) {
     }
 }
 
-/// Pairwise, so that the order is the same on every processor. Written out: an array indexed by a variable would
-/// live in memory, and so would the sums that end here.
+/// Pairwise sum, in an order that is the same on every processor. It is unrolled by hand: an array that a variable
+/// indexes would be kept in memory, and so would the sums of the caller.
 #[inline(always)]
 fn add_lanes(x: Lanes) -> f32 {
     let x: [f32; 8] = std::array::from_fn(|i| x[i] + x[i + 8]);

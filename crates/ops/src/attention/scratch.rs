@@ -1,24 +1,25 @@
-//! What the CPU path of attention works in: what all sequences share, and a thread's memory for one of them.
+//! Data of the CPU path of attention: inputs that all sequences share, and a thread's working memory for one sequence.
 
-use super::layout::Place;
+use super::layout::{Place, Plane, SequenceLayout, Sequences};
+use super::options::Attention;
+use super::rotary::{rotary_row, rotary_table, rotated};
 use super::rows::{self, GROUP, LANES, MASKED, QUERIES};
-use super::{Attention, Layout, Plane, Sequences, rotary_table};
 
-/// Everything that does not change from sequence to sequence.
+/// Inputs that are the same for all sequences.
 pub(super) struct Shared<'a> {
-    pub(super) layout: Layout,
+    pub(super) layout: SequenceLayout,
     pub(super) heads: usize,
     pub(super) head_width: usize,
     qkv: &'a [f32],
-    /// `[positions, d/2, 2]`, empty without rotary positions.
+    /// `[positions, d/2, 2]`; empty without rotary positions.
     pub(super) rotary: Vec<f32>,
-    /// Bias of every pair of positions, `[h, query, key padded]`; empty without.
+    /// Bias of every pair of positions, `[h, query, key padded]`; empty except for windows.
     pub(super) pair_bias: Vec<f32>,
 }
 
 impl<'a> Shared<'a> {
     pub(super) fn new(qkv: &'a [f32], bias: &[f32], plane: Plane, options: &Attention) -> Self {
-        let layout = Layout::new(plane, options.sequences);
+        let layout = SequenceLayout::new(plane, options.sequences);
         let head_width = plane.channels / options.heads;
         let rotary = if options.rotary { rotary_table(layout.length(), head_width) } else { Vec::new() };
         let pair_bias = pair_bias(bias, options);
@@ -29,7 +30,7 @@ impl<'a> Shared<'a> {
         self.heads * self.head_width
     }
 
-    /// Positions, padded to whole lanes.
+    /// Number of positions, padded to whole lanes.
     pub(super) fn stride(&self) -> usize {
         self.layout.length().next_multiple_of(LANES)
     }
@@ -39,26 +40,26 @@ impl<'a> Shared<'a> {
         self.head_width.next_multiple_of(GROUP)
     }
 
-    /// 1/√d, carried by the queries.
+    /// 1/√d, by which the queries are scaled.
     pub(super) fn scale(&self) -> f32 {
         1.0 / (self.head_width as f32).sqrt()
     }
 
-    /// Row of the pair bias for one head and query.
+    /// Row of the pair bias for a head and a query.
     fn bias_row(&self, head: usize, query: usize) -> Option<&[f32]> {
         let start = (head * self.layout.length() + query) * self.stride();
         self.pair_bias.get(start..start + self.stride())
     }
 }
 
-/// Entry of the relative-position table for a query and a key of one window.
+/// Index in the relative-position table of a query and a key of one window.
 pub(super) fn relative_entry(size: [usize; 2], query: usize, key: usize) -> usize {
     let frame = query / size[1] + size[0] - 1 - key / size[1];
     let bin = query % size[1] + size[1] - 1 - key % size[1];
     frame * (2 * size[1] - 1) + bin
 }
 
-/// The relative-position table spread over pairs of positions, `[h, query, key padded]`.
+/// The relative-position table expanded to pairs of positions, `[h, query, key padded]`.
 fn pair_bias(table: &[f32], options: &Attention) -> Vec<f32> {
     let Sequences::Window { size, .. } = options.sequences else { return Vec::new() };
     let length = size[0] * size[1];
@@ -76,18 +77,18 @@ fn pair_bias(table: &[f32], options: &Attention) -> Vec<f32> {
 /// A thread's working memory for one head of one sequence.
 pub(super) struct Scratch {
     pub(super) places: Vec<Option<Place>>,
-    /// Per region, zero for its positions and [`MASKED`] for the others: `[4, positions]`.
+    /// For each region, zero at its positions and [`MASKED`] at the others: `[4, positions]`.
     masks: Vec<f32>,
-    /// `[positions, d]`: rows, padded to whole blocks of queries.
+    /// Rows, `[positions, d]`, padded to whole blocks of queries.
     pub(super) queries: Vec<f32>,
-    /// Gradients of the output of a block of queries, `[q, d]`.
+    /// Output gradients of a block of queries, `[q, d]`.
     pub(super) gradients: Vec<f32>,
-    /// `[d, positions]`: planes.
+    /// Planes, `[d, positions]`, as are the values and both gradients.
     pub(super) keys: Vec<f32>,
     pub(super) values: Vec<f32>,
     pub(super) key_gradients: Vec<f32>,
     pub(super) value_gradients: Vec<f32>,
-    /// Of a block of queries, `[q, positions]`.
+    /// Scores of a block of queries, `[q, positions]`, as are their gradients.
     pub(super) scores: Vec<f32>,
     pub(super) score_gradients: Vec<f32>,
     /// Results of a block of queries, `[q, d]`.
@@ -113,6 +114,7 @@ impl Scratch {
         }
     }
 
+    /// Sets the places and masks of a sequence.
     pub(super) fn place(&mut self, shared: &Shared<'_>, sequence: usize) {
         self.places.clear();
         self.places
@@ -126,6 +128,7 @@ impl Scratch {
         }
     }
 
+    /// Reads queries, keys and values of one head of the placed sequence.
     #[inline(always)]
     pub(super) fn gather(&mut self, shared: &Shared<'_>, head: usize) {
         let (width, stride, padded) = (shared.head_width, shared.stride(), shared.padded_width());
@@ -140,23 +143,24 @@ impl Scratch {
                 self.keys[d * stride + position] = k[d];
                 self.values[d * stride + position] = v[d];
             }
-            for (pair, turn) in rotary_row(&shared.rotary, position, width).enumerate() {
+            for (pair, rotation) in rotary_row(&shared.rotary, position, width).enumerate() {
                 let (a, b) = (2 * pair, 2 * pair + 1);
                 let row = position * padded;
-                let (x, y) = turned(turn, self.queries[row + a], self.queries[row + b]);
+                let (x, y) = rotated(rotation, self.queries[row + a], self.queries[row + b]);
                 (self.queries[row + a], self.queries[row + b]) = (x, y);
-                let (x, y) = turned(turn, self.keys[a * stride + position], self.keys[b * stride + position]);
+                let (x, y) =
+                    rotated(rotation, self.keys[a * stride + position], self.keys[b * stride + position]);
                 (self.keys[a * stride + position], self.keys[b * stride + position]) = (x, y);
             }
         }
     }
 
-    /// Where the queries of the block from `first` on lie; `None` past the sequence's end or off the plane.
+    /// Places of the block of queries that starts at `first`; `None` beyond the sequence's end or outside the plane.
     pub(super) fn block(&self, first: usize) -> [Option<Place>; QUERIES] {
         std::array::from_fn(|q| self.places.get(first + q).copied().flatten())
     }
 
-    /// Scores of a block of queries, into `self.scores`; finite but meaningless where there is no query.
+    /// Computes `self.scores` of a block of queries. Rows without a query are finite but meaningless.
     #[inline(always)]
     pub(super) fn score(
         &mut self,
@@ -178,18 +182,4 @@ impl Scratch {
         }
         rows::add_products(&mut self.scores, &self.queries[first * width..][..QUERIES * width], &self.keys);
     }
-}
-
-/// `(cos, sin)` of every pair of a position.
-pub(super) fn rotary_row(
-    table: &[f32],
-    position: usize,
-    width: usize,
-) -> impl Iterator<Item = (f32, f32)> + '_ {
-    let row = if table.is_empty() { table } else { &table[position * width..][..width] };
-    row.chunks_exact(2).map(|turn| (turn[0], turn[1]))
-}
-
-pub(super) fn turned((cos, sin): (f32, f32), x: f32, y: f32) -> (f32, f32) {
-    (x * cos - y * sin, x * sin + y * cos)
 }

@@ -1,8 +1,8 @@
-//! A browser's device: WebGPU, opened without blocking, and watched.
+//! A browser's device: WebGPU, opened without blocking, with its errors collected.
 //!
-//! Nothing in a browser stops at an error of the GPU: a kernel that does not compile is skipped, and the read after
-//! it gives whatever the buffer held, which looks right. So every error is noted, from wgpu's callbacks and from
-//! burn's log ([`note_error`]), and whoever reads back asks [`WebGpu::check`] before trusting what came.
+//! A browser reports no GPU error where it occurs: a kernel that does not compile is skipped, and the next read returns
+//! the buffer's old contents, which look valid. So every error is collected, from wgpu's callbacks and from burn's log
+//! ([`note_error`]), and callers must call [`WebGpu::check`] after every read, before they use the numbers.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -11,57 +11,57 @@ use std::sync::{Arc, Mutex, PoisonError};
 use burn::tensor::Device;
 use burn::tensor::wgpu::{WgpuSetup, wgpu};
 
-use super::{Features, Limits, judge};
-use crate::kernel::{self, Kernel};
+use super::properties::{Features, Limits, check_adapter};
+use crate::runtime::kernel::{self, Kernel};
 
-/// Why WebGPU cannot be used, or what it did wrong.
+/// The reason why WebGPU is not available, or its failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WebGpuError {
-    /// The browser has no WebGPU, or keeps it from this page.
+    /// The browser has no WebGPU, or does not allow it on this page.
     #[error("this browser offers no WebGPU")]
     Missing,
-    /// There is WebGPU and no GPU behind it.
+    /// The browser has WebGPU, but offers no adapter.
     #[error("the browser found no GPU it trusts: {0}")]
     NoAdapter(String),
-    /// Too small for the kernels.
+    /// The adapter's limits are too small for the kernels, or its results are known to be wrong.
     #[error("the GPU is not used: {0}")]
     Untrusted(String),
-    /// The browser refused.
+    /// The browser refused to open the adapter.
     #[error("the browser could not open the GPU: {0}")]
     Unavailable(String),
-    /// A kernel does not compile here.
+    /// The browser cannot compile a kernel.
     #[error("the browser refused the kernel {kernel}: {reason}")]
     Kernel {
-        /// Its specialisation.
+        /// The kernel's specialisation.
         kernel: String,
-        /// What the browser says.
+        /// The browser's message.
         reason: String,
     },
-    /// The GPU failed at work that was queued: what was read since is not to be trusted.
+    /// Queued work failed on the GPU. Values that were read since the last check are undefined.
     #[error("the GPU failed: {0}")]
     Failed(String),
 }
 
-/// What went wrong since it was last asked.
+/// Errors since the last [`WebGpu::check`].
 static ERRORS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Names and texts of kernels.
+/// Names and sources of kernels.
 type Kernels = Vec<(String, String)>;
 
 thread_local! {
-    /// Names of the kernels seen by [`note_kernel`], and those not validated yet.
+    /// Names of all kernels given to [`note_kernel`], and the kernels that are not validated yet.
     static KERNELS: RefCell<(HashSet<String>, Kernels)> = RefCell::default();
 }
 
-/// Notes an error of the GPU, for [`WebGpu::check`]. For the program's logger: burn logs the kernels that do not
-/// compile, and does not report them otherwise.
+/// Records an error of the GPU for [`WebGpu::check`]. The program's logger must call it: burn logs kernels that do not
+/// compile, and does not report them in another way.
 pub fn note_error(error: &str) {
-    // burn appends the kernel's whole text.
+    // burn appends the kernel's source.
     let error = error.split("\n--- shader source").next().unwrap_or_default().to_owned();
     ERRORS.lock().unwrap_or_else(PoisonError::into_inner).push(error);
 }
 
-/// Remembers a kernel that is being launched, so that it can be validated by its name.
+/// Records a launched kernel for [`WebGpu::validate_kernels`].
 pub(crate) fn note_kernel(kernel: &impl Kernel) {
     let name = format!("{kernel:?}");
     KERNELS.with_borrow_mut(|(seen, pending)| {
@@ -71,25 +71,26 @@ pub(crate) fn note_kernel(kernel: &impl Kernel) {
     });
 }
 
-/// WebGPU, open.
+/// An open WebGPU device.
 #[derive(Debug)]
 pub struct WebGpu {
-    /// For tensors.
+    /// The device for tensors.
     pub device: Device,
-    /// The browser says that it is computed on the CPU (SwiftShader).
+    /// Whether it is emulated on the CPU (SwiftShader), as reported by the browser.
     pub software: bool,
-    /// What the adapter allows; the device was asked for all of it.
+    /// The adapter's limits, all of which the device has.
     pub limits: Limits,
-    /// What it can do beyond the necessary.
+    /// Its optional features.
     pub features: Features,
     gpu: wgpu::Device,
 }
 
 impl WebGpu {
-    /// Opens the browser's best GPU with all that it allows. Each call opens it anew, as it must be once it was lost.
+    /// Opens the browser's best GPU with all of its limits and features. Each call opens a new device, which a lost
+    /// device requires.
     ///
     /// # Errors
-    /// [`WebGpuError`] where there is none, or it is too small.
+    /// [`WebGpuError`] if there is no GPU, or it is too small.
     pub async fn open() -> Result<Self, WebGpuError> {
         if !wgpu::util::is_browser_webgpu_supported().await {
             return Err(WebGpuError::Missing);
@@ -105,14 +106,8 @@ impl WebGpu {
         let adapter = instance.request_adapter(&best).await;
         let adapter = adapter.map_err(|error| WebGpuError::NoAdapter(error.to_string()))?;
         let (info, allowed, offered) = (adapter.get_info(), adapter.limits(), adapter.features());
-        let limits = Limits {
-            binding: allowed.max_storage_buffer_binding_size,
-            buffer: allowed.max_buffer_size,
-            workgroup_memory: allowed.max_compute_workgroup_storage_size,
-            invocations: allowed.max_compute_invocations_per_workgroup,
-            storage_buffers: allowed.max_storage_buffers_per_shader_stage,
-        };
-        judge(&info.name, &info.driver_info, &limits).map_err(WebGpuError::Untrusted)?;
+        let limits = Limits::new(&allowed);
+        check_adapter(&info.name, &info.driver_info, &limits).map_err(WebGpuError::Untrusted)?;
 
         let request = wgpu::DeviceDescriptor {
             required_features: offered,
@@ -126,29 +121,25 @@ impl WebGpu {
         let backend = wgpu::Backend::BrowserWebGpu;
         let setup = WgpuSetup { instance, adapter, device: gpu.clone(), queue, backend };
         let device = Device::wgpu_options().setup(setup).init().map_err(|error| refused(&error))?;
-        // In place of burn's own, which panics. A lost device burn tells in its log.
+        // Replaces burn's handler, which panics. burn writes the loss of a device to its log.
         gpu.on_uncaptured_error(Arc::new(|error: wgpu::Error| note_error(&error.to_string())));
-        let features = Features {
-            f16: offered.contains(wgpu::Features::SHADER_F16),
-            subgroups: offered.contains(wgpu::Features::SUBGROUP),
-            timestamps: offered.contains(wgpu::Features::TIMESTAMP_QUERY),
-        };
+        let features = Features::new(offered);
         Ok(Self { device, software: info.device_type == wgpu::DeviceType::Cpu, limits, features, gpu })
     }
 
-    /// Whether all went well since the last call. Ask after every read, before its numbers are used.
+    /// Checks for errors since the last call. Call it after every read, before the numbers are used.
     ///
     /// # Errors
-    /// [`WebGpuError::Failed`] with everything that was noted.
+    /// [`WebGpuError::Failed`] with all recorded errors.
     pub fn check(&self) -> Result<(), WebGpuError> {
         let errors = std::mem::take(&mut *ERRORS.lock().unwrap_or_else(PoisonError::into_inner));
         if errors.is_empty() { Ok(()) } else { Err(WebGpuError::Failed(errors.join("; "))) }
     }
 
-    /// Compiles each of our kernels that was launched since the last call, in an error scope of its own.
+    /// Compiles each of our kernels that was launched since the last call, each in a separate error scope.
     ///
     /// # Errors
-    /// [`WebGpuError::Kernel`] for the first that the browser refuses.
+    /// [`WebGpuError::Kernel`] for the first kernel that the browser refuses.
     pub async fn validate_kernels(&self) -> Result<(), WebGpuError> {
         let pending = KERNELS.with_borrow_mut(|(_, pending)| std::mem::take(pending));
         for (kernel, source) in pending {
@@ -173,7 +164,7 @@ impl WebGpu {
         Ok(())
     }
 
-    /// Ends the device, as a driver that fails does. For tests of what follows.
+    /// Test hook: destroys the device, as a failing driver does.
     pub fn destroy(&self) {
         self.gpu.destroy();
     }

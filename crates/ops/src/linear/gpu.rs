@@ -1,45 +1,46 @@
-//! Linear maps on wgpu: the kernels' specialisations and their launches. The formulas are in `shaders/linear/`.
+//! Linear maps on wgpu: the specialisations of their kernels and their dispatch. `shaders/linear/` has the formulas.
 
-use super::{Values, with_channels};
-use crate::backend::{GpuArray, MAX_WORKGROUPS, dispatch, spread};
-use crate::kernel::{Element, Kernel};
+use super::output::{Output, with_channels};
+use crate::precision::Precision;
+use crate::runtime::kernel::Kernel;
+use crate::runtime::launch::{GpuArray, MAX_WORKGROUPS, dispatch, spread};
 
-/// The passes of a linear map, a shader each.
+/// The passes of a linear map, one shader each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LinearPass {
     /// Outputs.
     Forward,
     /// Gradient of the input.
     InputGradient,
-    /// Gradients of weight and bias, in parts.
+    /// Partial sums of the gradients of weight and bias.
     ParameterGradients,
 }
 
-/// A specialised kernel of a linear map, for any extents.
+/// A specialised kernel of a linear map, for any numbers of tokens, inputs and outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LinearKernel {
-    /// Which shader.
+    /// The pass, which selects the shader.
     pub pass: LinearPass,
     /// Rows and columns of a tile of the result.
     pub tile: [u32; 2],
     /// Storage type of the tokens and their gradients.
-    pub element: Element,
+    pub precision: Precision,
 }
 
-/// Steps over k of a tile, as `DEPTH` in `shaders/common/tile.wgsl`.
+/// The number of k per step of a tile: `DEPTH` in `shaders/common/tile.wgsl`.
 const DEPTH: usize = 16;
 
 impl LinearKernel {
-    /// The kernel for a map of so many inputs and outputs: large tiles read their factors less often, as far as there
-    /// is enough to fill them.
-    pub fn new(pass: LinearPass, [inputs, outputs]: [usize; 2], element: Element) -> Self {
+    /// The kernel for a map from `inputs` to `outputs`. Larger tiles reuse each loaded value more often, so they are
+    /// used if the matrix fills them.
+    pub fn new(pass: LinearPass, [inputs, outputs]: [usize; 2], precision: Precision) -> Self {
         let side = |extent: usize| if extent.is_multiple_of(64) { 64 } else { 32 };
         let tile = match pass {
             LinearPass::Forward => [128, side(outputs)],
             LinearPass::InputGradient => [128, side(inputs)],
             LinearPass::ParameterGradients => [side(inputs), side(outputs)],
         };
-        Self { pass, tile, element }
+        Self { pass, tile, precision }
     }
 }
 
@@ -54,12 +55,12 @@ impl Kernel for LinearKernel {
 
     fn constants(&self) -> Vec<(&'static str, u32)> {
         let [rows, columns] = self.tile;
-        let rows_adjoin = u32::from(self.pass == LinearPass::ParameterGradients);
-        vec![("ROWS", rows), ("COLUMNS", columns), ("ROWS_ADJOIN", rows_adjoin)]
+        let rows_contiguous = u32::from(self.pass == LinearPass::ParameterGradients);
+        vec![("ROWS", rows), ("COLUMNS", columns), ("ROWS_CONTIGUOUS", rows_contiguous)]
     }
 
-    fn element(&self) -> Element {
-        self.element
+    fn precision(&self) -> Precision {
+        self.precision
     }
 
     fn workgroup(&self) -> u32 {
@@ -75,51 +76,52 @@ impl Kernel for LinearKernel {
     }
 }
 
-/// Dispatches a pass that gives `given` channels for each of `tokens`, sums over `summed`.
-fn run(kernel: LinearKernel, [tokens, summed, given]: [usize; 3], arrays: &[&GpuArray]) {
+/// Dispatches a pass that computes `produced` channels of each of `tokens`, each a sum over `summed` channels.
+fn run(kernel: LinearKernel, [tokens, summed, produced]: [usize; 3], arrays: &[&GpuArray]) {
     if tokens > 0 {
         let [rows, columns] = kernel.tile.map(|side| side as usize);
         let [y, z, _] = spread(tokens.div_ceil(rows));
-        let parameters = [tokens, summed, given].map(|extent| extent as u32);
-        dispatch(kernel, [given.div_ceil(columns), y, z], arrays, &parameters);
+        let parameters = [tokens, summed, produced].map(|extent| extent as u32);
+        dispatch(kernel, [produced.div_ceil(columns), y, z], arrays, &parameters);
     }
 }
 
 /// `x [.., inputs]`, `weight [inputs, outputs]` and `bias [outputs]` → `[.., outputs]`.
-pub(crate) fn forward(x: &GpuArray, weight: &GpuArray, bias: &GpuArray, values: Values) -> GpuArray {
+pub(crate) fn forward(x: &GpuArray, weight: &GpuArray, bias: &GpuArray, output: Output) -> GpuArray {
     let [inputs, outputs] = weight.shape().dims();
     let tokens = x.shape().num_elements() / inputs;
-    let output = x.empty_like(with_channels(x.shape(), outputs), x.element());
-    if values == Values::Computed {
-        let kernel = LinearKernel::new(LinearPass::Forward, [inputs, outputs], x.element());
-        run(kernel, [tokens, inputs, outputs], &[x, &output, weight, bias]);
+    let y = x.empty_like(with_channels(x.shape(), outputs), x.precision());
+    if output == Output::Computed {
+        let kernel = LinearKernel::new(LinearPass::Forward, [inputs, outputs], x.precision());
+        run(kernel, [tokens, inputs, outputs], &[x, &y, weight, bias]);
     }
-    output
+    y
 }
 
 /// `gradient [.., outputs]` and `weight [inputs, outputs]` → `[.., inputs]`.
 pub(crate) fn input_gradient(gradient: &GpuArray, weight: &GpuArray) -> GpuArray {
     let [inputs, outputs] = weight.shape().dims();
     let tokens = gradient.shape().num_elements() / outputs;
-    let x_gradient = gradient.empty_like(with_channels(gradient.shape(), inputs), gradient.element());
-    let kernel = LinearKernel::new(LinearPass::InputGradient, [inputs, outputs], gradient.element());
+    let x_gradient = gradient.empty_like(with_channels(gradient.shape(), inputs), gradient.precision());
+    let kernel = LinearKernel::new(LinearPass::InputGradient, [inputs, outputs], gradient.precision());
     run(kernel, [tokens, outputs, inputs], &[gradient, &x_gradient, weight]);
     x_gradient
 }
 
-/// `[parts, inputs, outputs]` of the weight's gradient and `[parts, outputs]` of the bias's, to be added up.
+/// Partial sums of the gradients of the weight, `[parts, inputs, outputs]`, and of the bias, `[parts, outputs]`.
 pub(crate) fn parameter_gradients(x: &GpuArray, gradient: &GpuArray) -> [GpuArray; 2] {
-    // Parts to fill a GPU, but no more of their sums than 4 MiB, and enough tokens that summing them is the work.
-    const SUMS: usize = 1 << 20;
-    const FEWEST_STEPS: usize = 8;
+    // As many parts as possible, to fill a GPU. But the partial sums take at most 4 MiB, and a part has enough tokens
+    // that adding the partial sums is cheap.
+    const MAX_SUMS: usize = 1 << 20;
+    const MIN_STEPS: usize = 8;
     let [inputs, outputs] = [x, gradient].map(|array| array.shape()[array.shape().num_dims() - 1]);
     let tokens = x.shape().num_elements() / inputs;
-    let most_parts = (SUMS / (inputs * outputs)).clamp(1, MAX_WORKGROUPS);
-    let steps = tokens.div_ceil(DEPTH).div_ceil(most_parts).max(FEWEST_STEPS);
+    let max_parts = (MAX_SUMS / (inputs * outputs)).clamp(1, MAX_WORKGROUPS);
+    let steps = tokens.div_ceil(DEPTH).div_ceil(max_parts).max(MIN_STEPS);
     let parts = tokens.div_ceil(steps * DEPTH).max(1);
-    let weight_sums = x.empty_like([parts, inputs, outputs], Element::F32);
-    let bias_sums = x.empty_like([parts, outputs], Element::F32);
-    let kernel = LinearKernel::new(LinearPass::ParameterGradients, [inputs, outputs], x.element());
+    let weight_sums = x.empty_like([parts, inputs, outputs], Precision::F32);
+    let bias_sums = x.empty_like([parts, outputs], Precision::F32);
+    let kernel = LinearKernel::new(LinearPass::ParameterGradients, [inputs, outputs], x.precision());
     let [rows, columns] = kernel.tile.map(|side| side as usize);
     let workgroups = [inputs.div_ceil(rows), outputs.div_ceil(columns), parts];
     let parameters = [tokens, inputs, outputs, steps].map(|value| value as u32);

@@ -1,21 +1,22 @@
-//! The transforms on the CPU: frames in parallel through `realfft`, overlap-add gathered block by block.
+//! The transforms on the CPU: frames in parallel with `realfft`, and an overlap-add that gathers block by block.
 
 use std::borrow::Cow;
 
 use rayon::prelude::*;
 use realfft::num_complex::Complex;
 
-use super::{Analysis, Stft, Synthesis, bin_weights};
-use crate::backend::cpu_output;
+use super::mode::{Analysis, Synthesis, bin_weights};
+use super::plan::Stft;
+use crate::runtime::flex::cpu_output;
 
-/// One thread's buffers for one frame.
-struct Frame {
+/// A thread's buffers for one frame.
+struct FrameBuffers {
     samples: Vec<f32>,
     bins: Vec<Complex<f32>>,
     scratch: Vec<Complex<f32>>,
 }
 
-impl Frame {
+impl FrameBuffers {
     fn new(plan: &Stft) -> Self {
         let (forward, inverse) = (&plan.tables.forward, &plan.tables.inverse);
         let scratch = forward.get_scratch_len().max(inverse.get_scratch_len());
@@ -50,27 +51,30 @@ pub(crate) fn analyse(
             )
         }
     };
-    let (edge, inner) = bin_weights(plan.n_fft, mode == Analysis::InverseAdjoint, false);
-    let one_frame = |frame: &mut Frame, (index, output): (usize, &mut [f32])| {
+    let (edge, inner) = bin_weights(plan.n_fft(), mode == Analysis::InverseAdjoint, false);
+    let one_frame = |frame: &mut FrameBuffers, (index, output): (usize, &mut [f32])| {
         let waveform = &waveform[index / frames * samples..][..samples];
-        load(waveform, index % frames * plan.hop, plan, mode, &mut frame.samples);
+        load(waveform, index % frames * plan.hop(), plan, mode, &mut frame.samples);
         plan.tables
             .forward
             .process_with_scratch(&mut frame.samples, &mut frame.bins, &mut frame.scratch)
-            .expect("the buffers are the plan's");
+            .expect("the buffers have the plan's sizes");
         for (k, (bin, output)) in frame.bins.iter().zip(output.chunks_exact_mut(2)).enumerate() {
             let weight = if k == 0 || k == bins - 1 { edge } else { inner };
             output.copy_from_slice(&[bin.re * weight, bin.im * weight]);
         }
     };
-    spectrogram.par_chunks_exact_mut(bins * 2).enumerate().for_each_init(|| Frame::new(plan), one_frame);
+    spectrogram
+        .par_chunks_exact_mut(bins * 2)
+        .enumerate()
+        .for_each_init(|| FrameBuffers::new(plan), one_frame);
     spectrogram
 }
 
-/// The windowed samples of the frame that starts at a position.
+/// Loads the windowed samples of the frame that starts at a position.
 fn load(waveform: &[f32], position: usize, plan: &Stft, mode: Analysis, frame: &mut [f32]) {
     let last = waveform.len() - 1;
-    let pad = plan.n_fft / 2;
+    let pad = plan.n_fft() / 2;
     if position >= pad && position + pad <= last {
         let covered = &waveform[position - pad..];
         for ((x, sample), window) in frame.iter_mut().zip(covered).zip(plan.window()) {
@@ -81,7 +85,7 @@ fn load(waveform: &[f32], position: usize, plan: &Stft, mode: Analysis, frame: &
     for (j, (x, window)) in frame.iter_mut().zip(plan.window()).enumerate() {
         let distance = (position + j).abs_diff(pad);
         let index = match mode {
-            // abs_diff has reflected what lies before the first sample.
+            // `abs_diff` reflects positions before the first sample.
             Analysis::Forward if distance <= last => distance,
             Analysis::Forward => 2 * last - distance,
             Analysis::InverseAdjoint if position + j >= pad => distance,
@@ -105,10 +109,10 @@ pub(crate) fn synthesise(
         return waveform;
     }
     let gains = plan.gains(samples);
-    let mut windowed = cpu_output(frames * plan.n_fft);
-    let mut padded = cpu_output(samples + plan.n_fft);
-    let (n_fft, pad) = (plan.n_fft, plan.n_fft / 2);
-    // One item at a time: the frames of a whole batch would take as much memory as its spectrogram.
+    let mut windowed = cpu_output(frames * plan.n_fft());
+    let mut padded = cpu_output(samples + plan.n_fft());
+    let (n_fft, pad) = (plan.n_fft(), plan.n_fft() / 2);
+    // One item of the batch at a time: the frames of all items would take as much memory as the spectrogram.
     let items = spectrogram.chunks_exact(frames * plan.bins() * 2);
     for (spectrogram, waveform) in items.zip(waveform.chunks_exact_mut(samples)) {
         inverse_frames(spectrogram, plan, mode, &mut windowed);
@@ -117,7 +121,7 @@ pub(crate) fn synthesise(
         match mode {
             Synthesis::Inverse => item.for_each(|(m, x)| *x = padded[m + pad] * gains[m]),
             Synthesis::ForwardAdjoint => item.for_each(|(m, x)| {
-                // A sample was read at its own position, and where padding mirrors it.
+                // The STFT reads a sample at its position and at the positions where the padding mirrors it.
                 let before = pad.checked_sub(m).filter(|_| m > 0);
                 let after = Some(pad + 2 * (samples - 1) - m)
                     .filter(|&after| m + 1 < samples && after < samples + n_fft);
@@ -131,39 +135,39 @@ pub(crate) fn synthesise(
 /// `[t, f, 2]` → windowed frames `[t, n_fft]`.
 fn inverse_frames(spectrogram: &[f32], plan: &Stft, mode: Synthesis, windowed: &mut [f32]) {
     let last = plan.bins() - 1;
-    let (edge, inner) = bin_weights(plan.n_fft, mode == Synthesis::ForwardAdjoint, true);
-    let one_frame = |frame: &mut Frame, (input, output): (&[f32], &mut [f32])| {
+    let (edge, inner) = bin_weights(plan.n_fft(), mode == Synthesis::ForwardAdjoint, true);
+    let one_frame = |frame: &mut FrameBuffers, (input, output): (&[f32], &mut [f32])| {
         for (bin, parts) in frame.bins.iter_mut().zip(input.chunks_exact(2)) {
             *bin = Complex::new(parts[0] * inner, parts[1] * inner);
         }
-        // A real signal's first and last bin are real.
+        // The first and the last bin of a real signal are real.
         frame.bins[0] = Complex::new(input[0] * edge, 0.0);
         frame.bins[last] = Complex::new(input[2 * last] * edge, 0.0);
         plan.tables
             .inverse
             .process_with_scratch(&mut frame.bins, &mut frame.samples, &mut frame.scratch)
-            .expect("the buffers are the plan's, the edge bins real");
+            .expect("the buffers have the plan's sizes, and the edge bins are real");
         for ((y, x), window) in output.iter_mut().zip(&frame.samples).zip(plan.window()) {
             *y = x * window;
         }
     };
     spectrogram
         .par_chunks_exact(plan.bins() * 2)
-        .zip(windowed.par_chunks_exact_mut(plan.n_fft))
-        .for_each_init(|| Frame::new(plan), one_frame);
+        .zip(windowed.par_chunks_exact_mut(plan.n_fft()))
+        .for_each_init(|| FrameBuffers::new(plan), one_frame);
 }
 
-/// Every position's sum over the frames that cover it, in the order of the frames whatever the threads.
+/// Sums the frames that cover each position. Frames are added in their order, for any number of threads.
 fn overlap_add(windowed: &[f32], frames: usize, plan: &Stft, padded: &mut [f32]) {
-    // Long enough that few frames are met twice, short enough to stay in a first-level cache.
+    // Long enough that few frames are read twice, and short enough to stay in a first-level cache.
     const BLOCK: usize = 4096;
     padded.par_chunks_mut(BLOCK).enumerate().for_each(|(index, block)| {
         let (start, end) = (index * BLOCK, index * BLOCK + block.len());
         block.fill(0.0);
         for frame in plan.covering(start, frames).start..plan.covering(end - 1, frames).end {
-            let first = frame * plan.hop;
-            let (from, to) = (start.max(first), end.min(first + plan.n_fft));
-            let source = &windowed[frame * plan.n_fft + from - first..];
+            let first = frame * plan.hop();
+            let (from, to) = (start.max(first), end.min(first + plan.n_fft()));
+            let source = &windowed[frame * plan.n_fft() + from - first..];
             for (sum, x) in block[from - start..to - start].iter_mut().zip(source) {
                 *sum += x;
             }

@@ -1,35 +1,35 @@
-//! The transforms on wgpu: the kernels' specialisations and their launches. The formulas are in `shaders/stft/`.
+//! The transforms on wgpu: the specialisations of their kernels and their dispatch. `shaders/stft/` has the formulas.
 
-use std::f64::consts::TAU;
+use super::mode::{Analysis, Synthesis};
+use super::plan::{Stft, without_factors};
+use crate::precision::Precision;
+use crate::runtime::kernel::Kernel;
+use crate::runtime::launch::{GpuArray, dispatch, spread};
 
-use super::{Analysis, Stft, Synthesis, without_factors};
-use crate::backend::{GpuArray, dispatch, spread};
-use crate::kernel::{Element, Kernel};
-
-/// The passes of the transforms, a shader each.
+/// The passes of the transforms, one shader each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StftPass {
-    /// Samples to bins: window and FFT.
+    /// From samples to bins: window and FFT.
     Forward,
-    /// Bins to windowed frames: inverse FFT and window.
+    /// From bins to windowed frames: inverse FFT and window.
     Inverse,
-    /// Windowed frames to samples.
+    /// From windowed frames to samples.
     OverlapAdd,
 }
 
 /// A specialised STFT kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StftKernel {
-    /// Which shader.
+    /// The pass, which selects the shader.
     pub pass: StftPass,
     /// Samples of a frame.
     pub n_fft: u32,
     /// Samples from frame to frame.
     pub hop: u32,
-    /// The adjoint of the other direction, instead of the transform.
+    /// Whether the pass computes the adjoint of the other direction instead of the transform.
     pub adjoint: bool,
-    /// Storage type of waveforms and spectrograms; frames between two passes are f32.
-    pub element: Element,
+    /// Storage type of waveforms and spectrograms. Frames between two passes are f32.
+    pub precision: Precision,
 }
 
 impl Kernel for StftKernel {
@@ -58,11 +58,12 @@ impl Kernel for StftKernel {
         constants
     }
 
-    fn element(&self) -> Element {
-        self.element
+    fn precision(&self) -> Precision {
+        self.precision
     }
 
-    /// At least an eighth of an FFT's points: what `common/fft.wgsl` holds in registers at most.
+    /// At least an eighth of the FFT's points: `common/fft.wgsl` holds at most eight points per invocation in
+    /// registers.
     fn workgroup(&self) -> u32 {
         match self.pass {
             StftPass::OverlapAdd => 256,
@@ -83,39 +84,20 @@ fn exponent(number: u32, prime: u32) -> u32 {
     power.ilog(prime)
 }
 
-/// The tables the shaders read: from f64, as WGSL's own sine may be off by 2⁻¹¹.
-pub(super) struct Tables {
-    /// `(window, energy)` of every sample of a frame.
-    weights: Vec<f32>,
-    /// `exp(−2πi k / n_fft)`, as (re, im).
-    twiddles: Vec<f32>,
-}
-
-impl Tables {
-    pub(super) fn new(window: &[f64], energy: &[f64]) -> Self {
-        let turn = |k: usize| (-TAU * k as f64 / window.len() as f64).sin_cos();
-        Self {
-            weights: window.iter().zip(energy).flat_map(|(&w, &e)| [w as f32, e as f32]).collect(),
-            twiddles: (0..window.len()).map(turn).flat_map(|(sin, cos)| [cos as f32, sin as f32]).collect(),
-        }
-    }
-}
-
-impl Stft {
-    fn kernel(&self, pass: StftPass, adjoint: bool, element: Element) -> StftKernel {
-        StftKernel { pass, n_fft: self.n_fft as u32, hop: self.hop as u32, adjoint, element }
-    }
+fn specialise(plan: &Stft, pass: StftPass, adjoint: bool, precision: Precision) -> StftKernel {
+    StftKernel { pass, n_fft: plan.n_fft() as u32, hop: plan.hop() as u32, adjoint, precision }
 }
 
 /// `waveform [b, n]` → `[b, t, f, 2]`.
 pub(crate) fn analyse(waveform: &GpuArray, plan: &Stft, mode: Analysis) -> GpuArray {
     let [batch, samples] = waveform.shape().dims::<2>();
     let frames = plan.frames(samples);
-    let spectrogram = waveform.empty_like([batch, frames, plan.bins(), 2], waveform.element());
+    let spectrogram = waveform.empty_like([batch, frames, plan.bins(), 2], waveform.precision());
     if batch > 0 {
-        let kernel = plan.kernel(StftPass::Forward, mode == Analysis::InverseAdjoint, waveform.element());
-        let weights = waveform.upload_like(&plan.tables.gpu.weights);
-        let twiddles = waveform.upload_like(&plan.tables.gpu.twiddles);
+        let kernel =
+            specialise(plan, StftPass::Forward, mode == Analysis::InverseAdjoint, waveform.precision());
+        let weights = waveform.upload_like(&plan.tables.shader.weights);
+        let twiddles = waveform.upload_like(&plan.tables.shader.twiddles);
         dispatch(
             kernel,
             spread(batch * frames),
@@ -128,21 +110,21 @@ pub(crate) fn analyse(waveform: &GpuArray, plan: &Stft, mode: Analysis) -> GpuAr
 
 /// `spectrogram [b, t, f, 2]` → `[b, samples]`.
 pub(crate) fn synthesise(spectrogram: &GpuArray, samples: usize, plan: &Stft, mode: Synthesis) -> GpuArray {
-    // The frames between the passes stay at half of the smallest binding there is (128 MiB).
+    // The frames between the passes take at most half of WebGPU's default limit of a binding (128 MiB).
     const FRAMES_BYTES: usize = 64 << 20;
     let [batch, frames, _, _] = spectrogram.shape().dims::<4>();
-    let waveform = spectrogram.empty_like([batch, samples], spectrogram.element());
+    let waveform = spectrogram.empty_like([batch, samples], spectrogram.precision());
     if batch == 0 || samples == 0 {
         return waveform;
     }
     let adjoint = mode == Synthesis::ForwardAdjoint;
-    let inverse = plan.kernel(StftPass::Inverse, adjoint, spectrogram.element());
-    let overlap_add = plan.kernel(StftPass::OverlapAdd, adjoint, spectrogram.element());
-    let weights = spectrogram.upload_like(&plan.tables.gpu.weights);
-    let twiddles = spectrogram.upload_like(&plan.tables.gpu.twiddles);
+    let inverse = specialise(plan, StftPass::Inverse, adjoint, spectrogram.precision());
+    let overlap_add = specialise(plan, StftPass::OverlapAdd, adjoint, spectrogram.precision());
+    let weights = spectrogram.upload_like(&plan.tables.shader.weights);
+    let twiddles = spectrogram.upload_like(&plan.tables.shader.twiddles);
 
-    let items = (FRAMES_BYTES / (frames * plan.n_fft * 4)).clamp(1, batch);
-    let windowed = spectrogram.empty_like([items, frames, plan.n_fft], Element::F32);
+    let items = (FRAMES_BYTES / (frames * plan.n_fft() * 4)).clamp(1, batch);
+    let windowed = spectrogram.empty_like([items, frames, plan.n_fft()], Precision::F32);
     for first in (0..batch).step_by(items) {
         let items = items.min(batch - first);
         dispatch(

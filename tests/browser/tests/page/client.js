@@ -1,31 +1,40 @@
-// Speaks with the page's worker, from any document of the page's origin. Prepended to the tests' scripts.
+// A client of the separation worker, for any document of the page's origin. The tests prepend it to their scripts.
+
+/** @import { BlockMessage, Device, DeviceChoice, ErrorMessage, FromWorker, ModelInfo, ToWorker } from "../../../../web/types/protocol.d.ts" */
 
 function openWorker() {
   const worker = new Worker("/worker.js", { type: "module" });
+  /** @type {FromWorker[]} */
   const messages = [];
+  /** @type {Set<() => void>} */
   const waiting = new Set();
-  const look = () => waiting.forEach((check) => check());
-  worker.onmessage = ({ data }) => {
-    messages.push(data);
-    look();
+  const receive = (/** @type {FromWorker} */ message) => {
+    messages.push(message);
+    waiting.forEach((check) => check());
   };
-  worker.onerror = (event) => {
-    messages.push({ type: "error", kind: "bug", message: event.message });
-    look();
-  };
+  worker.onmessage = ({ data }) => receive(data);
+  worker.onerror = (event) => receive({ type: "error", job: null, kind: "bug", message: event.message });
   return {
     messages,
-    send: (message) => worker.postMessage(message),
-    /** The first message that `wanted` accepts, from index `from` on; an error that is not wanted is thrown. */
+    device: /** @type {Device|null} */ (null),
+    model: /** @type {ModelInfo|null} */ (null),
+    send: (/** @type {ToWorker} */ message) => worker.postMessage(message),
+    /**
+     * The first message from index `from` on that `wanted` accepts. Rejects if an unwanted error comes.
+     * @template {FromWorker} M
+     * @param {(message: FromWorker) => message is M} wanted
+     * @param {number} [from]
+     * @returns {Promise<M>}
+     */
     until: (wanted, from = 0) =>
       new Promise((resolve, reject) => {
         const check = () => {
-          const found = messages.slice(from).find((message) => wanted(message));
-          const error = messages.slice(from).find((message) => message.type === "error");
+          const found = messages.slice(from).find(wanted);
+          const error = messages.slice(from).find(is("error"));
           if (!found && !error) return;
           waiting.delete(check);
           if (found) resolve(found);
-          else reject(new Error(`${error.kind}: ${error.message}`));
+          else reject(new Error(`${error?.kind}: ${error?.message}`));
         };
         waiting.add(check);
         check();
@@ -34,8 +43,14 @@ function openWorker() {
   };
 }
 
-const is = (type) => (message) => message.type === type;
+/** @template {FromWorker["type"]} T @param {T} type */
+function is(type) {
+  /** @param {FromWorker} message @returns {message is Extract<FromWorker, {type: T}>} */
+  const matches = (message) => message.type === type;
+  return matches;
+}
 
+/** @param {DeviceChoice} device */
 async function started(device) {
   const worker = openWorker();
   worker.send({ type: "start", device });
@@ -43,6 +58,7 @@ async function started(device) {
   return worker;
 }
 
+/** @param {DeviceChoice} device */
 async function withModel(device) {
   const worker = await started(device);
   const file = await (await fetch("/models/default.safetensors")).blob();
@@ -51,17 +67,17 @@ async function withModel(device) {
   return worker;
 }
 
-/** The file chosen in an input of this document. */
-const chosen = () => document.querySelector("input[type=file]").files[0];
+/** The chosen file in the input of this document. */
+const chosen = () => /** @type {HTMLInputElement} */ (document.querySelector("input[type=file]")).files?.[0];
 
-/** Blocks put together: planar stereo per stem, in base64. */
+/** Joins blocks: planar stereo of the mixture and of each stem, in base64. @param {BlockMessage[]} blocks */
 function together(blocks) {
   let end = 0;
   for (const block of blocks) {
     if (block.start !== end) throw new Error(`a block starts at ${block.start}, not at ${end}`);
     end += block.mixture[0].length;
   }
-  const join = (channels) => {
+  const join = (/** @type {Float32Array[][]} */ channels) => {
     const whole = new Float32Array(end * 2);
     channels.forEach((channel, index) => {
       let at = index * end;

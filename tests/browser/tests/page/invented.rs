@@ -1,7 +1,7 @@
-//! A model small enough for a software adapter, with weights of chance.
+//! A model with random weights that is small enough for a software adapter.
 //!
-//! It separates nothing, but gives two stems that differ from the song and from each other, and takes a tenth of the
-//! work of the page's own model.
+//! It separates nothing, but its two stems differ from the song and from each other. It takes a tenth of the
+//! computation of the page's own model.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ const CHANNELS: usize = 8;
 const SUBBANDS: usize = 64;
 const N_FFT: usize = 2048;
 
-/// Seconds that songs are cut into, of which a quarter is shared with the next.
+/// Seconds of a segment. Neighbouring segments overlap by a quarter.
 pub(crate) const SEGMENT: f64 = 1.0;
 
 /// Writes the weights file.
@@ -23,7 +23,7 @@ pub(crate) fn write(path: &Path) -> Result<()> {
     Ok(fs::write(path, bytes(|_| ()))?)
 }
 
-/// The file's bytes, after `change` was made to its header.
+/// The bytes of the file, after `change` edited its header.
 pub(crate) fn bytes(change: impl FnOnce(&mut Map<String, Value>)) -> Vec<u8> {
     let config = json!({
         "name": "invented", "stems": STEMS, "sample_rate": 44100, "n_fft": N_FFT, "hop_length": N_FFT / 4,
@@ -42,7 +42,7 @@ pub(crate) fn bytes(change: impl FnOnce(&mut Map<String, Value>)) -> Vec<u8> {
         for _ in 0..shape.iter().product() {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let noise = (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
-            // Normalisation keeps the scale; everything else is noise about zero.
+            // Scales of normalisations are 1; all other weights are noise around zero.
             let value = if name.ends_with("gamma") { 1.0 } else { spread * noise };
             data.extend(value.to_le_bytes());
         }
@@ -53,11 +53,11 @@ pub(crate) fn bytes(change: impl FnOnce(&mut Map<String, Value>)) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
 }
 
-/// Names and shapes as `crates/model` has them, of a network with one resolution.
+/// Names and shapes of the parameters of a network with one resolution, as in `crates/model`.
 fn tensors() -> Vec<(String, Vec<usize>)> {
     let mut tensors = Vec::new();
     let mut add = |name: String, shape: &[usize]| tensors.push((name, shape.to_vec()));
-    // Three features of two channels of each sub-band, of three neighbouring bins.
+    // Three features of two channels of each sub-band of three neighbouring bins.
     let patch = 3 * 3 * 2 * SUBBANDS;
     for frame in 0..3 {
         add(format!("stem.{frame}.weight"), &[patch, CHANNELS]);

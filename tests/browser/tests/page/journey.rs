@@ -1,4 +1,4 @@
-//! A person's way through the page: from a song to its stems, to their sound and to their files.
+//! A person's path through the page: from a song to its stems, their playback and their files.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,8 @@ use crate::invented;
 use crate::page::Page;
 use crate::song::{self, Stem, decode, snr_db};
 use crate::worker::LEAST_SNR_DB;
-use crate::{Test, World, zip};
+use crate::world::{Test, World};
+use crate::zip;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_song_becomes_files_that_hold_the_native_stems", files),
@@ -19,14 +20,14 @@ pub(crate) const TESTS: &[Test] = &[
     ("the_example_by_keyboard_alone", keyboard),
 ];
 
-/// A song of some seconds, in the test's folder.
+/// Writes a song of some seconds into the temporary folder.
 pub(crate) fn invent(world: &World, name: &str, seconds: f64) -> Result<PathBuf> {
     let path = world.folder.path().join(name).with_extension("wav");
     song::write(&path, seconds)?;
     Ok(path)
 }
 
-/// The page's names of its model's stems.
+/// The names of the model's stems, as the page shows them.
 pub(crate) fn stems(page: &Page<'_>) -> Result<Vec<String>> {
     let names = page.value("[...$('model-stems').children].map((stem) => stem.textContent)")?;
     let names: Vec<String> = serde_json::from_value(names)?;
@@ -34,7 +35,7 @@ pub(crate) fn stems(page: &Page<'_>) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Holds every stem's 32-bit download against the native program's. Gives the bytes of all.
+/// Compares the 32-bit download of every stem with the native program's stem. Returns the bytes of all downloads.
 pub(crate) fn hold_against_native(
     world: &World,
     page: &Page<'_>,
@@ -76,14 +77,14 @@ fn files(world: &World) -> Result<()> {
     let files = hold_against_native(world, &page, &file, &song::model())?;
     ensure!(files.len() == 4, "{} stems", files.len());
 
-    // All of them in one archive, the same to the last bit.
+    // The archive holds the same bytes.
     let archive = page.download(|page| page.click("download-zip"), "Söng & co - stems.zip")?;
     let members = zip::read(&archive)?;
     let expected: Vec<_> =
         files.iter().map(|(name, bytes)| (format!("Söng & co/{name}.wav"), &bytes[..])).collect();
     ensure!(members == expected, "{:?}", members.iter().map(|(name, _)| name).collect::<Vec<_>>());
 
-    // Integers hold the same within half of their last place.
+    // Integer formats differ from the floats by at most half a step.
     let (name, bytes) = &files[1];
     let exact = decode(bytes)?;
     for (format, bits) in [("int16", 16), ("int24", 24)] {
@@ -92,7 +93,7 @@ fn files(world: &World) -> Result<()> {
         hold_rounded(&exact, &rounded, bits)?;
     }
 
-    // The mix as it is heard: one stem silent, one at half.
+    // The mix, with one stem muted and one at half volume.
     page.choose("format", "float32")?;
     page.click_in("vocals", "mute")?;
     let half = "const knob = $('volume', 'drums'); knob.value = 0.5; knob.dispatchEvent(new Event('input'));";
@@ -125,7 +126,7 @@ fn hold_rounded(exact: &Stem, rounded: &Stem, bits: i32) -> Result<()> {
 }
 
 fn sound(world: &World) -> Result<()> {
-    // Long enough that a good deal is left when the first stems are there.
+    // Long enough that much is left to separate when playback starts.
     let file = invent(world, "long", 60.0)?;
     let page = Page::open(world, Gpu::None, "?device=cpu")?;
     page.add(&file)?;
@@ -137,12 +138,12 @@ fn sound(world: &World) -> Result<()> {
     page.until(&format!("seconds('time') > {start} + 0.6"))?;
     page.ensure("$('song').dataset.state === 'running' && $('bar').value < 1")?;
 
-    // To where there is nothing yet: it waits, says so, and goes on by itself once there is.
+    // Seeks to a part without stems. Playback waits, shows that, and continues when the stems are there.
     page.browser.run("const seek = $('seek'); seek.value = 57; for (const event of ['input', 'change']) seek.dispatchEvent(new Event(event));", &[])?;
     page.ensure("$('play').dataset.state === 'waiting' && !document.querySelector('#waiting').hidden")?;
     page.until("$('play').dataset.state === 'playing' && seconds('time') > 57.3")?;
     page.done()?;
-    // And it ends where the song does.
+    // Playback stops at the end of the song.
     page.until("$('play').dataset.state === 'stopped'")?;
     page.ensure("Math.abs(seconds('time') - 60) < 0.2")?;
     page.end()
@@ -171,7 +172,7 @@ fn mixer(world: &World) -> Result<()> {
     page.click("hear-stems")?;
     heard(all)?;
 
-    // One stem and the rest, which is the sum of the others in its file too.
+    // One stem and the rest. The file of the rest is the sum of the other stems.
     page.choose("pair", "3")?;
     heard("vocals no_vocals")?;
     page.click_in("no_vocals", "mute")?;
@@ -187,14 +188,14 @@ fn mixer(world: &World) -> Result<()> {
     let snr = snr_db(&sum, &rest)?;
     ensure!(snr > 130.0, "all but the vocals are {snr:.1} dB from the sum of the others");
 
-    // Play, pause, and a press on a picture: the middle of the song.
+    // Play, pause, and a click in the middle of a spectrogram, which seeks to the middle of the song.
     page.click("play")?;
     page.until("$('play').dataset.state === 'playing' && seconds('time') > 0.3")?;
     page.click("play")?;
     page.ensure("$('play').dataset.state === 'stopped'")?;
     let rest = page.value("seconds('time')")?;
     std::thread::sleep(std::time::Duration::from_millis(300));
-    ensure!(page.value("seconds('time')")? == rest, "it goes on after a pause");
+    ensure!(page.value("seconds('time')")? == rest, "playback continues after a pause");
     page.click_in("bass", "pictures")?;
     page.ensure("Math.abs(seconds('time') - 2) < 0.15 && Math.abs($('seek').value - 2) < 0.05")?;
     page.click("play")?;
@@ -227,8 +228,8 @@ fn cancel(world: &World) -> Result<()> {
     let whole = decode(&files[0].1)?;
     let (had, all) = (part.len() / 2, whole.len() / 2);
     println!("  {had} of {all} samples were finished");
-    ensure!(0 < had && had < all, "cancelled too late to show anything");
-    ensure!(whole[..had] == part[..had] && whole[all..all + had] == part[had..], "what was finished changed");
+    ensure!(0 < had && had < all, "cancelled too late for this test");
+    ensure!(whole[..had] == part[..had] && whole[all..all + had] == part[had..], "the finished part changed");
     page.end()
 }
 
@@ -238,7 +239,7 @@ fn keyboard(world: &World) -> Result<()> {
     let page = Page::open(world, Gpu::None, "?device=cpu")?;
     page.use_model(&model)?;
     ensure!(stems(&page)? == invented::STEMS, "{:?}", stems(&page)?);
-    // Presses the tabulator until a control has the focus; all of them must be reached in one round.
+    // Presses Tab until a control has the focus. Every control must be reachable in one round.
     let reach = |hook: &str| -> Result<()> {
         let mut passed = Vec::new();
         for _ in 0..60 {

@@ -1,22 +1,23 @@
-//! How the page opens, quickly and under its own policy, and what it looks like.
+//! The page opens quickly and obeys its own policy. Screenshots show its looks.
 
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use browser::{Gpu, Window};
 use serde_json::json;
 
 use crate::journey::invent;
-use crate::page::Page;
-use crate::song::base64;
-use crate::{Test, World};
+use crate::page::{Page, quantile};
+use crate::world::{Test, World};
 
 pub(crate) const TESTS: &[Test] = &[
     ("the_pages_own_scripts_pass_their_tests", scripts),
     ("the_page_opens_quickly_and_has_its_looks", looks),
 ];
 
-/// The tests of `web/tests`, in a window.
+/// Runs the tests of `web/tests` in a window.
 fn scripts(world: &World) -> Result<()> {
     let page = Page::blank(world, Gpu::None)?;
     page.browser.go(&format!("{}tests/", world.sources))?;
@@ -27,13 +28,13 @@ fn scripts(world: &World) -> Result<()> {
     page.end()
 }
 
-/// Most milliseconds until something is seen, at the quickest of four times: a busy machine delays any one.
+/// Bound for the median time of four loads until the first contentful paint, in ms.
 const FIRST_PAINT_MS: f64 = 1000.0;
 
-/// Leaves screenshots for people: of the start, of a separation, and of the mixer, as `mixer-phone-dark.png`.
+/// Leaves screenshots for people, such as `mixer-phone-dark.png`: the start, a separation, and the mixer.
 fn looks(world: &World) -> Result<()> {
     let file = invent(world, "A day in the life of a test", 24.0)?;
-    let mut quickest = f64::INFINITY;
+    let mut paints = Vec::new();
     for (device, [width, height]) in [("desktop", [1280, 800]), ("phone", [390, 844])] {
         for look in ["light", "dark"] {
             let page = Page::blank(world, Gpu::None)?;
@@ -49,17 +50,17 @@ fn looks(world: &World) -> Result<()> {
             let paint = page.value("performance.getEntriesByName('first-contentful-paint')[0].startTime")?;
             let paint = paint.as_f64().context("a time")?;
             println!("  {device}, {look}: first paint after {paint:.0} ms");
-            quickest = quickest.min(paint);
+            paints.push(paint);
 
             let shot = |name: &str| -> Result<()> {
                 page.ensure(&format!("document.documentElement.scrollWidth <= {width}"))?;
-                // The whole page, not the window's part of it.
+                // The whole page, not only the part in the window.
                 let size =
                     page.browser.devtools("Page.getLayoutMetrics", &json!({}))?["cssContentSize"].clone();
                 let clip = json!({ "x": 0, "y": 0, "width": width, "height": size["height"], "scale": 1 });
                 let picture = json!({ "captureBeyondViewport": true, "clip": clip });
                 let picture = page.browser.devtools("Page.captureScreenshot", &picture)?;
-                let picture = base64(picture["data"].as_str().context("a picture")?)?;
+                let picture = STANDARD.decode(picture["data"].as_str().context("a picture")?)?;
                 Ok(fs::write(world.shots.join(format!("{name}-{device}-{look}.png")), picture)?)
             };
             shot("start")?;
@@ -75,6 +76,7 @@ fn looks(world: &World) -> Result<()> {
             page.end()?;
         }
     }
-    ensure!(quickest < FIRST_PAINT_MS, "first paint after {quickest:.0} ms");
+    let median = quantile(&paints, 0.5);
+    ensure!(median < FIRST_PAINT_MS, "first paint after {median:.0} ms");
     Ok(())
 }

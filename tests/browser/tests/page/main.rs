@@ -1,8 +1,9 @@
-//! The page, end to end, in a headless Chromium.
+//! End-to-end tests of the page in a headless Chromium.
 //!
-//! `cargo xtask test` makes the page, serves it, and says where: `UNBRAID_PAGE` is its address, `UNBRAID_SOURCES` that
-//! of `web/` as it is, `UNBRAID_PROGRAM` the native program, `UNBRAID_SHOTS` a folder for screenshots. Without these, or
-//! without Chromium, all tests show as ignored, with the reason. An argument runs only the tests whose name contains it.
+//! `cargo xtask test` builds and serves the page and sets the variables that the tests read: `UNBRAID_PAGE` is the
+//! page's address, `UNBRAID_SOURCES` the address of `web/` without the build, `UNBRAID_PROGRAM` the native program, and
+//! `UNBRAID_SHOTS` a folder for screenshots. Without these variables or without Chromium, all tests are ignored, with
+//! the reason.
 
 mod invented;
 mod journey;
@@ -12,83 +13,37 @@ mod smooth;
 mod song;
 mod trouble;
 mod worker;
+mod world;
 mod zip;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::{Arc, LazyLock};
 
-use anyhow::Result;
-use browser::Driver;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-/// What every test needs.
-struct World {
-    driver: Driver,
-    /// The page's address.
-    page: String,
-    /// The address of the page's sources, with the tests of its scripts.
-    sources: String,
-    /// The native program.
-    program: PathBuf,
-    /// For screenshots.
-    shots: PathBuf,
-    /// For songs, gone afterwards.
-    folder: tempfile::TempDir,
-}
+use world::{Test, Unusable, World};
 
-impl World {
-    fn new() -> Result<Self, String> {
-        let told = |name: &str| {
-            std::env::var(name).map_err(|_| format!("{name} is not set; `cargo xtask test` sets it"))
-        };
-        let [page, sources] = [told("UNBRAID_PAGE")?, told("UNBRAID_SOURCES")?];
-        let [program, shots] = [told("UNBRAID_PROGRAM")?, told("UNBRAID_SHOTS")?];
-        Driver::available()?;
-        let driver = Driver::start().map_err(|error| format!("{error:#}"))?;
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        std::fs::create_dir_all(&shots).map_err(|error| format!("{shots}: {error}"))?;
-        Ok(Self { driver, page, sources, program: program.into(), shots: shots.into(), folder })
-    }
-}
-
-type Test = (&'static str, fn(&World) -> Result<()>);
-
-/// In the format of Rust's own harness, which `cargo xtask test` reads.
 fn main() -> ExitCode {
-    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let mut arguments = Arguments::from_args();
+    // Tests measure frames and memory, so only one of them runs at a time.
+    arguments.test_threads = Some(1);
+    // The driver starts with the first test, so `--list` needs none.
+    let world = Arc::new(LazyLock::new(World::open as fn() -> _));
     let tests = [worker::TESTS, looks::TESTS, journey::TESTS, trouble::TESTS, smooth::TESTS].concat();
-    let tests: Vec<Test> = tests.into_iter().filter(|(name, _)| name.contains(&only)).collect();
-    println!("\nrunning {} tests", tests.len());
-    let start = Instant::now();
-    let (mut passed, mut failed, mut ignored) = (0, 0, 0);
-    match World::new() {
-        Err(reason) => {
-            for (name, _) in &tests {
-                println!("test {name} ... ignored, {reason}");
-            }
-            ignored = tests.len();
-        }
+    let trials = tests.into_iter().map(|test| trial(test, &world)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial((name, test): Test, world: &Arc<LazyLock<Result<World, Unusable>>>) -> Trial {
+    let world = Arc::clone(world);
+    Trial::ignorable_test(name, move || match &**world {
         Ok(world) => {
-            for (name, test) in &tests {
-                let start = Instant::now();
-                match test(&world) {
-                    Ok(()) => {
-                        println!("test {name} ... ok ({:.1} s)", start.elapsed().as_secs_f64());
-                        passed += 1;
-                    }
-                    Err(error) => {
-                        println!("test {name} ... FAILED\n{error:#}");
-                        failed += 1;
-                    }
-                }
-            }
+            // The harness has begun the line that will end with the outcome.
+            println!();
+            test(world).map_err(|error| Failed::from(format!("{error:#}")))?;
+            Ok(Completion::Completed)
         }
-    }
-    let word = if failed == 0 { "ok" } else { "FAILED" };
-    let seconds = start.elapsed().as_secs_f64();
-    println!(
-        "\ntest result: {word}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out; \
-         finished in {seconds:.2}s\n"
-    );
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        Err(Unusable::Missing(reason)) => Ok(Completion::ignored_with(reason)),
+        Err(Unusable::Broken(reason)) => Err(Failed::from(reason)),
+    })
 }

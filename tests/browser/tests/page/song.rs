@@ -1,4 +1,4 @@
-//! Songs for the tests, and what comes of them.
+//! Songs for the tests, and their native stems.
 
 use std::f64::consts::TAU;
 use std::fs;
@@ -6,17 +6,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::World;
+use crate::world::World;
 
 pub(crate) const RATE: u32 = 44_100;
 
-/// Planar stereo of one stem: all of the left channel, then all of the right one.
+/// Planar stereo of one stem: the left channel, then the right channel.
 pub(crate) type Stem = Vec<f32>;
 
-/// Writes a song of some seconds: a beat, a bass, a chord, a gliding tone and noise, the channels unlike. Something
-/// for every stem at about the same level: what is all but silent has a poor ratio to the rounding of the rest.
+/// Writes a song of some seconds: a beat, a bass, a chord, a gliding tone and noise, with unequal channels.
+///
+/// Every stem has content of about the same level, because the rounding of the others would dominate the error of a
+/// nearly silent stem.
 pub(crate) fn write(path: &Path, seconds: f64) -> Result<()> {
     let spec = hound::WavSpec {
         channels: 2,
@@ -43,19 +47,19 @@ pub(crate) fn write(path: &Path, seconds: f64) -> Result<()> {
     Ok(writer.finalize()?)
 }
 
-/// The model of the page.
+/// The page's model.
 pub(crate) fn model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/models/default.safetensors")
 }
 
-/// What the native program makes of a song.
+/// The native program's result for a song.
 pub(crate) struct Native {
     pub(crate) stems: Vec<Stem>,
-    /// Seconds of audio in a second.
+    /// Seconds of audio per second of computation.
     pub(crate) speed: f64,
 }
 
-/// The native program's stems of a song on the CPU, in the order of `names`.
+/// Separates a song with the native program on the CPU. Its stems are in the order of `names`.
 pub(crate) fn separate_natively(
     world: &World,
     song: &Path,
@@ -74,12 +78,12 @@ pub(crate) fn separate_natively(
     Ok(Native { stems: stems?, speed: seconds("audio_seconds")? / seconds("wall_seconds")? })
 }
 
-/// A wav file, planar.
+/// Reads a stereo wav file.
 pub(crate) fn read(path: &Path) -> Result<Stem> {
     decode(&fs::read(path).with_context(|| path.display().to_string())?)
 }
 
-/// The bytes of a stereo wav file, planar.
+/// Decodes the bytes of a stereo wav file.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Stem> {
     let mut reader = hound::WavReader::new(bytes)?;
     let spec = reader.spec();
@@ -98,40 +102,19 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Stem> {
     Ok(channel(0).chain(channel(1)).collect())
 }
 
-/// Numbers that a script gave in base64.
+/// Little-endian 32-bit floats in base64, as the tests' scripts give them.
 pub(crate) fn floats(value: &Value) -> Result<Stem> {
-    let bytes = base64(value.as_str().context("no text")?)?;
+    let bytes = STANDARD.decode(value.as_str().context("no text")?)?;
     Ok(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
-/// Decodes base64.
-pub(crate) fn base64(text: &str) -> Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut count) = (0u32, 0);
-    for letter in text.bytes().filter(|&letter| letter != b'=') {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            other => anyhow::bail!("{other} is no letter of base64"),
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    Ok(bytes)
-}
-
-/// Signal to difference in dB.
+/// The signal-to-noise ratio of `got` against `expected`, in dB.
+///
+/// # Errors
+/// If the lengths differ, or `expected` is silent.
 pub(crate) fn snr_db(expected: &[f32], got: &[f32]) -> Result<f64> {
     ensure!(expected.len() == got.len(), "{} samples, not {}", got.len(), expected.len());
-    let signal: f64 = expected.iter().map(|x| f64::from(*x).powi(2)).sum();
-    let error: f64 = expected.iter().zip(got).map(|(x, y)| f64::from(x - y).powi(2)).sum();
-    ensure!(signal > 0.0, "the stem is silent");
-    Ok(10.0 * (signal / error).log10())
+    ensure!(expected.iter().any(|sample| *sample != 0.0), "the stem is silent");
+    let wide = |samples: &[f32]| samples.iter().map(|sample| f64::from(*sample)).collect::<Vec<_>>();
+    Ok(unbraid_base::snr_db(wide(expected), wide(got)))
 }

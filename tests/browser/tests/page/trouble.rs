@@ -1,4 +1,4 @@
-//! What goes wrong, and what the page then says: always a reason, never a lost song.
+//! Errors: the page always reports a reason and never loses a song.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::journey::{hold_against_native, invent, stems};
 use crate::page::Page;
-use crate::{Test, World, invented, song};
+use crate::world::{Test, World};
+use crate::{invented, song};
 
 pub(crate) const TESTS: &[Test] = &[
     ("bad_songs_are_refused_on_the_page_and_it_goes_on", bad_songs),
@@ -20,7 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_worker_that_breaks_is_replaced_and_the_song_goes_on", broken_worker),
 ];
 
-/// A wav file: `format` 1 is integers, 3 floats.
+/// The bytes of a wav file. `format` 1 is integers, 3 is floats.
 fn wav(format: u16, channels: u16, bits: u16, data: &[u8]) -> Vec<u8> {
     let frame = channels * bits / 8;
     let mut bytes = b"RIFF".to_vec();
@@ -34,23 +35,23 @@ fn wav(format: u16, channels: u16, bits: u16, data: &[u8]) -> Vec<u8> {
     [&bytes, data].concat()
 }
 
-/// Gives a file to the page and waits for what it says.
+/// Gives a file to the page and waits for a notice that contains `part`.
 fn refused(page: &Page<'_>, path: &Path, part: &str) -> Result<()> {
     let name = path.file_name().context("a name")?.to_string_lossy();
     let start = Instant::now();
     page.give("file", path)?;
     page.until(&format!("notices().some((text) => text.startsWith({}))", json!(name)))?;
     let took = start.elapsed().as_secs_f64();
-    let said = page.value("notices().at(-1)")?;
-    let said = said.as_str().context("a text")?;
-    println!("  {said} ({took:.1} s)");
-    ensure!(said.contains(part), "{name}: {said}");
+    let notice = page.value("notices().at(-1)")?;
+    let notice = notice.as_str().context("a text")?;
+    println!("  {notice} ({took:.1} s)");
+    ensure!(notice.contains(part), "{name}: {notice}");
     page.ensure("document.querySelector('.notice[role=alert]') !== null")?;
     page.browser.run(
         "for (const close of document.querySelectorAll('[data-test=\"notice-close\"]')) close.click();",
         &[],
     )?;
-    // Nothing to separate is left of it; what was taken as a song can be removed.
+    // It cannot be separated. A file that was accepted as a song can be removed.
     page.ensure("document.querySelector('#song').hidden || ($('song').dataset.state === 'failed' && $('separate').disabled)")?;
     page.browser.run("if (!document.querySelector('#song').hidden) $('remove').click();", &[]).map(drop)
 }
@@ -78,14 +79,14 @@ fn bad_songs(world: &World) -> Result<()> {
         fs::write(&path, bytes)?;
         refused(&page, &path, part)?;
     }
-    // Sparse: takes no room on the disk, and has 3 GB to whoever asks.
+    // A sparse file: 3 GB that take no space on the disk.
     let huge = folder.path().join("huge.wav");
     fs::File::create(&huge)?.set_len(3_000_000_000)?;
     refused(&page, &huge, "3.0 GB")?;
-    // No worker ever had it: nothing can have been read.
+    // No worker received it, so no part of it was read.
     page.ensure("watch.sent.includes('cut.wav') && !watch.sent.includes('huge.wav')")?;
 
-    // One sample is a song, and the page is as it was.
+    // The page still works, and one sample is a song.
     let single = folder.path().join("single.wav");
     fs::write(&single, wav(1, 2, 16, &[7; 4]))?;
     page.add(&single)?;
@@ -103,10 +104,10 @@ fn bad_models(world: &World) -> Result<()> {
         invented::bytes(move |header| header[name]["shape"] = json!(shape))
     };
     let cases: [(&str, Vec<u8>, &str); 6] = [
-        ("empty.safetensors", Vec::new(), "not a whole .safetensors file"),
-        ("cut.safetensors", good[..good.len() / 2].to_vec(), "not a whole .safetensors file"),
-        ("turned.safetensors", lying("head.weight", [512, 8]), "not those of its own configuration"),
-        ("larger.safetensors", lying("head.weight", [8, 1 << 40]), "not a whole .safetensors file"),
+        ("empty.safetensors", Vec::new(), "not a complete .safetensors file"),
+        ("cut.safetensors", good[..good.len() / 2].to_vec(), "not a complete .safetensors file"),
+        ("turned.safetensors", lying("head.weight", [512, 8]), "do not match its configuration"),
+        ("larger.safetensors", lying("head.weight", [8, 1 << 40]), "not a complete .safetensors file"),
         (
             "dims.safetensors",
             invented::bytes(|header| {
@@ -115,12 +116,12 @@ fn bad_models(world: &World) -> Result<()> {
                     .replace("\\\"dims\\\":[8]", "\\\"dims\\\":[16]");
                 header["__metadata__"]["unbraid"] = serde_json::from_str(&text).expect("still JSON");
             }),
-            "not those of its own configuration",
+            "do not match its configuration",
         ),
         (
             "letter.safetensors",
             b"This is a letter, and not a model. ".repeat(500),
-            "not a whole .safetensors file",
+            "not a complete .safetensors file",
         ),
     ];
     let page = Page::open(world, Gpu::None, "?device=cpu")?;
@@ -131,19 +132,19 @@ fn bad_models(world: &World) -> Result<()> {
         fs::write(&path, bytes)?;
         page.give("model-file", &path)?;
         page.until(&format!("notices().some((text) => text.startsWith('{file} cannot be used'))"))?;
-        let said = page.value("notices().at(-1)")?;
-        let said = said.as_str().context("a text")?;
-        println!("  {said}");
-        ensure!(said.contains(part), "{file}: {said}");
+        let notice = page.value("notices().at(-1)")?;
+        let notice = notice.as_str().context("a text")?;
+        println!("  {notice}");
+        ensure!(notice.contains(part), "{file}: {notice}");
         page.browser.run("$('notice-close').click();", &[])?;
     }
-    // The page's own model is in use as before, and works.
+    // The page's own model is still in use.
     page.until(&format!("$('model-name').textContent === {name}"))?;
     ensure!(stems(&page)? == names, "{:?}", stems(&page)?);
     page.add(&invent(world, "after", 1.2)?)?;
     page.separate()?;
 
-    // One's own stays over a reload, says so, and goes when it is cleared.
+    // A person's model survives a reload, is labelled as stored, and disappears when it is cleared.
     let own = world.folder.path().join("own.safetensors");
     invented::write(&own)?;
     page.use_model(&own)?;
@@ -158,18 +159,18 @@ fn bad_models(world: &World) -> Result<()> {
 
 fn no_webgpu(world: &World) -> Result<()> {
     let page = Page::open(world, Gpu::None, "")?;
-    page.ensure("$('device').dataset.kind === 'cpu' && $('device').textContent.startsWith('Processor')")?;
+    page.ensure("$('device').dataset.kind === 'cpu' && $('device').textContent.startsWith('CPU')")?;
     page.ensure("notices().length === 1 && /no WebGPU.*CPU/.test(notices()[0])")?;
     page.ensure("$('notice').getAttribute('role') === 'status'")?;
     page.add(&invent(world, "without", 1.2)?)?;
     page.separate()?;
     page.end()?;
 
-    // Asked for, and not there: nothing is promised.
+    // A GPU that is demanded but missing is an error.
     let page = Page::blank(world, Gpu::None)?;
     page.browser.go(&format!("{}?device=gpu", world.page))?;
     page.until("$('device').dataset.kind === 'none' && notices().length > 0")?;
-    page.ensure("notices()[0].startsWith('This browser cannot compute')")?;
+    page.ensure("notices()[0].startsWith('No usable device')")?;
     page.end()
 }
 
@@ -185,10 +186,9 @@ fn lost_device(world: &World) -> Result<()> {
     page.click("separate")?;
     page.until("$('song').dataset.state === 'running' && !$('play').disabled")?;
     page.browser.run("watch.workers[0].postMessage({ type: 'lose' });", &[])?;
-    page.until("notices().some((text) => text.startsWith('The graphics card was lost and is back.'))")?;
+    page.until("notices().some((text) => text.startsWith('The GPU failed and was reopened.'))")?;
     page.done()?;
-    let (gap, frames, task) = page.smoothness()?;
-    println!("  SwiftShader: longest gap {gap:.0} ms of {frames} frames, longest task {task:.0} ms");
+    println!("  SwiftShader: {}", page.smoothness()?);
     println!(
         "  {} bytes on the device, {} in the heap",
         page.value("$('memory').dataset.gpu")?,
@@ -205,12 +205,12 @@ fn broken_worker(world: &World) -> Result<()> {
     page.add(&file)?;
     page.click("separate")?;
     page.until("$('song').dataset.state === 'running' && !$('play').disabled")?;
-    // What no handler expects: it throws where nothing catches, as a panic does.
+    // No handler expects this message. It throws an uncaught error, as a panic does.
     page.browser.run("watch.workers[0].postMessage(null);", &[])?;
     page.until("$('song').dataset.state === 'failed' && !$('continue').hidden")?;
-    let said = page.value("notices().at(-1)")?;
-    println!("  {}", said.as_str().context("a text")?);
-    page.ensure("/broke off and was started again.*are kept/.test(notices().at(-1))")?;
+    let notice = page.value("notices().at(-1)")?;
+    println!("  {}", notice.as_str().context("a text")?);
+    page.ensure("/crashed and was restarted.*are kept/.test(notices().at(-1))")?;
     page.ensure("watch.workers.length === 3")?;
     page.click("continue")?;
     page.done()?;

@@ -1,4 +1,4 @@
-//! The worker, through its messages.
+//! The page's worker, tested through its messages.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use browser::{Browser, Gpu, Window};
 use serde_json::{Value, json};
 
 use crate::song::{self, floats, snr_db};
-use crate::{Test, World};
+use crate::world::{Test, World};
 
 pub(crate) const TESTS: &[Test] = &[
     ("stems_on_the_cpu_path_are_the_native_ones", stems_on_the_cpu_path),
@@ -22,10 +22,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_lost_device_is_opened_again_and_nothing_is_missing", lost_device),
 ];
 
-/// Least SNR of the page's stems against the native CPU's, in dB.
+/// Minimum SNR of the page's stems against the native CPU's, in dB.
 pub(crate) const LEAST_SNR_DB: f64 = 90.0;
 
-/// Scripts of these tests know the client's functions.
+/// Functions that the scripts of these tests use.
 const CLIENT: &str = include_str!("client.js");
 
 const WINDOW: [u32; 2] = [1000, 700];
@@ -43,7 +43,7 @@ fn blank<'a>(world: &'a World, gpu: Gpu) -> Result<Browser<'a>> {
 
 fn run(browser: &Browser<'_>, script: &str, arguments: &[Value]) -> Result<Value> {
     let result = browser.run(&format!("{CLIENT}\n{script}"), arguments);
-    // What a panic said is on the console.
+    // The message of a panic is on the console.
     result.with_context(|| browser.console().unwrap_or_default().join("\n"))
 }
 
@@ -52,13 +52,13 @@ fn choose(browser: &Browser<'_>, file: &Path) -> Result<()> {
     browser.type_into(&browser.find("input")?, &file.to_string_lossy())
 }
 
-/// Nothing on the console may be a violation of the page's policy.
+/// Fails if the console reports a violation of the page's policy.
 pub(crate) fn no_violations(browser: &Browser<'_>) -> Result<()> {
     let violations: Vec<String> = browser
         .console()?
         .into_iter()
         .filter(|line| line.contains("Content Security Policy"))
-        // The browser asks for it on its own where a document is no page.
+        // The browser requests this file itself if a document is not a page.
         .filter(|line| !line.contains("favicon.ico"))
         .collect();
     ensure!(violations.is_empty(), "{violations:#?}");
@@ -67,14 +67,14 @@ pub(crate) fn no_violations(browser: &Browser<'_>) -> Result<()> {
 
 const SEPARATE: &str = "
     const worker = await withModel(arguments[0]);
-    worker.send({ type: 'separate', job: 1, file: chosen(), from: 0, to: null, overlap: 0.25 });
+    worker.send({ type: 'separate', job: 1, file: chosen(), from: 0, to: null });
     const { seconds } = await worker.until(is('done'));
     const blocks = worker.messages.filter(is('block'));
     const memory = worker.messages.filter(is('memory')).at(-1);
     worker.end();
     return { device: worker.device, model: worker.model, seconds, memory, ...together(blocks) };";
 
-/// Separates a song on a device in the browser and holds the stems against the native program's.
+/// Separates a song on a device in the browser and compares the stems with the native program's.
 fn compare(world: &World, gpu: Gpu, device: &str, seconds: f64) -> Result<()> {
     let file = world.folder.path().join(format!("song-{seconds}.wav"));
     song::write(&file, seconds)?;
@@ -98,13 +98,13 @@ fn compare(world: &World, gpu: Gpu, device: &str, seconds: f64) -> Result<()> {
         report.push(format!("{name} {snr:.1} dB"));
         ensure!(
             snr >= LEAST_SNR_DB,
-            "{name} is {snr:.1} dB from the native stem, {LEAST_SNR_DB} are demanded"
+            "{name} is {snr:.1} dB from the native stem, {LEAST_SNR_DB} dB are required"
         );
     }
     let speed = seconds / result["seconds"].as_f64().unwrap_or(f64::NAN);
     println!("  {device}: {}; {}", report.join(", "), result["memory"]);
     println!(
-        "  audio seconds in a second, of {seconds} s: {speed:.2} on {}, {:.2} natively",
+        "  {seconds} s of audio, seconds per second: {speed:.2} on {}, {:.2} natively",
         result["device"]["name"], native.speed
     );
     no_violations(&browser)
@@ -115,9 +115,9 @@ fn stems_on_the_cpu_path(world: &World) -> Result<()> {
 }
 
 fn stems_on_webgpu(world: &World) -> Result<()> {
-    // Two segments: SwiftShader takes ten seconds for each.
+    // Two segments. SwiftShader takes ten seconds for each.
     compare(world, Gpu::Software, "gpu", 1.75)?;
-    // The same song, for its speed beside the other.
+    // The same song on the CPU, to compare the speed.
     compare(world, Gpu::None, "cpu", 1.75)
 }
 
@@ -185,13 +185,13 @@ fn cancel(world: &World) -> Result<()> {
     let result = run(&browser, script, &[])?;
     ensure!(result["cancelled"] == json!([2, 1]), "{}", result["cancelled"]);
     let blocks = result["blocks"].as_array().context("blocks")?;
-    // The first block, and perhaps the one that was being computed.
+    // The first block, and possibly the one that was being computed.
     let of_first = blocks.iter().filter(|job| **job == 1).count();
     ensure!(of_first <= 2 && !blocks.contains(&json!(2)) && blocks.contains(&json!(3)), "{blocks:?}");
     let (waited, speed) =
         (result["waited"].as_f64().context("ms")?, result["speed"].as_f64().context("speed")?);
     println!("  cancelled after {waited:.0} ms; a segment takes about {:.0} ms", 4500.0 / speed);
-    ensure!(waited < 2.0 * 6000.0 / speed + 500.0, "cancelled after {waited:.0} ms only");
+    ensure!(waited < 2.0 * 6000.0 / speed + 500.0, "cancelled only after {waited:.0} ms");
     no_violations(&browser)
 }
 
@@ -201,11 +201,11 @@ fn bad_files(world: &World) -> Result<()> {
     song::write(&whole, 3.0)?;
     let whole = fs::read(&whole)?;
     let huge = folder.join("huge.wav");
-    // Sparse: takes no room on the disk, and has 3 GB to whoever asks.
+    // A sparse file: 3 GB that take no space on the disk.
     fs::File::create(&huge)?.set_len(3_000_000_000)?;
     let mut not_finite = whole.clone();
-    not_finite[20] = 3; // The format tag: floats …
-    not_finite[34] = 32; // … of 32 bits, which 16-bit integers are not.
+    not_finite[20] = 3; // The format tag of floats,
+    not_finite[34] = 32; // of 32 bits each. The data are 16-bit integers.
     let cases: [(&str, Vec<u8>, &str); 5] = [
         ("empty.wav", Vec::new(), "empty"),
         ("text.mp3.txt", b"not a song, but a text about one".repeat(50), "not an audio file"),
@@ -297,15 +297,18 @@ fn no_webgpu(world: &World) -> Result<()> {
         const worker = openWorker();
         worker.send({ type: 'start', device: 'gpu' });
         const { kind, message } = await worker.until(is('error'));
+        const from = worker.messages.length;
+        worker.send({ type: 'model', request: 1, file: new Blob([]) });
+        const later = await worker.until(is('error'), from);
         worker.end();
-        return { device, kind, message };";
+        return { device, kind, message, later: later.kind };";
     let result = run(&browser, script, &[])?;
     let note = result["device"]["note"].as_str().unwrap_or_default();
     ensure!(result["device"]["kind"] == "cpu" && note.contains("CPU"), "{result}");
-    ensure!(result["kind"] == "device", "{result}");
+    ensure!(result["kind"] == "device" && result["later"] == "device", "{result}");
     println!("  {note}");
 
-    // A software adapter is none for `auto`: the CPU path is quicker.
+    // `auto` ignores a software adapter, because the CPU path is faster.
     let browser = blank(world, Gpu::Software)?;
     let result = run(&browser, "const { device, end } = await started('auto'); end(); return device;", &[])?;
     let note = result["note"].as_str().unwrap_or_default();

@@ -1,8 +1,8 @@
-//! The little of the zip format that an archive of stored files needs.
+//! The subset of the zip format that an archive of stored files needs.
 
 use anyhow::{Context, Result, ensure};
 
-/// Names and contents, by the archive's directory; every check that a careful reader makes.
+/// The names and contents of the files in the archive's directory. Fails on any inconsistency.
 pub(crate) fn read(archive: &[u8]) -> Result<Vec<(String, &[u8])>> {
     let end = archive.len().checked_sub(22).context("shorter than an archive's end")?;
     let end = &archive[end..];
@@ -18,8 +18,8 @@ pub(crate) fn read(archive: &[u8]) -> Result<Vec<(String, &[u8])>> {
         let (crc, size, name) = (number(entry, 16, 4)?, number(entry, 24, 4)?, number(entry, 28, 2)?);
         let more = number(entry, 30, 2)? + number(entry, 32, 2)?;
         let local = archive.get(number(entry, 42, 4)?..).context("an entry that points nowhere")?;
-        ensure!(local.starts_with(b"PK\x03\x04"), "no file where its entry says");
-        // Flags, method, time, checksum, sizes and the name's length are said in both places.
+        ensure!(local.starts_with(b"PK\x03\x04"), "no file at the offset in its entry");
+        // Flags, method, time, checksum, sizes and the length of the name are stored in both places.
         ensure!(local.get(6..28) == entry.get(8..30), "a file and its entry differ");
         ensure!(number(local, 8, 2)? == 0 && number(entry, 20, 4)? == size, "compressed");
         let name = entry.get(46..46 + name).context("an entry without its name")?;
@@ -33,7 +33,7 @@ pub(crate) fn read(archive: &[u8]) -> Result<Vec<(String, &[u8])>> {
     Ok(files)
 }
 
-/// A little-endian number of some bytes.
+/// A little-endian number of `length` bytes.
 fn number(bytes: &[u8], at: usize, length: usize) -> Result<usize> {
     let bytes = bytes.get(at..at + length).context("an archive that ends early")?;
     Ok(bytes.iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte)))

@@ -1,5 +1,5 @@
-//! `conformance bench ops`: the kernels of attention and of linear maps beside the same in burn's own operations, on the
-//! same device, in one run.
+//! `conformance bench ops`: compares the kernels of attention and of linear maps with burn's own operations on the same
+//! device in one run.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -17,18 +17,18 @@ use crate::child;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
-    /// Attention and a linear map, forward and backward: kernels beside burn's own operations
+    /// Attention and a linear map, forward and backward: kernels compared with burn's own operations
     Ops(Arguments),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Only this device: cpu, gpu, or gpu:N; every trusted one if not given
+    /// Only this device: cpu, gpu, or gpu:N [default: every trusted device]
     #[arg(long)]
     device: Option<Choice>,
     #[command(flatten)]
     size: Size,
-    /// Runs that are timed, after one that is not
+    /// Timed runs, after one that is not timed
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Write the measurements as JSON
@@ -47,7 +47,7 @@ struct Size {
     /// Channels
     #[arg(long, default_value_t = 32)]
     channels: usize,
-    /// Heads; they divide the channels
+    /// Heads; a divisor of the channels
     #[arg(long, default_value_t = 8)]
     heads: usize,
 }
@@ -66,16 +66,16 @@ pub(crate) struct One {
     runs: usize,
 }
 
-/// What one implementation took.
+/// Time and memory of one implementation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Cost {
     /// Median of the timed runs.
     seconds: f64,
-    /// The run before: kernels are compiled in it.
+    /// The first run, in which kernels are compiled. It is not among the timed runs.
     first_seconds: f64,
-    /// Mean magnitude of the gradient of the input: what both must agree on.
+    /// Mean magnitude of the gradient of the input, which must be equal for both implementations.
     gradient_size: f32,
-    /// Memory at its highest, over what the inputs take; `None` where this system does not tell.
+    /// Peak memory without the memory of the inputs; `None` if this system does not report it.
     peak_bytes: Option<u64>,
 }
 
@@ -87,14 +87,14 @@ struct Comparison {
     operation: &'static str,
     unbraid: Cost,
     plain: Cost,
-    /// Plain seconds over ours.
+    /// Plain seconds divided by ours.
     faster: f64,
-    /// Plain peak over ours.
+    /// Plain peak divided by ours.
     leaner: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+struct BenchReport<'a> {
     size: &'a Size,
     comparisons: Vec<Comparison>,
 }
@@ -128,7 +128,7 @@ pub(crate) fn ops(arguments: &Arguments) -> Result<()> {
     let mut comparisons = Vec::new();
     for info in devices {
         let software = info.kind == DeviceKind::Software;
-        let note = if software { ": a software adapter, only the ratios mean something" } else { "" };
+        let note = if software { ": a software adapter, whose absolute times mean nothing" } else { "" };
         println!("{}: {} ({}){note}", info.choice, info.name, info.kind);
         println!(
             "{:<10} {:>12} {:>12} {:>8} {:>12} {:>12} {:>8}",
@@ -158,7 +158,7 @@ pub(crate) fn ops(arguments: &Arguments) -> Result<()> {
         println!();
     }
     if let Some(path) = json {
-        child::write_report(path, &Report { size, comparisons })?;
+        child::write_report(path, &BenchReport { size, comparisons })?;
     }
     Ok(())
 }
@@ -201,7 +201,7 @@ fn measure_apart(device: Choice, operation: &str, plain: bool, size: &Size, runs
     }
 }
 
-/// One measurement, in this process.
+/// Runs one measurement in this process.
 pub(crate) fn one(one: &One) -> Result<()> {
     let One { operation, plain, runs, .. } = one;
     let Size { frames, bins, channels, heads } = one.size;
@@ -229,7 +229,7 @@ pub(crate) fn one(one: &One) -> Result<()> {
         let options =
             Attention { sequences: sequences(operation)?, heads, rotary: operation != "window", chunk: None };
         let bias = options.bias_shape().map(|shape| Tensor::<2>::zeros(shape, &device).require_grad());
-        // The scores of as many sequences at a time as one binding of the device holds.
+        // A chunk is the largest number of sequences whose scores fit into one binding of the device.
         let length = match options.sequences {
             Sequences::Time => frames,
             Sequences::Frequency => bins,
@@ -248,7 +248,7 @@ pub(crate) fn one(one: &One) -> Result<()> {
     let step = || {
         let gradients = (forward(x.clone()) * gradient.clone()).sum().backward();
         let gradient = x.grad(&gradients).expect("the loss depends on the input");
-        // Read back, so that all of it is computed and no error stays unheard.
+        // Reading the result back forces the computation and reports its errors.
         let size = gradient.abs().mean().try_into_vec_as::<f32>()?[0];
         ensure!(size.is_finite() && size > 0.0, "the gradient's mean magnitude is {size}");
         anyhow::Ok(size)
@@ -267,18 +267,20 @@ pub(crate) fn one(one: &One) -> Result<()> {
         seconds.push(start.elapsed().as_secs_f64());
     }
     seconds.sort_by(f64::total_cmp);
-    child::say(&Cost { seconds: seconds[runs / 2], first_seconds, peak_bytes, gradient_size })
+    child::send(&Cost { seconds: seconds[runs / 2], first_seconds, peak_bytes, gradient_size })
 }
 
-/// How much memory tensors take from here on: burn's pools on a GPU, which keep what they once took; on the CPU
-/// the process's own, by Linux's high-water mark.
+/// Measures the peak memory of tensors: on a GPU the size of burn's pools, which never shrink, and on the CPU the
+/// resident set size of the process, by Linux's high-water mark.
+///
+/// crates/train reads the same mark. conformance does not depend on it, and sysinfo does not report the mark.
 struct Meter {
     before: Option<u64>,
 }
 
 impl Meter {
     fn start(device: &Device) -> Self {
-        // Resets the high-water mark (proc(5)).
+        // Resets the high-water mark (see proc(5)).
         let reset = std::fs::write("/proc/self/clear_refs", "5");
         let process = || reset.is_ok().then(|| status_bytes("VmRSS"))?;
         Self { before: device::memory(device).map(|memory| memory.reserved).or_else(process) }
@@ -293,7 +295,7 @@ impl Meter {
     }
 }
 
-/// A line of `/proc/self/status`, in bytes.
+/// The value of a line of `/proc/self/status`, in bytes.
 fn status_bytes(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;

@@ -1,4 +1,4 @@
-//! The cases in headless browsers, on their CPU path and on WebGPU, through the page that people use too.
+//! Runs the cases in headless browsers, on the CPU path and on WebGPU, through the page that people use too.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,24 +7,25 @@ use anyhow::{Context, Result, bail};
 use browser::{Browser, Driver, Firefox, Gpu, Window};
 use conformance::report::{Check, Entry};
 
-use crate::run::{Report, ReportedDevice, entry, header, row, skip_all};
+use crate::table::{Report, ReportedDevice, entry, header, row, skip_all};
 
-/// How long the page may go without a new row.
+/// Longest wait for a new row of the page.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A browser that the cases run in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Program {
-    /// With SwiftShader, the software adapter that it brings. Its WGSL compiler is Tint.
+    /// With SwiftShader, its own software adapter. Its WGSL compiler is Tint.
     Chromium,
-    /// With the machine's adapters. Its WGSL compiler is naga.
+    /// With the adapters of the machine. Its WGSL compiler is naga.
     Firefox,
 }
 
-/// Runs these cases on the page that `UNBRAID_PAGE` names.
+/// Runs these cases on the page at the address in `UNBRAID_PAGE`.
 pub(crate) fn run(program: Program, names: &[String], report: &mut Report) -> Result<()> {
-    let page = std::env::var("UNBRAID_PAGE")
-        .context("the page is not served; `cargo xtask conformance --device browser` makes and serves it")?;
+    let page = std::env::var("UNBRAID_PAGE").context(
+        "UNBRAID_PAGE is not set; `cargo xtask conformance --device browser` builds and serves the page",
+    )?;
     let available = match program {
         Program::Chromium => Driver::available(),
         Program::Firefox => Firefox::available(),
@@ -75,38 +76,38 @@ fn run_device(
     println!("\n{place}\n{}", header());
     let first = report.entries.len();
     let mut last_row = Instant::now();
-    let told = loop {
+    let answer = loop {
         thread::sleep(Duration::from_millis(500));
         let script = "const all = conformance(); const entries = all.entries.slice(arguments[0]); \
                       return { ...all, entries };";
-        let mut told = window.run(script, &[(report.entries.len() - first).into()])?;
-        let entries: Vec<Entry> =
-            serde_json::from_value(told["entries"].take()).context("the page's report is not ours")?;
+        let mut answer = window.run(script, &[(report.entries.len() - first).into()])?;
+        let entries: Vec<Entry> = serde_json::from_value(answer["entries"].take())
+            .context("the page's report has another format")?;
         for entry in entries {
             println!("{}", row(&entry));
             report.entries.push(Entry { device: place.clone(), ..entry });
             last_row = Instant::now();
         }
-        if told["finished"] == true || last_row.elapsed() > PATIENCE {
-            break told;
+        if answer["finished"] == true || last_row.elapsed() > PATIENCE {
+            break answer;
         }
     };
-    let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
-    let trouble = match told["error"].as_str() {
+    let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+    let trouble = match answer["error"].as_str() {
         Some(error) => Some(error.to_owned()),
-        None if told["finished"] != true => Some(format!("no result for {} s", PATIENCE.as_secs())),
+        None if answer["finished"] != true => Some(format!("no result for {} s", PATIENCE.as_secs())),
         None => None,
     };
     let ran: Vec<String> = report.entries[first..].iter().map(|entry| entry.case.clone()).collect();
     for name in names.iter().filter(|name| !ran.contains(name)) {
         let check = Check::broken(
             "all",
-            &format!("not run: {}", trouble.as_deref().unwrap_or("the page left it out")),
+            &format!("not run: {}", trouble.as_deref().unwrap_or("the page did not run it")),
         );
         report.entries.push(entry(&place, "none", name, check));
     }
     if report.entries.len() == first {
-        bail!("the page ran nothing");
+        bail!("the page ran no case");
     }
     report.devices.push(ReportedDevice {
         device: place,
@@ -118,7 +119,7 @@ fn run_device(
     Ok(())
 }
 
-/// A name in an address: all but letters and digits as %XX.
+/// A name for an address, with every byte except letters and digits as %XX.
 fn escaped(name: &str) -> String {
     let letter = |byte: u8| {
         if byte.is_ascii_alphanumeric() { char::from(byte).into() } else { format!("%{byte:02X}") }

@@ -1,4 +1,4 @@
-//! Processes of this same program, and the files a report goes to.
+//! Processes of this program, and the files of reports.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -7,14 +7,16 @@ use std::process::{Command, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use unbraid_base::file::write_whole;
 
-/// Runs this program anew and hands over what it says, one JSON value a line, as it comes.
+/// Runs this program again with other arguments. Each line of its output is a JSON value and is given to `take` as it
+/// comes.
 pub(crate) fn each_line<T: DeserializeOwned>(
     arguments: &[String],
     environment: &[(&str, &str)],
     mut take: impl FnMut(T),
 ) -> Result<ExitStatus> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = std::env::current_exe().context("cannot find the file of this program")?;
     let mut child = Command::new(program)
         .args(arguments)
         .envs(environment.iter().copied())
@@ -24,24 +26,22 @@ pub(crate) fn each_line<T: DeserializeOwned>(
         .context("cannot start a process")?;
     let output = child.stdout.take().expect("stdout is piped, above");
     for line in BufReader::new(output).lines() {
-        let line = line.context("cannot read what the process says")?;
+        let line = line.context("cannot read the output of the process")?;
         take(serde_json::from_str(&line).with_context(|| format!("not a result: {line}"))?);
     }
     child.wait().context("cannot wait for the process")
 }
 
-/// Says a value to the process that started this one.
-pub(crate) fn say(value: &impl Serialize) -> Result<()> {
+/// Sends a value to the process that started this one.
+pub(crate) fn send(value: &impl Serialize) -> Result<()> {
     let mut output = std::io::stdout().lock();
     serde_json::to_writer(&mut output, value)?;
     writeln!(output)?;
-    output.flush().context("nobody listens")
+    output.flush().context("cannot write to standard output")
 }
 
-/// Writes a report whole or not at all.
+/// Writes a report. The file is complete or absent, also after a crash.
 pub(crate) fn write_report(path: &Path, report: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(report)? + "\n";
-    let draft = path.with_extension("part");
-    std::fs::write(&draft, text).with_context(|| format!("cannot write {}", draft.display()))?;
-    std::fs::rename(&draft, path).with_context(|| format!("cannot write {}", path.display()))
+    write_whole(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,18 +1,19 @@
 //! The native driver of the conformance cases, and the benchmark of the operations.
 //!
-//! Whatever runs on a device runs in a process of its own: a driver that crashes takes one row of the report with
-//! it, not the report, and burn's fusion, decided once a process, can be on in one and off in the next.
+//! Everything on a device runs in a separate process. A driver that crashes then costs the remaining cases of that process, and
+//! burn's fusion, which is decided once per process, can be on in one process and off in the next.
 
 mod bench;
 mod browser;
 mod child;
 mod run;
+mod table;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Holds every operation against its definition, and measures them.
+/// Compares every operation with its definition, and measures the operations.
 #[derive(Debug, Parser)]
 #[command(name = "conformance", version)]
 struct Arguments {
@@ -22,12 +23,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Runs every case on every device of this machine; fails where one does
+    /// Runs every case on every device of this machine; fails if a case fails
     Run(run::Arguments),
     /// Measures speed and memory
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// One device's cases, for `run`
+    /// The cases of one device, for `run`
     #[command(hide = true)]
     RunOne(run::One),
     /// One measurement, for `bench`

@@ -1,4 +1,4 @@
-//! `conformance run`: every case on every device, with fusion and without.
+//! `conformance run`: every case on every device, with fusion and without it.
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -10,23 +10,23 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::Args;
 use conformance::cases::{self, Target};
-use conformance::report::{Check, Entry, Verdict};
-use serde::Serialize;
+use conformance::report::{Check, Entry};
 use unbraid_ops::device::{self, Choice, DeviceError, DeviceInfo, DeviceKind};
 
 use crate::browser::{self, Program};
 use crate::child;
+use crate::table::{Report, ReportedDevice, entry, header, row, skip_all, summarise};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Only this: cpu, gpu, or gpu:N as `unbraid doctor` lists them; chromium, firefox, or browser for both
+    /// Only this device: cpu, gpu, or gpu:N as `unbraid doctor` lists them; chromium, firefox, or browser for both
     /// [default: every native device]
     #[arg(long)]
     device: Option<Place>,
-    /// Every native device, and the browsers: one table
+    /// Every native device and both browsers, in one table
     #[arg(long, conflicts_with = "device")]
     all: bool,
-    /// Only cases whose name contains this
+    /// Only cases whose names contain this
     #[arg(long, default_value = "")]
     only: String,
     /// Write the table as JSON
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     json: Option<PathBuf>,
 }
 
-/// Where the cases may run.
+/// A device, or browsers, that the cases run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Native(Choice),
@@ -64,34 +64,19 @@ pub(crate) struct One {
     fusion: String,
     #[arg(long)]
     only: String,
-    /// Of every so many cases one,
+    /// Processes among which the cases are divided
     #[arg(long)]
     shares: usize,
-    /// and which.
+    /// Index of this process among them, from 0
     #[arg(long)]
     share: usize,
 }
 
-#[derive(Debug, Serialize)]
-pub(crate) struct Report {
-    pub(crate) devices: Vec<ReportedDevice>,
-    pub(crate) entries: Vec<Entry>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct ReportedDevice {
-    pub(crate) device: String,
-    pub(crate) name: String,
-    pub(crate) driver: String,
-    pub(crate) trusted: bool,
-    pub(crate) seconds: f64,
-}
-
-/// burn decides what to fuse where it meets a sequence of operations for the first time; looking at none leaves
-/// all unfused.
+/// burn decides on fusion when it sees a sequence of operations for the first time. With no exploration nothing is
+/// fused.
 const FUSION_OFF: (&str, &str) = ("BURN_FUSION_MAX_EXPLORATIONS", "0");
 
-/// Whether every case passed or was skipped.
+/// Runs the cases. Returns true if no case failed.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let names: Vec<String> = names(&arguments.only);
     if names.is_empty() {
@@ -102,7 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         Some(Place::Browsers(_)) => Vec::new(),
         None => device::list(),
     };
-    let mut report = Report { devices: Vec::new(), entries: Vec::new() };
+    let mut report = Report::default();
     if devices.iter().all(|info| info.kind == DeviceKind::Cpu) && arguments.device.is_none() {
         skip_all(&mut report, "gpu", &DeviceError::NoAdapter.to_string(), &names);
     }
@@ -161,8 +146,8 @@ fn run_device(info: &DeviceInfo, only: &str, names: &[String], report: &mut Repo
     Ok(())
 }
 
-/// The cases in a few processes at a time, whose ends are given: a software adapter builds a kernel on one core, and
-/// building them takes most of the time.
+/// Runs the cases in a few processes at a time and returns their exit statuses. A software adapter compiles a kernel on
+/// one core, and compilation takes most of the time.
 fn run_shares(device: &str, fusion: &str, only: &str, entries: &mut Vec<Entry>) -> Result<Vec<ExitStatus>> {
     const MOST_SHARES: usize = 4;
     let shares = thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_SHARES));
@@ -184,21 +169,11 @@ fn run_shares(device: &str, fusion: &str, only: &str, entries: &mut Vec<Entry>) 
     let run_share = &run_share;
     thread::scope(|scope| {
         let threads: Vec<_> = (0..shares).map(|share| scope.spawn(move || run_share(share))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("a thread that reads does not panic")).collect()
+        threads.into_iter().map(|thread| thread.join().expect("the reading thread does not panic")).collect()
     })
 }
 
-pub(crate) fn skip_all(report: &mut Report, device: &str, reason: &str, names: &[String]) {
-    println!("{} cases skipped: {reason}", names.len());
-    let skipped = |name: &String| entry(device, "none", name, Check::skipped("all", reason));
-    report.entries.extend(names.iter().map(skipped));
-}
-
-pub(crate) fn entry(device: &str, fusion: &str, case: &str, check: Check) -> Entry {
-    Entry { device: device.into(), fusion: fusion.into(), case: case.into(), check }
-}
-
-/// The cases on one device, in this process.
+/// Runs the cases on one device in this process.
 pub(crate) fn one(one: &One) -> Result<()> {
     let (device, info) = device::select(one.device)?;
     let target = Target { device, software: info.kind == DeviceKind::Software };
@@ -208,59 +183,8 @@ pub(crate) fn one(one: &One) -> Result<()> {
         let checks = pollster::block_on(case.run(&target))
             .unwrap_or_else(|error| vec![Check::broken("all", &format!("the device failed: {error:?}"))]);
         for check in checks {
-            child::say(&entry(&one.device.to_string(), &one.fusion, &name, check))?;
+            child::send(&entry(&one.device.to_string(), &one.fusion, &name, check))?;
         }
     }
     Ok(())
-}
-
-pub(crate) fn header() -> String {
-    format!(
-        "{:<48} {:<17} {:>10} {:>8} {:>10}  {:<8} why",
-        "case", "tensor", "max error", "SNR dB", "bound", ""
-    )
-}
-
-pub(crate) fn row(entry: &Entry) -> String {
-    let Check { tensor, max_error, snr_db, bound, reason, verdict } = &entry.check;
-    let small = |value: &Option<f64>| value.map_or("-".into(), |value| format!("{value:.2e}"));
-    let snr = snr_db.map_or("-".into(), |snr| format!("{snr:.1}"));
-    let (word, reason) = match verdict {
-        Verdict::Pass => ("pass", reason),
-        Verdict::Fail => ("FAIL", reason),
-        Verdict::Skipped(reason) => ("skipped", reason),
-    };
-    let case = &entry.case;
-    format!(
-        "{case:<48} {tensor:<17} {:>10} {snr:>8} {:>10}  {word:<8} {reason}",
-        small(max_error),
-        small(bound),
-    )
-}
-
-fn summarise(report: &Report) -> bool {
-    println!();
-    let mut failed = 0;
-    let mut groups: Vec<(&str, &str)> = Vec::new();
-    for entry in &report.entries {
-        let group = (entry.device.as_str(), entry.fusion.as_str());
-        if !groups.contains(&group) {
-            groups.push(group);
-        }
-    }
-    for (device, fusion) in groups {
-        let of = |verdict: fn(&Verdict) -> bool| {
-            let entries =
-                report.entries.iter().filter(|entry| (&*entry.device, &*entry.fusion) == (device, fusion));
-            entries.filter(|entry| verdict(&entry.check.verdict)).count()
-        };
-        let failures = of(|verdict| *verdict == Verdict::Fail);
-        println!(
-            "{device}, fusion {fusion}: {} passed, {failures} failed, {} skipped",
-            of(|verdict| *verdict == Verdict::Pass),
-            of(|verdict| matches!(verdict, Verdict::Skipped(_))),
-        );
-        failed += failures;
-    }
-    failed == 0
 }

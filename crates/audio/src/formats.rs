@@ -1,0 +1,52 @@
+//! The registry of formats: which decoder reads which container.
+//!
+//! To add a format, add its signature to [`crate::container`] and a line here. A format that symphonia demuxes
+//! implements [`SymphoniaFormat`](crate::symphonia_decoder::SymphoniaFormat) in its own file.
+
+use symphonia::core::io::MediaSource;
+
+use crate::container::{Container, identify};
+use crate::decoder::Decoder;
+use crate::error::Problem;
+use crate::mp3::Mp3;
+use crate::mp4::Mp4;
+use crate::ogg::Ogg;
+use crate::plain::Plain;
+use crate::symphonia_decoder::{SymphoniaDecoder, guarded};
+use crate::wav::{self, WavDecoder};
+
+/// Opens a decoder for `source`. `extension` is that of the file's name, as a hint.
+pub(crate) fn open(
+    mut source: Box<dyn MediaSource>,
+    extension: Option<&str>,
+) -> Result<Box<dyn Decoder>, Problem> {
+    let length = match source.byte_len() {
+        Some(length) if source.is_seekable() => length,
+        _ => return Err(Problem::NotAFile),
+    };
+    if length == 0 {
+        return Err(Problem::Empty);
+    }
+    let (container, start) = identify(&mut *source, length, extension)?;
+    let decoder = match container {
+        Container::Wav => match wav::parse(&mut *source, start, length)? {
+            Some(header) => return Ok(Box::new(WavDecoder::new(source, header))),
+            None => SymphoniaDecoder::open(&Plain::CompressedWav, source, start),
+        },
+        Container::Aiff => SymphoniaDecoder::open(&Plain::Aiff, source, start),
+        Container::Flac => SymphoniaDecoder::open(&Plain::Flac, source, start),
+        Container::Mp3 => {
+            let mp3 = guarded(|| Mp3::scan(&mut *source, start, length))?;
+            SymphoniaDecoder::open(&mp3, source, mp3.start)
+        }
+        Container::Ogg => {
+            let ogg = guarded(|| Ogg::check(&mut *source, length))?;
+            SymphoniaDecoder::open(&ogg, source, start)
+        }
+        Container::Mp4 => {
+            let mp4 = guarded(|| Mp4::parse(&mut *source, length))?;
+            SymphoniaDecoder::open(&mp4, source, start)
+        }
+    }?;
+    Ok(Box::new(decoder))
+}

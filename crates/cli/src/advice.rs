@@ -1,0 +1,240 @@
+//! Advice about errors. The libraries' messages state facts. This file adds the flags and commands that help.
+
+use std::error::Error;
+use std::fmt::{self, Display};
+
+use unbraid_audio::{AudioError, Problem};
+use unbraid_model::SeparateError;
+use unbraid_model::weights::{Reason, WeightsError};
+use unbraid_ops::device::DeviceError;
+use unbraid_synth::SynthError;
+use unbraid_train::{ConfigError, DataError, EvaluateError, TrainError};
+
+const DATA_LAYOUT: &str = "A data set has the layout of MUSDB18-HQ: train/TRACK/{drums,bass,other,vocals}.wav. \
+                           `unbraid data synth OUT` creates one with synthetic songs.";
+const WEIGHTS: &str = "Give the model.safetensors of a run's folder, where `unbraid train` writes it.";
+const OTHER_DEVICE: &str = "Try again, or compute with `--device cpu`.";
+const LESS_MEMORY: &str =
+    "`unbraid plan --memory SIZE` finds settings that fit. `--on-oom reduce` finds them while training.";
+
+/// An error of this program, with its advice.
+#[derive(Debug)]
+pub(crate) struct Advised {
+    fact: String,
+    advice: String,
+}
+
+impl Display for Advised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.fact)
+    }
+}
+
+impl Error for Advised {}
+
+/// The error `fact`, with advice.
+pub(crate) fn advised(fact: impl Display, advice: impl Into<String>) -> anyhow::Error {
+    Advised { fact: fact.to_string(), advice: advice.into() }.into()
+}
+
+/// The advice for an error: that of the outermost error in its chain of causes that has advice.
+pub(crate) fn advice(error: &anyhow::Error) -> Option<&str> {
+    error.chain().find_map(for_cause)
+}
+
+fn for_cause<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a str> {
+    if let Some(advised) = cause.downcast_ref::<Advised>() {
+        return Some(&advised.advice);
+    }
+    let advice = cause.downcast_ref().and_then(for_training);
+    let advice = advice.or_else(|| cause.downcast_ref().and_then(for_settings));
+    let advice = advice.or_else(|| cause.downcast_ref().and_then(for_data));
+    let advice = advice.or_else(|| cause.downcast_ref().and_then(for_evaluation));
+    let advice = advice.or_else(|| cause.downcast_ref().and_then(for_weights));
+    let advice = advice.or_else(|| cause.downcast_ref().and_then(for_separation));
+    let advice = advice.or_else(|| cause.downcast_ref().and_then(for_device));
+    let advice = advice.or_else(|| cause.downcast_ref().and_then(for_audio));
+    let advice = advice.or_else(|| cause.downcast_ref().and_then(for_audio_problem));
+    advice.or_else(|| cause.downcast_ref().and_then(for_synthetic_songs))
+}
+
+fn for_training(error: &TrainError) -> Option<&'static str> {
+    Some(match error {
+        TrainError::Config(error) => return for_settings(error),
+        TrainError::Data(error) => return for_data(error),
+        TrainError::Validation(error) => return for_evaluation(error),
+        TrainError::Weights(error) => return for_weights(error),
+        TrainError::NoF16 => {
+            "Train with `--precision f32`. `unbraid doctor` lists the devices that have 16-bit floats."
+        }
+        TrainError::Device(_) => {
+            "Continue from the last checkpoint with `--resume`. If it fails again, add `--device cpu`."
+        }
+        TrainError::OutOfMemory(_) | TrainError::OverLimit { .. } => LESS_MEMORY,
+        TrainError::RunExists(_) => {
+            "Continue that run with `--resume`, or choose another folder with `--out DIR`."
+        }
+        TrainError::NothingToResume(_) => "Start a run without `--resume`.",
+        TrainError::AllDamaged(_) => "Start a new run without `--resume`.",
+        TrainError::Changed { .. } => {
+            "Restore what has changed, or start a new run in another folder (`--out DIR`, without `--resume`)."
+        }
+        TrainError::OtherParameters(_) => {
+            "Continue the run with the version of Unbraid that started it, or start a new run."
+        }
+        TrainError::Diverged { .. } => {
+            "Continue from the last checkpoint with `--resume` and a lower `--learning-rate`, for example half of it. \
+             If this happens at step 1, look for a damaged file in the data set."
+        }
+        _ => return None,
+    })
+}
+
+fn for_settings(error: &ConfigError) -> Option<&'static str> {
+    Some(match error {
+        ConfigError::Read { .. } => {
+            "`--config` takes a TOML file of settings. The folder configs/train has examples."
+        }
+        ConfigError::Parse { .. } | ConfigError::Invalid(_) => {
+            "`unbraid settings` lists every setting with its flag, its type and its bounds."
+        }
+        // The network is known, so the problem is in another setting.
+        ConfigError::Model { model, .. } if unbraid_model::STANDARD_NETWORKS.contains(&model.as_str()) => {
+            return None;
+        }
+        ConfigError::Model { .. } => {
+            "`--model` takes tfswa_unet, tfswa_unet_small, tfswa_unet_tiny, or a file like those in configs/model."
+        }
+    })
+}
+
+fn for_data(error: &DataError) -> Option<&'static str> {
+    match error {
+        DataError::NoFolder(_) | DataError::NoTracks(_) | DataError::MissingStem { .. } => Some(DATA_LAYOUT),
+        DataError::UnknownFormat { .. } => {
+            Some("`unbraid data synth OUT` creates a data set of synthetic songs.")
+        }
+        DataError::Audio(error) => for_audio(error),
+        DataError::UnknownLength(_) => Some("Convert the file to wav or flac."),
+        DataError::Lengths { .. } => Some("Cut or pad the stems of the track to one length."),
+        _ => None,
+    }
+}
+
+fn for_audio(error: &AudioError) -> Option<&'static str> {
+    for_audio_problem(&error.problem)
+}
+
+fn for_audio_problem(problem: &Problem) -> Option<&'static str> {
+    Some(match problem {
+        Problem::Write(_) => "Check the folder's permissions and the free space of the disk.",
+        Problem::NotAFile => "Give the path of an audio file on disk.",
+        Problem::Empty | Problem::Truncated(_) => "Copy or download the file again.",
+        Problem::Unsupported(_) => "Convert the file first, for example with `ffmpeg -i INPUT OUTPUT.wav`.",
+        Problem::Channels(_) => {
+            "Mix the file down to stereo first, for example with `ffmpeg -i INPUT -ac 2 OUTPUT.wav`."
+        }
+        Problem::SampleRate(_) => {
+            "Convert the file first, for example with `ffmpeg -i INPUT -ar 44100 OUTPUT.wav`."
+        }
+        Problem::Malformed { .. } | Problem::NonFinite { .. } => "Export the file again from its source.",
+        Problem::TooLong(_) => "`--format flac` has no such limit.",
+        _ => return None,
+    })
+}
+
+fn for_evaluation(error: &EvaluateError) -> Option<&'static str> {
+    match error {
+        EvaluateError::Data(error) => for_data(error),
+        EvaluateError::Separate { source, .. } => for_separation(source),
+    }
+}
+
+fn for_weights(error: &WeightsError) -> Option<&'static str> {
+    match error.reason {
+        Reason::Device(_) => Some(OTHER_DEVICE),
+        Reason::NotFinite(_) => Some("Train again with a lower `--learning-rate`, or use another model."),
+        _ => Some(WEIGHTS),
+    }
+}
+
+fn for_separation(error: &SeparateError) -> Option<&'static str> {
+    match error {
+        SeparateError::Options(_) => Some("Choose another `--segment` or `--overlap`."),
+        SeparateError::Input { .. } => Some("Decode the song again, or cut that part out."),
+        SeparateError::NotFinite { .. } => {
+            Some("Try another device with `--device cpu`. If the error stays, use another model.")
+        }
+        SeparateError::Device(_) => Some(OTHER_DEVICE),
+        _ => None,
+    }
+}
+
+fn for_device(error: &DeviceError) -> Option<&'static str> {
+    Some(match error {
+        DeviceError::NoAdapter => "`--device cpu` computes without a GPU.",
+        DeviceError::Untrusted { reason, .. } if reason.contains("llvmpipe") => {
+            "Install Mesa 25 or newer (mesa-vulkan-drivers), or compute with `--device cpu`."
+        }
+        DeviceError::Untrusted { .. } => {
+            "`unbraid doctor` lists all devices. `--device cpu` is always trusted."
+        }
+        DeviceError::Unavailable { .. } => "Update the device's driver, or compute with `--device cpu`.",
+        _ => "`unbraid doctor` lists the devices.",
+    })
+}
+
+fn for_synthetic_songs(error: &SynthError) -> Option<&'static str> {
+    match error {
+        SynthError::NotEmpty(_) => Some("Give a new or an empty folder."),
+        SynthError::Io { .. } => Some("Check the folder's permissions and the free space of the disk."),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    fn of(error: impl Into<anyhow::Error>) -> String {
+        advice(&error.into()).unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn errors_get_the_flags_that_help() {
+        assert!(of(TrainError::RunExists("run".into())).contains("--resume"));
+        assert!(of(TrainError::NoF16).contains("--precision f32"));
+        assert!(of(TrainError::Device("lost".into())).contains("--device cpu"));
+        assert!(of(DeviceError::NoAdapter).contains("--device cpu"));
+        assert!(of(DeviceError::NoSuchAdapter { index: 7, count: 1 }).contains("unbraid doctor"));
+        assert!(of(SeparateError::NotFinite { seconds: 1.0 }).contains("--device cpu"));
+        assert!(of(SynthError::NotEmpty("x".into())).contains("empty folder"));
+        assert!(of(ConfigError::Invalid(Vec::new())).contains("unbraid settings"));
+        assert_eq!(of(SeparateError::Block { left: 1, right: 2 }), "");
+    }
+
+    #[test]
+    fn advice_is_found_within_other_errors() {
+        assert_eq!(of(TrainError::Data(DataError::NoFolder("x".into()))), DATA_LAYOUT);
+        let empty = AudioError { path: None, problem: Problem::Empty };
+        assert!(of(TrainError::Data(empty.into())).contains("download"));
+        let song =
+            EvaluateError::Separate { song: "a".into(), source: SeparateError::NotFinite { seconds: 1.0 } };
+        assert!(of(TrainError::Validation(song)).contains("--device cpu"));
+        let nested = Err::<(), _>(TrainError::RunExists("run".into())).context("outer").context("outermost");
+        assert!(of(nested.unwrap_err()).contains("--out DIR"));
+    }
+
+    #[test]
+    fn own_advice_comes_first_and_is_not_part_of_the_fact() {
+        let error = advised("a fact", "some advice").context("outer");
+        assert_eq!(advice(&error), Some("some advice"));
+        assert_eq!(format!("{error:#}"), "outer: a fact");
+    }
+
+    #[test]
+    fn an_error_without_advice_has_none() {
+        assert_eq!(advice(&anyhow::anyhow!("unknown")), None);
+    }
+}

@@ -1,0 +1,40 @@
+//! The flag `--device`.
+
+use clap::Args;
+use unbraid_ops::device::{self, Choice, DeviceError, DeviceInfo};
+
+use crate::output::notice;
+
+#[derive(Debug, Args)]
+pub(crate) struct DeviceArgument {
+    /// Device: auto, cpu, gpu, or gpu:N as `unbraid doctor` lists them. auto takes the best trusted GPU or the CPU, and
+    /// never a software adapter
+    #[arg(long, value_name = "DEVICE", default_value = "auto", value_parser = choice)]
+    pub(crate) device: Choice,
+}
+
+fn choice(text: &str) -> Result<Choice, &'static str> {
+    text.parse().map_err(
+        |_: DeviceError| "must be auto, cpu, gpu, or gpu:N with a number that `unbraid doctor` lists",
+    )
+}
+
+impl DeviceArgument {
+    /// Finds the device without opening it, and prints its name.
+    pub(crate) fn find(&self) -> anyhow::Result<DeviceInfo> {
+        let info = device::find(self.device)?;
+        print_name(&info);
+        Ok(info)
+    }
+
+    /// Opens the device and prints its name.
+    pub(crate) fn open(&self) -> anyhow::Result<(burn::tensor::Device, DeviceInfo)> {
+        let (device, info) = device::select(self.device)?;
+        print_name(&info);
+        Ok((device, info))
+    }
+}
+
+fn print_name(info: &DeviceInfo) {
+    notice(format_args!("device: {} ({})", info.name, info.kind));
+}

@@ -1,0 +1,10 @@
+//! The TFSWA U-Net: blocks that attend along time, along frequency, and within shifted windows.
+
+mod block;
+pub(super) mod config;
+mod count;
+mod layers;
+pub(super) mod network;
+
+pub use config::{Positional, TfswaConfig};
+pub use network::Tfswa;

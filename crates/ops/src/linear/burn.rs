@@ -1,0 +1,165 @@
+//! The burn binding of linear maps: backends, fusion and autodiff.
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+#[cfg(not(target_family = "wasm"))]
+use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::wgpu::CubeBackend;
+use burn::backend::{Autodiff, Backend, Flex, backend_extension};
+#[cfg(not(target_family = "wasm"))]
+use burn::tensor::DType;
+use burn::tensor::Shape;
+
+use super::output::Output;
+#[cfg(not(target_family = "wasm"))]
+use super::output::with_channels;
+use super::{cpu, gpu};
+use crate::runtime::autodiff::second_order;
+use crate::runtime::launch::GpuArray;
+
+/// Linear maps of the last axis as a backend implements them. `weight [inputs, outputs]`, `bias [outputs]` and their
+/// gradients are f32.
+#[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(not(target_family = "wasm")))]
+pub(crate) trait LinearOps: Backend {
+    #[fusion(meta = |x, weight, _bias, _output| mapped_spec(x, weight.shape[1]))]
+    fn linear_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        output: Output,
+    ) -> FloatTensor<Self>;
+
+    #[fusion(meta = |gradient, weight| mapped_spec(gradient, weight.shape[0]))]
+    fn linear_input_gradient(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The gradients of weight and bias.
+    #[fusion(meta = parameter_specs)]
+    fn linear_parameter_gradients(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn mapped_spec(x: &TensorSpec, channels: usize) -> TensorSpec {
+    TensorSpec::new(with_channels(&x.shape, channels), x.dtype)
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn parameter_specs(x: &TensorSpec, gradient: &TensorSpec) -> (TensorSpec, TensorSpec) {
+    let [inputs, outputs] = [x, gradient].map(|spec| spec.shape[spec.shape.num_dims() - 1]);
+    (
+        TensorSpec::new(Shape::new([inputs, outputs]), DType::F32),
+        TensorSpec::new(Shape::new([outputs]), DType::F32),
+    )
+}
+
+impl LinearOps for Flex {
+    fn linear_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        output: Output,
+    ) -> FloatTensor<Self> {
+        cpu::forward(x, weight, bias, output)
+    }
+
+    fn linear_input_gradient(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        cpu::input_gradient(gradient, weight)
+    }
+
+    fn linear_parameter_gradients(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        cpu::parameter_gradients(x, gradient)
+    }
+}
+
+impl LinearOps for CubeBackend {
+    fn linear_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        output: Output,
+    ) -> FloatTensor<Self> {
+        let [x, weight, bias] = [x, weight, bias].map(GpuArray::new);
+        gpu::forward(&x, &weight, &bias, output).0
+    }
+
+    fn linear_input_gradient(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        gpu::input_gradient(&GpuArray::new(gradient), &GpuArray::new(weight)).0
+    }
+
+    fn linear_parameter_gradients(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        // [parts, ..] → [..]
+        let [weight, bias] =
+            gpu::parameter_gradients(&GpuArray::new(x), &GpuArray::new(gradient)).map(|sums| {
+                let shape: Vec<usize> = sums.shape().iter().skip(1).copied().collect();
+                let one = sums.shape()[0] == 1;
+                let sum = if one { sums.0 } else { Self::float_sum_dim(sums.0, 0) };
+                Self::float_reshape(sum, Shape::from(shape))
+            });
+        (weight, bias)
+    }
+}
+
+#[derive(Debug)]
+struct LinearBackward;
+
+impl<B: LinearOps> Backward<B, 3> for LinearBackward {
+    /// x and the weight.
+    type State = [FloatTensor<B>; 2];
+
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let [x, weight] = ops.state;
+        let [of_x, of_weight, of_bias] = ops.parents;
+        if of_weight.is_some() || of_bias.is_some() {
+            let (weight, bias) = B::linear_parameter_gradients(x, gradient.clone());
+            for (parent, gradient) in [(of_weight, weight), (of_bias, bias)] {
+                if let Some(parent) = parent {
+                    gradients.register::<B>(parent.id, gradient);
+                }
+            }
+        }
+        if let Some(parent) = of_x {
+            gradients.register::<B>(parent.id, B::linear_input_gradient(gradient, weight));
+        }
+    }
+}
+
+impl<B: LinearOps, C: CheckpointStrategy> LinearOps for Autodiff<B, C> {
+    fn linear_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        output: Output,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node(), bias.node()];
+        let step = LinearBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let (x, weight, bias) = (x.into_primitive(), weight.into_primitive(), bias.into_primitive());
+        let y = B::linear_forward(x.clone(), weight.clone(), bias, output);
+        match step {
+            OpsKind::Tracked(step) => step.finish([x, weight], y),
+            OpsKind::UnTracked(step) => step.finish(y),
+        }
+    }
+
+    fn linear_input_gradient(_gradient: FloatTensor<Self>, _weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        second_order()
+    }
+
+    fn linear_parameter_gradients(
+        _x: FloatTensor<Self>,
+        _gradient: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        second_order()
+    }
+}

@@ -1,0 +1,184 @@
+//! Writes synthetic songs as a data set in the layout of MUSDB18-HQ.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+
+use rayon::prelude::*;
+use unbraid_audio::{AudioError, AudioWriter, Format};
+use unbraid_base::Stereo;
+use unbraid_base::file::sync_folder;
+
+use crate::song::{RATES, STEMS, song};
+
+/// The number of songs to write, and their properties.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Number of tracks in `train/`.
+    pub train: usize,
+    /// Number of tracks in `test/`.
+    pub test: usize,
+    /// Length of each track in seconds, from 1 to 3600.
+    pub seconds: f64,
+    /// Selects the series of songs. Its first songs become the training tracks, the next ones the test tracks.
+    pub seed: u64,
+    /// Sample rate in Hz, within [`RATES`].
+    pub rate: u32,
+}
+
+impl Options {
+    /// Divides `tracks` into training and test tracks. A fifth of them, rounded, but at least one, are test tracks.
+    /// A single track is a training track.
+    pub fn divide(tracks: usize) -> (usize, usize) {
+        let test = ((tracks + 2) / 5).max(1).min(tracks.saturating_sub(1));
+        (tracks - test, test)
+    }
+
+    fn check(&self) -> Result<(), SynthError> {
+        let wrong = |what: String| Err(SynthError::Options(what));
+        if self.train + self.test == 0 {
+            return wrong("at least one track is needed".into());
+        }
+        if !(self.seconds >= 1.0 && self.seconds <= 3600.0) {
+            return wrong(format!("a track lasts 1 to 3600 seconds, not {}", self.seconds));
+        }
+        if !RATES.contains(&self.rate) {
+            let (low, high) = (RATES.start(), RATES.end());
+            return wrong(format!("the sample rate is {low} to {high} Hz, not {}", self.rate));
+        }
+        Ok(())
+    }
+}
+
+/// The reason why a data set could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum SynthError {
+    /// An option is out of range.
+    #[error("{0}")]
+    Options(String),
+    /// The target folder is not empty.
+    #[error("{} is not empty", .0.display())]
+    NotEmpty(PathBuf),
+    /// A folder could not be created, read or renamed.
+    #[error("cannot write {}: {source}", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// An audio file could not be written.
+    #[error("cannot write a track into {}: {source}", .path.display())]
+    Audio {
+        /// The track's folder.
+        path: PathBuf,
+        /// The writer's error.
+        source: AudioError,
+    },
+}
+
+/// Writes `OUT/train/TRACK` and `OUT/test/TRACK`, each with `mixture.wav` and one file for every stem of [`STEMS`],
+/// with 16 bits per sample. The mixture is exactly the sum of the stems.
+///
+/// `progress` receives the number of finished tracks and of all tracks, first with 0 finished tracks. A track's folder
+/// appears complete or not at all. All cores are used. The result does not depend on their number.
+///
+/// # Errors
+/// [`SynthError`] if an option is out of range, if `out` is a file or a folder that is not empty, or if writing fails.
+/// Tracks that were finished before a failure stay.
+pub fn write_dataset(
+    out: &Path,
+    options: &Options,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(), SynthError> {
+    options.check()?;
+    let failed = |path: &Path, source| SynthError::Io { path: path.to_owned(), source };
+    if out.exists() && fs::read_dir(out).map_err(|e| failed(out, e))?.next().is_some() {
+        return Err(SynthError::NotEmpty(out.to_owned()));
+    }
+    let mut tracks = Vec::new();
+    for (part, count) in [("train", options.train), ("test", options.test)] {
+        let folder = out.join(part);
+        fs::create_dir_all(&folder).map_err(|e| failed(&folder, e))?;
+        for number in 1..=count {
+            tracks.push((tracks.len() as u64, folder.clone(), format!("invented-{number:04}")));
+        }
+    }
+    let (total, mut done) = (tracks.len(), 0);
+    let (sender, finished) = mpsc::channel();
+    progress(0, total);
+    thread::scope(|scope| {
+        let worker = scope.spawn(move || {
+            tracks.par_iter().try_for_each_with(sender, |sender, (index, folder, name)| {
+                write_track(folder, name, *index, options)?;
+                // Sending fails only while the caller unwinds from a panic.
+                sender.send(()).ok();
+                Ok(())
+            })
+        });
+        for () in finished {
+            done += 1;
+            progress(done, total);
+        }
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Writes one track to a temporary folder, then renames the folder.
+fn write_track(folder: &Path, name: &str, index: u64, options: &Options) -> Result<(), SynthError> {
+    let unfinished = Unfinished(folder.join(format!(".{name}.part")));
+    let failed = |path: &Path, source| SynthError::Io { path: path.to_owned(), source };
+    fs::create_dir(&unfinished.0).map_err(|e| failed(&unfinished.0, e))?;
+    let song = song(options.seed, index, options.seconds, options.rate);
+    let write = |name: &str, sound: &Stereo| -> Result<u64, AudioError> {
+        let path = unfinished.0.join(name).with_extension(Format::Wav16.extension());
+        let mut writer = AudioWriter::create(&path, Format::Wav16, options.rate)?;
+        writer.write(sound)?;
+        writer.finish()
+    };
+    let mixture = song.mixture();
+    let files = STEMS.iter().copied().zip(&song.stems).chain([("mixture", &mixture)]);
+    for (stem, sound) in files {
+        let clipped =
+            write(stem, sound).map_err(|source| SynthError::Audio { path: folder.join(name), source })?;
+        assert!(clipped == 0, "song {index} of seed {} clips in {stem}", options.seed);
+    }
+    let path = folder.join(name);
+    fs::rename(&unfinished.0, &path).map_err(|e| failed(&path, e))?;
+    sync_folder(folder);
+    Ok(())
+}
+
+/// A folder that is removed on drop unless it has been renamed.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if self.0.exists() {
+            // The caller reports the first error. A failure here would hide it.
+            fs::remove_dir_all(&self.0).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_track_leaves_no_files() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let taken = folder.path().join("a");
+        fs::create_dir(&taken).expect("a folder");
+        fs::write(taken.join("mine"), b"content").expect("a file");
+        let options = Options { train: 1, test: 0, seconds: 1.0, seed: 1, rate: 8000 };
+        let error = write_track(folder.path(), "a", 0, &options).expect_err("the name is taken");
+        assert!(matches!(error, SynthError::Io { .. }));
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).expect("a folder").map(|e| e.expect("it").path()).collect();
+        assert_eq!(left, std::slice::from_ref(&taken));
+        assert_eq!(fs::read_dir(taken).expect("a folder").count(), 1);
+    }
+}

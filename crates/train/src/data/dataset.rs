@@ -1,0 +1,140 @@
+//! The interface between data sets and the rest of the crate. It does not depend on the format on disk.
+
+use std::path::{Path, PathBuf};
+use unbraid_audio::AudioError;
+use unbraid_base::Stereo;
+
+/// A song of a data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackInfo {
+    /// The song's name, unique in the data set.
+    pub name: String,
+    /// Length in samples at the model's rate. No stem is shorter.
+    pub frames: u64,
+}
+
+/// Songs with their stems, at the model's sample rate and in the model's order of stems.
+///
+/// A track is named by its index in [`Dataset::tracks`], a stem by its index in the model's stems.
+pub trait Dataset: Send + Sync {
+    /// The tracks. Their order is the same on every machine, because the data of a run depend on it.
+    fn tracks(&self) -> &[TrackInfo];
+
+    /// Stems of every track.
+    fn stems(&self) -> usize;
+
+    /// `samples` of one stem from sample `start` on. Beyond the end of the stem there is silence.
+    ///
+    /// # Errors
+    /// If a file cannot be read or decoded.
+    fn read(&self, track: usize, stem: usize, start: u64, samples: usize) -> Result<Stereo, DataError>;
+
+    /// Opens a track for reading from its start to its end.
+    ///
+    /// # Errors
+    /// If a file cannot be opened.
+    fn open(&self, track: usize) -> Result<Box<dyn TrackReader>, DataError>;
+}
+
+/// A track that is read block by block.
+pub trait TrackReader {
+    /// The next `frames` samples. Beyond the end of a file there is silence.
+    ///
+    /// # Errors
+    /// If a file cannot be read or decoded.
+    fn read(&mut self, frames: usize) -> Result<TrackBlock, DataError>;
+}
+
+/// The same samples of a track's mixture and of its stems.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrackBlock {
+    /// The track's own mixture if the data set has one, otherwise the sum of the stems.
+    pub mixture: Stereo,
+    /// One signal per stem.
+    pub stems: Vec<Stereo>,
+}
+
+/// One part of a data set to open: `train` or `test`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part<'a> {
+    /// The folder of the data set.
+    pub(crate) root: &'a Path,
+    /// Name of the part.
+    pub(crate) name: &'a str,
+    /// The model's stems.
+    pub(crate) stems: &'a [String],
+    /// The model's sample rate.
+    pub(crate) rate: u32,
+}
+
+/// A format that data sets can have on disk.
+pub(crate) struct Format {
+    /// The expected layout, in one line.
+    pub(crate) layout: &'static str,
+    /// Whether the folder of the data set looks like this format. Reads no file.
+    pub(crate) recognises: fn(&Part<'_>) -> bool,
+    /// Opens the part.
+    pub(crate) open: fn(&Part<'_>) -> Result<Box<dyn Dataset>, DataError>,
+}
+
+/// The reason why a data set cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The folder of the data set does not exist.
+    #[error("there is no folder {}", .0.display())]
+    NoFolder(PathBuf),
+    /// No format recognises the folder.
+    #[error("no data set with a part \"{part}\" in {}; the known layouts are: {}", folder.display(), layouts.join("; "))]
+    UnknownFormat {
+        /// The folder of the data set.
+        folder: PathBuf,
+        /// The requested part.
+        part: String,
+        /// The expected layout of each format.
+        layouts: Vec<&'static str>,
+    },
+    /// The data set has no track.
+    #[error("no tracks in {}", .0.display())]
+    NoTracks(PathBuf),
+    /// A track lacks a stem.
+    #[error("track \"{track}\" has no {stem}.wav or {stem}.flac in {}", folder.display())]
+    MissingStem {
+        /// The track's name.
+        track: String,
+        /// The missing stem.
+        stem: String,
+        /// The track's folder.
+        folder: PathBuf,
+    },
+    /// The lengths of a track's stems differ by more than an encoder's padding.
+    #[error(
+        "track \"{track}\": {first} has {frames} samples and {other} has {other_frames}; the stems of a track must be \
+         equally long"
+    )]
+    Lengths {
+        /// The track's name.
+        track: String,
+        /// The shortest stem.
+        first: String,
+        /// Its length in samples.
+        frames: u64,
+        /// The longest stem.
+        other: String,
+        /// Its length in samples.
+        other_frames: u64,
+    },
+    /// The file does not state its length, so no segment can be drawn from it.
+    #[error("{}: the file does not state its length", .0.display())]
+    UnknownLength(PathBuf),
+    /// A file cannot be decoded.
+    #[error(transparent)]
+    Audio(#[from] AudioError),
+    /// A folder cannot be listed.
+    #[error("cannot list {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,52 @@
+//! The formats that a data set can have on disk. Each is a file of this folder and a row of [`FORMATS`].
+
+mod musdb_hq;
+
+use crate::data::dataset::{DataError, Dataset, Format, Part};
+use std::path::Path;
+use std::sync::Arc;
+
+/// All formats. The first one that recognises a folder opens it.
+/// `musdb_hq` must be the last, because it recognises every folder that has the part.
+const FORMATS: &[Format] = &[musdb_hq::FORMAT];
+
+/// Opens one part (`train`, `test`) of the data set in the folder `root`, for a model with these `stems` and this
+/// sample `rate`. Audio of another rate is resampled as it is read.
+///
+/// # Errors
+/// If the folder does not exist or has no known format, a track lacks a stem, or a file cannot be read.
+pub fn open_dataset(
+    root: &Path,
+    part: &str,
+    stems: &[String],
+    rate: u32,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    if !root.is_dir() {
+        return Err(DataError::NoFolder(root.to_path_buf()));
+    }
+    let part = Part { root, name: part, stems, rate };
+    match FORMATS.iter().find(|format| (format.recognises)(&part)) {
+        Some(format) => (format.open)(&part).map(Arc::from),
+        None => Err(DataError::UnknownFormat {
+            folder: root.to_path_buf(),
+            part: part.name.into(),
+            layouts: FORMATS.iter().map(|format| format.layout).collect(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::testing;
+
+    #[test]
+    fn a_folder_of_no_known_format_is_refused_with_those_that_are_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |root: &Path| open_dataset(root, "train", &testing::stems(), 8000).err().unwrap();
+        assert!(matches!(open(&dir.path().join("nowhere")), DataError::NoFolder(_)));
+        let error = open(dir.path());
+        assert!(matches!(error, DataError::UnknownFormat { .. }));
+        assert!(FORMATS.iter().all(|format| error.to_string().contains(format.layout)), "{error}");
+    }
+}

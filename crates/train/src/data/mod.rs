@@ -1,0 +1,11 @@
+//! Data sets on disk, and the training segments drawn from them.
+//!
+//! A format is a file of `formats` behind the trait in `dataset.rs`. `split.rs` divides the tracks into training and
+//! validation, `segments.rs` cuts, mixes and augments segments on worker threads.
+
+pub(crate) mod dataset;
+pub(crate) mod formats;
+pub(crate) mod segments;
+pub(crate) mod split;
+#[cfg(test)]
+pub(crate) mod testing;

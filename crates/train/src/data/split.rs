@@ -1,0 +1,105 @@
+//! The split of the tracks into training and validation.
+
+use crate::data::dataset::TrackInfo;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// The tracks of MUSDB18's training part that its authors set aside for validation.
+const MUSDB18_VALIDATION: [&str; 14] = [
+    "Actions - One Minute Smile",
+    "Clara Berry And Wooldog - Waltz For My Victims",
+    "Johnny Lokke - Promises & Lies",
+    "Patrick Talbot - A Reason To Leave",
+    "Triviul - Angelsaint",
+    "Alexander Ross - Goodbye Bolero",
+    "Fergessen - Nos Palpitants",
+    "Leaf - Summerghost",
+    "Skelpolu - Human Mistakes",
+    "Young Griffo - Pennies",
+    "ANiMAL - Rockshow",
+    "James May - On The Line",
+    "Meaxic - Take A Step",
+    "Traffic Experiment - Sirens",
+];
+
+/// The tracks of a run, by their index in the data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Tracks that segments are drawn from.
+    pub training: Vec<usize>,
+    /// Tracks that validation scores.
+    pub validation: Vec<usize>,
+}
+
+/// Divides `tracks` into training and validation: by MUSDB18's own split if some of its validation tracks (but not
+/// only those) are present, otherwise by drawing a `share` from `seed`.
+///
+/// At least one track stays for training. With a share above 0 and two tracks or more, at least one is for validation.
+pub fn split(tracks: &[TrackInfo], share: f64, seed: u64) -> Split {
+    let held_out = |track: &TrackInfo| MUSDB18_VALIDATION.contains(&track.name.as_str());
+    let named = tracks.iter().filter(|track| held_out(track)).count();
+    if named > 0 && named < tracks.len() {
+        let (validation, training) = (0..tracks.len()).partition(|&i| held_out(&tracks[i]));
+        return Split { training, validation };
+    }
+    let most = tracks.len().saturating_sub(1);
+    let wanted = if share > 0.0 { ((tracks.len() as f64 * share).round() as usize).max(1) } else { 0 };
+    let mut order: Vec<usize> = (0..tracks.len()).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(u64::MAX); // segments use the streams from 0 on
+    order.shuffle(&mut rng);
+    let drawn = &order[..wanted.min(most)];
+    let (validation, training) = (0..tracks.len()).partition(|i| drawn.contains(i));
+    Split { training, validation }
+}
+
+/// A checksum of the names and lengths of the tracks, which determine a run's data and their split.
+pub(crate) fn digest(tracks: &[TrackInfo]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for track in tracks {
+        hasher.update(track.name.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(&track.frames.to_le_bytes());
+    }
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(names: &[String]) -> Vec<TrackInfo> {
+        names.iter().map(|name| TrackInfo { name: name.clone(), frames: 1 }).collect()
+    }
+
+    #[test]
+    fn musdb_tracks_follow_the_split_of_the_authors() {
+        let tracks = named(&["A", "Leaf - Summerghost", "B", "Meaxic - Take A Step"].map(String::from));
+        let expected = Split { training: vec![0, 2], validation: vec![1, 3] };
+        assert_eq!(split(&tracks, 0.5, 0), expected);
+    }
+
+    #[test]
+    fn a_share_is_held_out_and_depends_on_the_seed_alone() {
+        let tracks = named(&(0..20).map(|i| format!("t{i}")).collect::<Vec<_>>());
+        let held = |share, seed| {
+            let Split { training, validation } = split(&tracks, share, seed);
+            assert_eq!(training.len() + validation.len(), 20);
+            validation
+        };
+        assert_eq!(held(0.1, 1).len(), 2);
+        assert_eq!(held(0.1, 1), held(0.1, 1));
+        assert_ne!(held(0.25, 1), held(0.25, 2));
+        assert_eq!(held(0.0, 1).len(), 0);
+        assert_eq!(split(&tracks[..1], 0.5, 0).validation.len(), 0);
+    }
+
+    /// Runs begun by earlier versions keep their data: the draw and the checksum are part of a run.
+    #[test]
+    fn the_split_and_the_digest_are_fixed() {
+        let tracks = named(&(0..20).map(|i| format!("t{i}")).collect::<Vec<_>>());
+        assert_eq!(split(&tracks, 0.25, 1).validation, [0, 3, 5, 14, 17]);
+        assert_eq!(digest(&tracks), 0xd790_876f);
+    }
+}

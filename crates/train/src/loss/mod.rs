@@ -1,0 +1,95 @@
+//! The training loss: a weighted sum of named terms.
+//!
+//! ```text
+//! L = Σ weight · term(estimate, target)
+//! ```
+//! Each term is a file of this folder and a row of `TERMS`. `term.rs` defines the interface of a term. The settings
+//! give each term's weight under its name. The name reaches the progress line, the step's event and `metrics.jsonl` (as
+//! `loss_NAME`) without any other change.
+//!
+//! The existing terms define the derivative of |x| at 0 as 0, so a perfect estimate (or digital silence) gives a zero
+//! gradient and not a NaN.
+
+mod spectral;
+pub mod term;
+mod waveform;
+
+use crate::loss::term::{Comparison, LossError, LossFunction};
+use crate::settings::config::TrainConfig;
+use burn::tensor::Tensor;
+
+type Build = fn(&TrainConfig) -> Result<Box<dyn LossFunction>, LossError>;
+
+/// All terms. The loss adds them in this order, regardless of their order in the settings.
+const TERMS: &[(&str, Build)] = &[("waveform", waveform::build), ("spectral", spectral::build)];
+
+struct Term {
+    name: &'static str,
+    weight: f64,
+    function: Box<dyn LossFunction>,
+}
+
+/// The loss of a batch.
+#[derive(Debug, Clone)]
+pub struct LossValues {
+    /// The weighted sum, which training minimises: `[1]`.
+    pub total: Tensor<1>,
+    /// The terms without their weights, `[1]` each, in the order of [`Loss::names`].
+    pub terms: Vec<Tensor<1>>,
+}
+
+/// The loss of a run. Terms of weight 0 are not computed and not reported.
+pub struct Loss {
+    terms: Vec<Term>,
+}
+
+impl Loss {
+    /// Builds the terms that have a weight.
+    ///
+    /// # Errors
+    /// If a name is unknown, no weight is above 0, or a term's settings cannot be used.
+    pub fn new(config: &TrainConfig) -> Result<Self, LossError> {
+        let known = || TERMS.iter().map(|(name, _)| *name);
+        if let Some(name) = config.loss.keys().find(|name| known().all(|known| known != *name)) {
+            return Err(LossError::Unknown { name: name.clone(), known: known().collect() });
+        }
+        let mut terms = Vec::new();
+        for &(name, build) in TERMS {
+            let weight = config.loss.get(name).copied().unwrap_or(0.0);
+            if weight != 0.0 {
+                terms.push(Term { name, weight, function: build(config)? });
+            }
+        }
+        if terms.is_empty() { Err(LossError::NoTerm) } else { Ok(Self { terms }) }
+    }
+
+    /// Minimum length in samples of the signals that [`Loss::forward`] compares.
+    pub fn least_samples(&self) -> usize {
+        self.terms.iter().map(|term| term.function.least_samples()).max().unwrap_or(1)
+    }
+
+    /// The names of the terms.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.terms.iter().map(|term| term.name)
+    }
+
+    /// The loss of `estimate` against `target`, both `[b, s, c, n]`.
+    pub fn forward(&self, estimate: Tensor<4>, target: Tensor<4>) -> LossValues {
+        let signals = Comparison::new(estimate, target);
+        let mut total: Option<Tensor<1>> = None;
+        let mut terms = Vec::with_capacity(self.terms.len());
+        for term in &self.terms {
+            let value = term.function.value(&signals);
+            let weighted = value.clone().mul_scalar(term.weight);
+            total = Some(match total {
+                Some(sum) => sum + weighted,
+                None => weighted,
+            });
+            terms.push(value);
+        }
+        LossValues { total: total.expect("built with at least one term"), terms }
+    }
+}
+
+#[cfg(test)]
+mod tests;

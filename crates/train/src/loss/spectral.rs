@@ -1,0 +1,90 @@
+//! The term `spectral`: L1 of the error's complex spectrograms at several resolutions.
+//!
+//! ```text
+//! mean over r of  mean (|Re E_r| + |Im E_r|) / ‖w_r‖,   E_r = STFT_r(ŝ − s),  hop n_r / 4
+//! ```
+//! The transform is linear, so one transform of the error replaces the two of estimate and target. Phase counts as
+//! much as magnitude.
+//!
+//! The term is inspired by the multi-resolution loss of band-split RoFormer (Lu et al., arXiv:2309.02612) and differs
+//! from it. The widely used implementation (lucidrains' BS-RoFormer) sums the L1 of five transforms that are not
+//! normalised, and uses the modulus and a hop of 147 samples. Here the resolutions are averaged, each is divided by the
+//! norm of its window, and |Re| + |Im| replaces the modulus, which makes the term depend on the phase of the error.
+//! With equal weights, the ratio of this term to `waveform` is about 1.4 : 1 on white noise. The ratio of the other
+//! implementation is about 120 : 1. No experiment has compared the two.
+
+use crate::loss::term::{Comparison, LossError, LossFunction};
+use crate::settings::config::TrainConfig;
+use burn::tensor::Tensor;
+use unbraid_model::Recompute;
+use unbraid_ops::{Stft, stft};
+
+struct Spectral {
+    resolutions: Vec<Resolution>,
+    /// Process one row at a time and keep no spectrum for the backward pass.
+    low_memory: bool,
+}
+
+struct Resolution {
+    plan: Stft,
+    /// Factor of the mean magnitude of the real and imaginary parts.
+    share: f64,
+}
+
+impl Resolution {
+    /// `error [r, n]` → `[1]`
+    fn value(&self, error: Tensor<2>) -> Tensor<1> {
+        stft(error, &self.plan).abs().mean().mul_scalar(self.share)
+    }
+}
+
+/// Builds the term: plans the transforms of `loss_resolutions`.
+pub(crate) fn build(config: &TrainConfig) -> Result<Box<dyn LossFunction>, LossError> {
+    if config.loss_resolutions.is_empty() {
+        return Err(LossError::NoResolution);
+    }
+    let resolution = |&n: &usize| {
+        let plan = Stft::new(n, n / 4)?;
+        let norm = plan.window().iter().map(|w| f64::from(w * w)).sum::<f64>().sqrt();
+        // `mean` also averages over re and im: twice the mean is the mean of |Re| + |Im|.
+        Ok(Resolution { plan, share: 2.0 / (norm * config.loss_resolutions.len() as f64) })
+    };
+    let resolutions = config.loss_resolutions.iter().map(resolution).collect::<Result<_, LossError>>()?;
+    Ok(Box::new(Spectral { resolutions, low_memory: config.recompute != Recompute::None }))
+}
+
+impl LossFunction for Spectral {
+    fn value(&self, signals: &Comparison) -> Tensor<1> {
+        let error = &signals.error;
+        if self.low_memory && error.is_autodiff() { self.by_rows(error) } else { self.at_once(error) }
+    }
+
+    /// The STFT reflects half a frame at each end.
+    fn least_samples(&self) -> usize {
+        let longest = self.resolutions.iter().map(|resolution| resolution.plan.n_fft()).max();
+        longest.unwrap_or(0) / 2 + 1
+    }
+}
+
+impl Spectral {
+    /// The term of `error [r, n]`.
+    fn at_once(&self, error: &Tensor<2>) -> Tensor<1> {
+        let values = self.resolutions.iter().map(|resolution| resolution.value(error.clone()));
+        values.reduce(|sum, value| sum + value).expect("built with at least one resolution")
+    }
+
+    /// The same value and gradient. Transforms one row at a time, and keeps only a gradient as large as the error.
+    ///
+    /// The term L is homogeneous: L(a e) = a L(e) for a > 0. By Euler's theorem it is the product of its argument and
+    /// its gradient, L(e) = ⟨∇L(e), e⟩. With ∇L as a constant, this product has the value and the gradient of L.
+    fn by_rows(&self, error: &Tensor<2>) -> Tensor<1> {
+        let rows = error.dims()[0];
+        let gradient = |row: Tensor<2>| {
+            let row = row.autodiff().require_grad();
+            let value = self.at_once(&row).div_scalar(rows as f64);
+            row.grad(&value.backward()).expect("the term depends on the row")
+        };
+        let gradients = error.clone().inner().split(1, 0).into_iter().map(gradient).collect();
+        (error.clone() * Tensor::cat(gradients, 0).autodiff()).sum()
+    }
+}

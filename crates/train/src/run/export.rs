@@ -1,0 +1,21 @@
+//! The provenance that an exported model carries.
+
+use crate::run::checkpoint::RunState;
+use crate::settings::config::TrainConfig;
+use time::OffsetDateTime;
+use unbraid_model::weights::Provenance;
+
+/// The provenance of the weights in `state`.
+pub(crate) fn provenance(config: &TrainConfig, state: &RunState) -> Provenance {
+    let data = config.data.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    Provenance {
+        tool: concat!("unbraid ", env!("CARGO_PKG_VERSION")).into(),
+        date: OffsetDateTime::now_utc().date().to_string(),
+        data,
+        steps: state.step,
+        seed: config.seed,
+        segment_seconds: config.segment_seconds,
+        scores: state.scores.iter().map(|(stem, usdr)| (format!("uSDR {stem}"), *usdr)).collect(),
+        notes: format!("moving average of the weights after {:.1} minutes of training", state.elapsed / 60.0),
+    }
+}

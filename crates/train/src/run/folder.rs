@@ -1,0 +1,148 @@
+//! The folder of a run: `config.toml`, `metrics.jsonl`, `checkpoints/`, `model.safetensors`.
+
+use crate::run::checkpoint::{CheckpointError, Checkpoints};
+use crate::settings::config::{ConfigError, TrainConfig};
+use serde::Serialize;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use unbraid_base::file::write_whole;
+
+/// Paths of a run.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    root: PathBuf,
+}
+
+impl RunFolder {
+    /// The run in the folder `root`. Creates nothing.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_path_buf() }
+    }
+
+    /// The resolved configuration.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// Steps and validations, one JSON object per line.
+    pub fn metrics(&self) -> PathBuf {
+        self.root.join("metrics.jsonl")
+    }
+
+    /// The exported model.
+    pub fn model(&self) -> PathBuf {
+        self.root.join("model.safetensors")
+    }
+
+    /// Opens `checkpoints/` and creates it if it is missing.
+    ///
+    /// # Errors
+    /// If the folder cannot be created or cleaned of unfinished files.
+    pub fn checkpoints(&self) -> Result<Checkpoints, CheckpointError> {
+        Checkpoints::open(self.root.join("checkpoints"))
+    }
+
+    /// The configuration that the run was started with. `None` if there is no run.
+    ///
+    /// # Errors
+    /// If the file cannot be read or parsed.
+    pub fn saved_config(&self) -> Result<Option<TrainConfig>, ConfigError> {
+        if self.config().is_file() { TrainConfig::load(&self.config()).map(Some) } else { Ok(None) }
+    }
+
+    /// Writes `config.toml` completely or not at all.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_config(&self, config: &TrainConfig) -> Result<(), CheckpointError> {
+        let path = self.config();
+        let header = "# The resolved configuration at the last start of the run.\n";
+        write_whole(&path, format!("{header}{}", config.to_toml()).as_bytes())
+            .map_err(|source| CheckpointError::Write { path, source })
+    }
+
+    /// Opens `metrics.jsonl` for appending after `step`. Removes later lines, which a run that was killed after its
+    /// last checkpoint leaves behind, and an incomplete last line.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn open_metrics(&self, step: u64) -> Result<MetricsLog, CheckpointError> {
+        let path = self.metrics();
+        let failed = |source| CheckpointError::Write { path: path.clone(), source };
+        let text = std::fs::read(&path).unwrap_or_default();
+        let mut kept = String::new();
+        for line in String::from_utf8_lossy(&text).lines() {
+            let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
+            if value.and_then(|v| v["step"].as_u64()).is_some_and(|s| s <= step && step > 0) {
+                kept.push_str(line);
+                kept.push('\n');
+            }
+        }
+        write_whole(&path, kept.as_bytes()).map_err(failed)?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        Ok(MetricsLog { path, file })
+    }
+}
+
+/// `metrics.jsonl`, open for appending.
+#[derive(Debug)]
+pub struct MetricsLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsLog {
+    /// Appends `{"kind": kind, …event}` in one write, so that readers see complete lines.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn append(&mut self, kind: &str, event: &impl Serialize) -> Result<(), CheckpointError> {
+        #[derive(Serialize)]
+        struct Line<'a, E> {
+            kind: &'a str,
+            #[serde(flatten)]
+            event: &'a E,
+        }
+        let mut line = serde_json::to_string(&Line { kind, event }).expect("events are numbers and names");
+        line.push('\n');
+        self.file
+            .write_all(line.as_bytes())
+            .map_err(|source| CheckpointError::Write { path: self.path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_after_the_checkpoint_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::new(dir.path());
+        let mut log = folder.open_metrics(0).unwrap();
+        for step in 1..=5u64 {
+            log.append("step", &serde_json::json!({ "step": step })).unwrap();
+        }
+        log.file.write_all(b"{\"kind\":\"step\",\"st").unwrap();
+        let mut log = folder.open_metrics(3).unwrap();
+        log.append("step", &serde_json::json!({ "step": 4, "again": true })).unwrap();
+        let text = std::fs::read_to_string(folder.metrics()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        assert_eq!(lines[2], r#"{"kind":"step","step":3}"#);
+        assert!(lines[3].contains("again"));
+        folder.open_metrics(0).unwrap();
+        assert_eq!(std::fs::read_to_string(folder.metrics()).unwrap(), "");
+    }
+
+    #[test]
+    fn the_configuration_survives_a_round_trip() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::new(dir.path());
+        assert_eq!(folder.saved_config().unwrap(), None);
+        let config = TrainConfig { seed: 12, ..Default::default() };
+        folder.save_config(&config).unwrap();
+        assert_eq!(folder.saved_config().unwrap(), Some(config));
+    }
+}

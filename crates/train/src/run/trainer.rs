@@ -1,0 +1,395 @@
+//! The training loop: steps, validations, checkpoints, export.
+
+use crate::data::dataset::Dataset;
+use crate::data::formats::open_dataset;
+use crate::data::segments::{Loader, Segments};
+use crate::data::split::{Split, digest, split};
+use crate::error::{TrainError, read};
+use crate::run::checkpoint::{Best, Checkpoint, Checkpoints, RunState};
+use crate::run::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
+use crate::run::export;
+use crate::run::folder::{MetricsLog, RunFolder};
+use crate::run::resume::find_checkpoint;
+use crate::score::evaluate::evaluate;
+use crate::settings::config::TrainConfig;
+use crate::step::learner::{Learner, check_loss, check_precision};
+use crate::step::loss_scale::LossScale;
+use crate::step::memory::MemoryEvent;
+use crate::step::optimizer::learning_rate;
+use crate::step::parameters::{ParameterLayout, initial_weights, unpack};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+use unbraid_model::SeparatorOptions;
+use unbraid_ops::device::memory_refused;
+
+/// Consecutive steps without a finite loss and gradient before the run ends. A run survives one bad batch, but weights
+/// that are not finite do not recover.
+const MOST_SKIPPED: u32 = 8;
+
+/// The result of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainReport {
+    /// Completed steps.
+    pub steps: u64,
+    /// Seconds of training, without interruptions.
+    pub seconds: f64,
+    /// Whether the listener stopped the run before its end.
+    pub stopped: bool,
+    /// Steps whose update was skipped because the loss or the gradient was not finite.
+    pub skipped: u64,
+    /// The best validation. `None` without validation.
+    pub best: Option<Best>,
+    /// The memory at the last step and the peak of the run.
+    pub memory: MemoryEvent,
+    /// The exported model.
+    pub model: PathBuf,
+    /// The step whose weights are exported.
+    pub model_step: u64,
+}
+
+/// Trains according to `config`. With `resume`, continues from the newest undamaged checkpoint of the run folder.
+///
+/// On the same device, with the same number of threads and no time budget, a run that was interrupted and resumed gives
+/// the same result as an uninterrupted one, bit for bit. The work runs on the calling thread. The exported model is the
+/// moving average of the weights at the best validation, or at the end if there was no validation.
+///
+/// # Errors
+/// If the configuration, the data set or the run folder cannot be used, the device fails or lacks memory, or the loss
+/// or gradient is not finite in several consecutive steps.
+pub fn train(
+    config: &TrainConfig,
+    resume: bool,
+    device: &Device,
+    listener: &mut dyn Listener,
+) -> Result<TrainReport, TrainError> {
+    config.validate()?;
+    check_precision(config, device)?;
+    check_loss(config)?; // before anything is written
+    Trainer::prepare(config, resume, device, listener)?.run()
+}
+
+struct Trainer<'a> {
+    config: &'a TrainConfig,
+    device: Device,
+    listener: &'a mut dyn Listener,
+    stop: bool,
+
+    dataset: Arc<dyn Dataset>,
+    loader: Loader,
+    /// The tracks that validation scores.
+    validation: Vec<usize>,
+    learner: Learner,
+
+    state: RunState,
+    /// The step of the newest checkpoint, unless the state has changed since.
+    saved: Option<u64>,
+    skipped: u64,
+    skipped_in_a_row: u32,
+    /// Seconds of the run before this process.
+    before: f64,
+    started: Instant,
+    /// Seconds per step, smoothed.
+    pace: Option<f64>,
+
+    folder: RunFolder,
+    checkpoints: Checkpoints,
+    metrics: MetricsLog,
+}
+
+impl<'a> Trainer<'a> {
+    fn prepare(
+        config: &'a TrainConfig,
+        resume: bool,
+        device: &Device,
+        listener: &'a mut dyn Listener,
+    ) -> Result<Self, TrainError> {
+        let model_config = config.model_config()?;
+        let dataset = open_dataset(&config.data, "train", &model_config.stems, model_config.sample_rate)?;
+        let data = digest(dataset.tracks());
+        let Split { training, validation } = split(dataset.tracks(), config.validation_share, config.seed);
+
+        let folder = RunFolder::new(&config.run);
+        let checkpoint = find_checkpoint(config, &model_config, data, resume, &folder, listener)?;
+        let checkpoints = folder.checkpoints()?;
+        folder.save_config(config)?;
+
+        let device = device.clone().without_autodiff();
+        let weights = initial_weights(&model_config, config.seed, &device);
+        let mut learner = Learner::new(config, &model_config, weights)?;
+        let layout = ParameterLayout::of(&learner.model);
+        let saved = checkpoint.as_ref().map(|checkpoint| checkpoint.state.step);
+        let state = match checkpoint {
+            Some(Checkpoint { state, weights, average, moments }) => {
+                if state.layout != layout {
+                    return Err(TrainError::OtherParameters(config.run.clone()));
+                }
+                learner.weights = vector(weights, &device);
+                learner.average = vector(average, &device);
+                learner.optimizer.moments = moments.map(|moment| vector(moment, &device));
+                learner.optimizer.updates = state.updates;
+                learner.loss_scale = learner.loss_scale.map(|fresh| state.loss_scale.unwrap_or(fresh));
+                RunState { model: model_config.clone(), ..state }
+            }
+            None => RunState::new(model_config.clone(), layout),
+        };
+        let state = RunState { data: Some(data), ..state };
+        let samples = config.segment_samples(&model_config);
+        let segments = Segments::new(Arc::clone(&dataset), training, samples, config);
+        let metrics = folder.open_metrics(state.step)?;
+        Ok(Self {
+            learner,
+            dataset,
+            loader: Loader::start(&Arc::new(segments), state.step),
+            before: state.elapsed,
+            started: Instant::now(),
+            stop: false,
+            skipped: 0,
+            skipped_in_a_row: 0,
+            pace: None,
+            config,
+            device,
+            listener,
+            validation,
+            state,
+            saved,
+            folder,
+            checkpoints,
+            metrics,
+        })
+    }
+
+    fn run(mut self) -> Result<TrainReport, TrainError> {
+        let end = self.steps();
+        // A song that cannot be read ends the run, but the weights are valid and worth saving.
+        let valid = matches!(end, Ok(()) | Err(TrainError::Data(_) | TrainError::Validation(_)));
+        if valid && self.saved != Some(self.state.step) && (end.is_ok() || self.state.step > 0) {
+            self.save()?;
+        }
+        end?;
+        let (model, model_step) = self.export()?;
+        Ok(TrainReport {
+            steps: self.state.step,
+            seconds: self.elapsed(),
+            stopped: self.stop,
+            skipped: self.skipped,
+            best: self.state.best,
+            memory: self.learner.memory.event(),
+            model,
+            model_step,
+        })
+    }
+
+    /// The remaining steps, with the validations and checkpoints that are due.
+    fn steps(&mut self) -> Result<(), TrainError> {
+        loop {
+            let step = self.state.step;
+            let due = |interval: u64| interval > 0 && step > 0 && step.is_multiple_of(interval);
+            // Validation comes first, because an interruption may have prevented the validation of this step.
+            let validates = due(self.config.validation_interval) && self.state.validated != Some(step);
+            let better = validates && self.validate()?;
+            if better || due(self.config.checkpoint_interval) && self.saved != Some(step) {
+                self.save()?;
+            }
+            if self.progress() >= 1.0 || self.stop {
+                break;
+            }
+            self.step()?;
+        }
+        if !self.stop && self.config.validation_interval > 0 && self.state.validated != Some(self.state.step)
+        {
+            self.validate()?;
+        }
+        Ok(())
+    }
+
+    /// Processes one batch and updates the weights once.
+    fn step(&mut self) -> Result<(), TrainError> {
+        let began = Instant::now();
+        let rate = learning_rate(self.config, self.state.step, self.progress());
+        let (b, s) = (self.config.batch_size, self.state.model.stems.len());
+        let n = self.config.segment_samples(&self.state.model);
+        let targets = TensorData::new(self.loader.batch()?, [b, s, 2, n]);
+        let targets = Tensor::from_data(targets, &self.device);
+        let scale = self.learner.loss_scale;
+        let outcome = self.learner.step(self.config, &targets, rate)?;
+        let step = self.state.step + 1;
+        if outcome.updated() {
+            self.skipped_in_a_row = 0;
+        } else {
+            self.skip(step, outcome.loss.is_finite(), scale)?;
+        }
+        self.state.step = step;
+        self.state.updates = self.learner.optimizer.updates;
+        self.state.loss_scale = self.learner.loss_scale;
+
+        let took = began.elapsed().as_secs_f64();
+        let pace = self.pace.map_or(took, |pace| 0.9 * pace + 0.1 * took);
+        self.pace = Some(pace);
+        let event = StepEvent {
+            step,
+            steps: self.config.steps,
+            progress: self.progress(),
+            loss: outcome.loss,
+            gradient_norm: outcome.norm,
+            updated: outcome.updated(),
+            losses: outcome.losses,
+            skipped: self.skipped,
+            loss_scale: scale.map(LossScale::factor),
+            learning_rate: rate,
+            speed: b as f64 * self.config.segment_seconds / pace,
+            memory: self.learner.memory.event(),
+            elapsed: self.elapsed(),
+            remaining: self.remaining(pace),
+        };
+        let logged = step.is_multiple_of(self.config.log_interval) || step == 1 || event.progress >= 1.0;
+        if logged || !event.updated {
+            self.metrics.append("step", &event)?;
+        }
+        self.report(&Event::Step(&event));
+        Ok(())
+    }
+
+    /// Counts a step without an update. Too many in a row end the run, except while the loss scale can be halved.
+    fn skip(&mut self, step: u64, finite_loss: bool, scale: Option<LossScale>) -> Result<(), TrainError> {
+        self.skipped += 1;
+        if let Some(scale) = scale.filter(|scale| finite_loss && scale.can_fall()) {
+            self.message(&format!(
+                "step {step}: the gradients overflowed f16 at a loss scale of {}; the scale is halved and the update skipped",
+                scale.factor()
+            ));
+            return Ok(());
+        }
+        let what = if finite_loss { "gradient" } else { "loss" };
+        self.skipped_in_a_row += 1;
+        if self.skipped_in_a_row >= MOST_SKIPPED {
+            return Err(TrainError::Diverged { step, what, times: self.skipped_in_a_row });
+        }
+        self.message(&format!("step {step}: the {what} is not finite; the update is skipped"));
+        Ok(())
+    }
+
+    /// Scores the moving average of the weights on the validation songs. Returns whether the score is the best so far.
+    fn validate(&mut self) -> Result<bool, TrainError> {
+        if self.validation.is_empty() {
+            return Ok(false);
+        }
+        let model = unpack(self.learner.model.clone(), &self.learner.average).valid();
+        let options = SeparatorOptions {
+            segment: self.config.segment_samples(&self.state.model),
+            overlap: SeparatorOptions::DEFAULT_OVERLAP,
+            batch: self.config.examples_at_once().min(64),
+        };
+        let limit = self.config.validation_seconds;
+        let evaluation = evaluate(&model, &*self.dataset, &self.validation, &options, limit, self.listener);
+        let evaluation = evaluation
+            .map_err(|error| memory_refused().map_or_else(|| error.into(), TrainError::OutOfMemory))?;
+        let Some(evaluation) = evaluation else {
+            self.stop = true;
+            return Ok(false);
+        };
+        let step = self.state.step;
+        let best = self.state.best.is_none_or(|best| evaluation.usdr > best.usdr);
+        if best {
+            self.state.best = Some(Best { step, usdr: evaluation.usdr });
+        }
+        self.state.validated = Some(step);
+        self.saved = None;
+        self.state.scores = evaluation.stems.iter().map(|(stem, s)| (stem.clone(), s.usdr)).collect();
+        let event = ValidationEvent {
+            step,
+            songs: evaluation.songs.len(),
+            stems: evaluation.stems,
+            usdr: evaluation.usdr,
+            baseline_usdr: evaluation.baseline_usdr,
+            best,
+            elapsed: self.elapsed(),
+        };
+        self.metrics.append("validation", &event)?;
+        self.report(&Event::Validation(&event));
+        Ok(best)
+    }
+
+    /// Writes a checkpoint.
+    fn save(&mut self) -> Result<(), TrainError> {
+        self.state.elapsed = self.elapsed();
+        let checkpoint = Checkpoint {
+            state: self.state.clone(),
+            weights: values(&self.learner.weights)?,
+            average: values(&self.learner.average)?,
+            moments: [
+                values(&self.learner.optimizer.moments[0])?,
+                values(&self.learner.optimizer.moments[1])?,
+            ],
+        };
+        let path = self.checkpoints.save(&checkpoint, self.config.keep_checkpoints)?;
+        self.saved = Some(self.state.step);
+        self.report(&Event::Saved { step: self.state.step, path: &path });
+        Ok(())
+    }
+
+    /// Writes `model.safetensors` with the average at the best validation, or at the end if there was none. Returns the
+    /// file and the step of its weights.
+    fn export(&mut self) -> Result<(PathBuf, u64), TrainError> {
+        let (mut average, mut state) = (self.learner.average.clone(), self.state.clone());
+        if let Some(best) = self.state.best.filter(|best| best.step != self.state.step) {
+            match Checkpoint::read(&self.checkpoints.path(best.step)) {
+                Ok(checkpoint) => {
+                    average = vector(checkpoint.average, &self.device);
+                    state = checkpoint.state;
+                }
+                Err(error) => {
+                    self.message(&format!("the last weights are exported instead of the best: {error}"));
+                }
+            }
+        }
+        let path = self.folder.model();
+        let provenance = export::provenance(self.config, &state);
+        unbraid_model::weights::save(
+            &path,
+            &unpack(self.learner.model.clone(), &average).valid(),
+            &provenance,
+        )?;
+        self.report(&Event::Saved { step: state.step, path: &path });
+        Ok((path, state.step))
+    }
+
+    /// Seconds of training, without interruptions.
+    fn elapsed(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
+    }
+
+    /// Completed share of the run: of the steps or of the time, whichever is larger.
+    fn progress(&self) -> f64 {
+        let steps = self.state.step as f64 / self.config.steps as f64;
+        self.config.max_minutes.map_or(steps, |minutes| steps.max(self.elapsed() / (60.0 * minutes)))
+    }
+
+    /// Seconds until the end at `pace` seconds per step.
+    fn remaining(&self, pace: f64) -> f64 {
+        let steps = self.config.steps.saturating_sub(self.state.step) as f64 * pace;
+        let time = self.config.max_minutes.map_or(f64::INFINITY, |minutes| 60.0 * minutes - self.elapsed());
+        steps.min(time).max(0.0)
+    }
+
+    fn report(&mut self, event: &Event<'_>) {
+        if self.listener.event(event) == Flow::Stop {
+            self.stop = true;
+        }
+    }
+
+    fn message(&mut self, message: &str) {
+        self.report(&Event::Message(message));
+    }
+}
+
+fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let length = values.len();
+    Tensor::from_data(TensorData::new(values, [length]), device)
+}
+
+fn values(vector: &Tensor<1>) -> Result<Vec<f32>, TrainError> {
+    read(vector.try_to_vec_as::<f32>())
+}

@@ -1,0 +1,180 @@
+//! Separates whole songs and scores them against their stems block by block. Memory does not grow with the song.
+
+use crate::data::dataset::{DataError, Dataset, TrackBlock};
+use crate::run::events::{Event, Flow, Listener};
+use crate::score::metrics::{SongScore, StemScores, mean, median};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use unbraid_base::Stereo;
+use unbraid_model::{ModelConfig, Network, SeparateError, Separator, SeparatorOptions};
+
+/// The reason why an evaluation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// The data set cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The network or its device failed.
+    #[error("\"{song}\": {source}")]
+    Separate {
+        /// The song that was being separated.
+        song: String,
+        /// The failure.
+        source: SeparateError,
+    },
+}
+
+/// Scores of one song.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SongScores {
+    /// The track's name.
+    pub name: String,
+    /// Length that was scored, in seconds.
+    pub seconds: f64,
+    /// Scores by stem.
+    pub stems: BTreeMap<String, StemScores>,
+}
+
+/// Scores of a set of songs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Every song.
+    pub songs: Vec<SongScores>,
+    /// Per stem over the songs: mean uSDR and SI-SDR, median cSDR (as museval reports them).
+    pub stems: BTreeMap<String, StemScores>,
+    /// Mean over the stems' uSDR, dB.
+    pub usdr: f64,
+    /// Mean over the stems' cSDR, dB.
+    pub csdr: Option<f64>,
+    /// Mean over the stems' SI-SDR, dB.
+    pub si_sdr: Option<f64>,
+    /// Mean over the stems' uSDR of the mixture scaled by its best constant, dB.
+    pub baseline_usdr: f64,
+}
+
+impl Evaluation {
+    /// Summarises songs (at least one).
+    fn of(songs: Vec<SongScores>) -> Self {
+        let mut stems = BTreeMap::new();
+        for name in songs.iter().flat_map(|song| song.stems.keys()) {
+            let of = |f: &dyn Fn(&StemScores) -> Option<f64>| -> Vec<f64> {
+                songs.iter().filter_map(|song| song.stems.get(name).and_then(f)).collect()
+            };
+            let average = |f: &dyn Fn(&StemScores) -> Option<f64>| mean(of(f));
+            let scores = StemScores {
+                usdr: average(&|s| Some(s.usdr)).expect("a song has this stem"),
+                csdr: median(of(&|s| s.csdr)),
+                si_sdr: average(&|s| s.si_sdr),
+                baseline_usdr: average(&|s| Some(s.baseline_usdr)).expect("a song has this stem"),
+            };
+            stems.insert(name.clone(), scores);
+        }
+        let over_stems = |f: &dyn Fn(&StemScores) -> Option<f64>| mean(stems.values().filter_map(f));
+        Self {
+            usdr: over_stems(&|s| Some(s.usdr)).unwrap_or(f64::NAN),
+            csdr: over_stems(&|s| s.csdr),
+            si_sdr: over_stems(&|s| s.si_sdr),
+            baseline_usdr: over_stems(&|s| Some(s.baseline_usdr)).unwrap_or(f64::NAN),
+            stems,
+            songs,
+        }
+    }
+}
+
+/// Separates the `tracks` (indices) of `dataset` with `model` and scores them. `None` if the listener stopped it.
+///
+/// The mixture is the track's own if the data set has one, otherwise the sum of the stems. `limit` is the maximum
+/// scored length of each song, in seconds. The model should be without autodiff.
+///
+/// # Errors
+/// If a file of a track cannot be read, or the network or its device fails.
+pub fn evaluate(
+    model: &Network,
+    dataset: &dyn Dataset,
+    tracks: &[usize],
+    options: &SeparatorOptions,
+    limit: Option<f64>,
+    listener: &mut dyn Listener,
+) -> Result<Option<Evaluation>, EvaluateError> {
+    let mut songs = Vec::with_capacity(tracks.len());
+    for (done, &track) in tracks.iter().enumerate() {
+        let event = Event::Song { name: &dataset.tracks()[track].name, done, total: tracks.len() };
+        if listener.event(&event) == Flow::Stop {
+            return Ok(None);
+        }
+        songs.push(song(model, dataset, track, options, limit)?);
+    }
+    Ok(Some(Evaluation::of(songs)))
+}
+
+fn song(
+    model: &Network,
+    dataset: &dyn Dataset,
+    track: usize,
+    options: &SeparatorOptions,
+    limit: Option<f64>,
+) -> Result<SongScores, EvaluateError> {
+    let ModelConfig { stems, sample_rate: rate, .. } = model.config();
+    let info = &dataset.tracks()[track];
+    let frames = limit.map_or(info.frames, |s| info.frames.min((s * f64::from(rate)) as u64)) as usize;
+    let failed = |source| EvaluateError::Separate { song: info.name.clone(), source };
+
+    let mut reader = dataset.open(track)?;
+    let mut separator = Separator::new(model.clone(), *options).map_err(failed)?;
+    let mut waiting = Waiting::new(stems.len());
+    let mut read = 0;
+    while read < frames {
+        let block = (frames - read).min(rate as usize);
+        let TrackBlock { mixture, stems: references } = reader.read(block)?;
+        read += block;
+        let estimates = pollster::block_on(separator.push(&mixture)).map_err(failed)?;
+        waiting.push(&references, &mixture);
+        waiting.score(&estimates, rate);
+    }
+    let estimates = pollster::block_on(separator.finish()).map_err(failed)?;
+    waiting.score(&estimates, rate);
+    assert!(waiting.signals[0][0].is_empty(), "a separator returns as many samples as it received");
+    let score = waiting.score.expect("`finish` was scored above");
+    let scores = score.finish();
+    Ok(SongScores {
+        name: info.name.clone(),
+        seconds: score.frames() as f64 / f64::from(rate),
+        stems: stems.into_iter().zip(scores).collect(),
+    })
+}
+
+/// References and mixture whose estimates are not finished. Their length is the separator's latency.
+struct Waiting {
+    /// The stems, then the mixture. Left and right each.
+    signals: Vec<[VecDeque<f32>; 2]>,
+    score: Option<SongScore>,
+}
+
+impl Waiting {
+    fn new(stems: usize) -> Self {
+        Self { signals: vec![Default::default(); stems + 1], score: None }
+    }
+
+    fn push(&mut self, references: &[Stereo], mixture: &Stereo) {
+        for (queue, signal) in self.signals.iter_mut().zip(references.iter().chain([mixture])) {
+            for (queue, channel) in queue.iter_mut().zip(signal) {
+                queue.extend(channel);
+            }
+        }
+    }
+
+    /// Scores the finished estimates. Cuts what the separator's padding adds beyond the references.
+    fn score(&mut self, estimates: &[Stereo], rate: u32) {
+        let stems = self.signals.len() - 1;
+        let score = self.score.get_or_insert_with(|| SongScore::new(stems, rate));
+        let Some(first) = estimates.first() else { return };
+        let frames = first[0].len().min(self.signals[0][0].len());
+        let mut signals: Vec<Stereo> = Vec::with_capacity(stems + 1);
+        for queue in &mut self.signals {
+            signals.push(queue.each_mut().map(|queue| queue.drain(..frames).collect()));
+        }
+        let (references, mixture) = signals.split_at(stems);
+        let cut: Vec<Stereo> = estimates.iter().map(|e| e.each_ref().map(|c| c[..frames].to_vec())).collect();
+        score.push(references, &cut, &mixture[0]);
+    }
+}

@@ -1,0 +1,77 @@
+//! Time and memory of training steps, measured on noise: with real steps or in a dry run.
+
+use crate::error::TrainError;
+use crate::settings::config::TrainConfig;
+use crate::step::learner::{Learner, check_precision};
+use crate::step::memory::MemoryEvent;
+use crate::step::parameters::initial_weights;
+use burn::tensor::{Device, Distribution, Tensor};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// The measurement of a step.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct StepMeasurement {
+    /// Counted from 1.
+    pub step: u64,
+    /// Duration. The first step includes the compilation of kernels.
+    pub seconds: f64,
+    /// The loss, which shows whether the step computed anything.
+    pub loss: f64,
+    /// Memory at the end of the step.
+    #[serde(flatten)]
+    pub memory: MemoryEvent,
+}
+
+/// Runs `steps` training steps (forward, backward, update) of `config` on noise, and calls `each` after every step.
+///
+/// # Errors
+/// If the configuration cannot be used on the device, the device fails, or a step needs more memory than there is.
+pub fn measure(
+    config: &TrainConfig,
+    steps: u64,
+    device: &Device,
+    each: impl FnMut(&StepMeasurement),
+) -> Result<Vec<StepMeasurement>, TrainError> {
+    run_steps(config, steps, device, false, each)
+}
+
+/// Like [`measure`], but kernels are compiled and not run. The memory is that of real steps. Losses and seconds are
+/// meaningless.
+///
+/// # Errors
+/// Those of [`measure`].
+pub fn dry_run(
+    config: &TrainConfig,
+    steps: u64,
+    device: &Device,
+    each: impl FnMut(&StepMeasurement),
+) -> Result<Vec<StepMeasurement>, TrainError> {
+    unbraid_ops::device::dry_run(|| run_steps(config, steps, device, true, each))
+}
+
+fn run_steps(
+    config: &TrainConfig,
+    steps: u64,
+    device: &Device,
+    dry_run: bool,
+    mut each: impl FnMut(&StepMeasurement),
+) -> Result<Vec<StepMeasurement>, TrainError> {
+    let network = config.model_config()?;
+    let device = device.clone().without_autodiff();
+    check_precision(config, &device)?;
+    let mut learner = Learner::new(config, &network, initial_weights(&network, config.seed, &device))?;
+    learner.dry_run = dry_run;
+    let shape = [config.batch_size, network.stems.len(), 2, config.segment_samples(&network)];
+    let mut measurements = Vec::new();
+    for step in 1..=steps {
+        let targets = Tensor::random(shape, Distribution::Normal(0.0, 0.1), &device);
+        let began = Instant::now();
+        let outcome = learner.step(config, &targets, config.learning_rate)?;
+        let seconds = began.elapsed().as_secs_f64();
+        let memory = learner.memory.event();
+        measurements.push(StepMeasurement { step, seconds, loss: outcome.loss, memory });
+        each(&measurements[measurements.len() - 1]);
+    }
+    Ok(measurements)
+}
