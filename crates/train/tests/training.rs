@@ -229,6 +229,10 @@ fn a_run_whose_checkpoints_are_all_damaged_is_refused_every_time() {
         assert!(matches!(result, Err(TrainError::AllDamaged(_))), "{result:?}");
         assert_eq!(std::fs::read(RunFolder::new(&config.run).metrics()).unwrap(), metrics);
     }
+    // A new run in the folder does not inherit the damaged files.
+    run(&config, false);
+    let entries = std::fs::read_dir(config.run.join("checkpoints")).unwrap().flatten();
+    assert!(entries.map(|entry| entry.path()).all(|path| path.extension().unwrap() != "damaged"));
 }
 
 #[test]

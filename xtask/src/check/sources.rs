@@ -183,7 +183,7 @@ mod tests {
     fn a_module_that_was_imported_is_followed_in_bodies() {
         let files = [
             ("lib.rs", "mod a;\nmod b;\n"),
-            ("a.rs", "use crate::b;\nfn f() -> b::c::Thing { todo!() }\n"),
+            ("a.rs", "use crate::b;\nfn f() -> b::c::Thing { loop {} }\n"),
             ("b.rs", "pub mod c;\n"),
             ("b/c.rs", "pub struct Thing(crate::a::Inner);\n"),
         ];

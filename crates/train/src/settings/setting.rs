@@ -221,10 +221,7 @@ impl Kind {
 
     fn parse(self, text: &str) -> Option<Value> {
         // A path may begin or end with a space.
-        if matches!(self, Self::Text | Self::Path) {
-            return Some(Value::String(text.into()));
-        }
-        let text = text.trim();
+        let text = if matches!(self, Self::Text | Self::Path) { text } else { text.trim() };
         let number = |text: &str| text.trim().parse().ok().map(Value::Float);
         let integer = |text: &str| text.trim().parse().ok().map(Value::Integer);
         let list = |of: &dyn Fn(&str) -> Option<Value>| text.split(',').map(of).collect::<Option<Vec<_>>>();
@@ -232,7 +229,7 @@ impl Kind {
             Self::Number => number(text),
             Self::Integer => integer(text),
             Self::Bytes => parse_bytes(text).and_then(|bytes| i64::try_from(bytes).ok()).map(Value::Integer),
-            Self::Text | Self::Path => unreachable!("returned above"),
+            Self::Text | Self::Path => Some(Value::String(text.into())),
             Self::Choice(names) => names.contains(&text).then(|| Value::String(text.into())),
             Self::Pair => list(&number).filter(|values| values.len() == 2).map(Value::Array),
             Self::Integers => list(&integer).map(Value::Array),

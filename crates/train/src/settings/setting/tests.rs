@@ -24,6 +24,7 @@ fn every_kind_reads_its_own_text() {
         (Kind::Bytes, "1000"),
         (Kind::Text, "a b"),
         (Kind::Path, "data/x"),
+        (Kind::Path, " a folder "),
         (choice, "f16"),
         (Kind::Pair, "0.25,1.25"),
         (Kind::Integers, "4096,256"),
@@ -42,6 +43,7 @@ fn every_kind_reads_its_own_text() {
         (Kind::Pair, "1,2,3"),
         (Kind::Integers, "4,,5"),
         (Kind::Weights, "waveform"),
+        (Kind::Weights, "waveform=1,waveform=2"),
     ];
     for (kind, text) in wrong {
         assert!(setting(kind, UNBOUNDED).parse(text).is_err(), "{kind:?} {text}");
