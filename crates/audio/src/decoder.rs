@@ -4,11 +4,15 @@ use unbraid_base::Stereo;
 
 use crate::error::Problem;
 use crate::info::AudioInfo;
+use crate::notice::Notice;
 
 /// Decodes one file to stereo at the file's own sample rate. Mono is copied to both channels.
 pub(crate) trait Decoder: Send {
     /// The properties of the file.
     fn info(&self) -> &AudioInfo;
+
+    /// What the file lacks and what was assumed about it, so far. It is complete after the last read.
+    fn notices(&self) -> &[Notice];
 
     /// Appends the next block to `out`. Returns `false` at the end.
     ///

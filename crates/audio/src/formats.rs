@@ -10,6 +10,7 @@ use crate::decoder::Decoder;
 use crate::error::Problem;
 use crate::mp3::Mp3;
 use crate::mp4::Mp4;
+use crate::notice::ReadOptions;
 use crate::ogg::Ogg;
 use crate::plain::Plain;
 use crate::symphonia_decoder::{SymphoniaDecoder, guarded};
@@ -19,6 +20,7 @@ use crate::wav::{self, WavDecoder};
 pub(crate) fn open(
     mut source: Box<dyn MediaSource>,
     extension: Option<&str>,
+    options: ReadOptions,
 ) -> Result<Box<dyn Decoder>, Problem> {
     let length = match source.byte_len() {
         Some(length) if source.is_seekable() => length,
@@ -30,22 +32,22 @@ pub(crate) fn open(
     let (container, start) = identify(&mut *source, length, extension)?;
     let decoder = match container {
         Container::Wav => match wav::parse(&mut *source, start, length)? {
-            Some(header) => return Ok(Box::new(WavDecoder::new(source, header))),
-            None => SymphoniaDecoder::open(&Plain::CompressedWav, source, start),
+            Some(header) => return Ok(Box::new(WavDecoder::new(source, header, options))),
+            None => SymphoniaDecoder::open(&Plain::CompressedWav, source, start, options),
         },
-        Container::Aiff => SymphoniaDecoder::open(&Plain::Aiff, source, start),
-        Container::Flac => SymphoniaDecoder::open(&Plain::Flac, source, start),
+        Container::Aiff => SymphoniaDecoder::open(&Plain::Aiff, source, start, options),
+        Container::Flac => SymphoniaDecoder::open(&Plain::Flac, source, start, options),
         Container::Mp3 => {
             let mp3 = guarded(|| Mp3::scan(&mut *source, start, length))?;
-            SymphoniaDecoder::open(&mp3, source, mp3.start)
+            SymphoniaDecoder::open(&mp3, source, mp3.start, options)
         }
         Container::Ogg => {
             let ogg = guarded(|| Ogg::check(&mut *source, length))?;
-            SymphoniaDecoder::open(&ogg, source, start)
+            SymphoniaDecoder::open(&ogg, source, start, options)
         }
         Container::Mp4 => {
             let mp4 = guarded(|| Mp4::parse(&mut *source, length))?;
-            SymphoniaDecoder::open(&mp4, source, start)
+            SymphoniaDecoder::open(&mp4, source, start, options)
         }
     }?;
     Ok(Box::new(decoder))

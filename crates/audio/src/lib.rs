@@ -19,6 +19,7 @@ mod formats;
 mod info;
 mod mp3;
 mod mp4;
+mod notice;
 mod ogg;
 mod plain;
 mod reader;
@@ -32,6 +33,7 @@ mod writer;
 
 pub use error::{AudioError, Problem};
 pub use info::AudioInfo;
+pub use notice::{Notice, ReadOptions};
 pub use reader::{AudioReader, read_segment};
 /// A source for [`AudioReader::from_source`], for example a `std::io::Cursor` over bytes.
 pub use symphonia::core::io::MediaSource;

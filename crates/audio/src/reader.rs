@@ -10,6 +10,7 @@ use crate::decoder::Decoder;
 use crate::error::{AudioError, Problem};
 use crate::formats;
 use crate::info::{AudioInfo, RATES};
+use crate::notice::{Notice, ReadOptions};
 use crate::resample::Resampler;
 
 /// Samples above this, in units of full scale, are refused. Samples below it cannot overflow in later stages.
@@ -37,13 +38,14 @@ impl AudioReader {
     /// times `rate` over the file's rate, rounded.
     ///
     /// # Errors
-    /// [`AudioError`] if the file is missing, empty, not audio, incomplete or damaged, if it has more than two
-    /// channels, if its first samples are not finite, or if its rate or `rate` is outside 1000 to 384000 Hz.
-    pub fn open(path: &Path, rate: u32) -> Result<Self, AudioError> {
+    /// [`AudioError`] if the file is missing, empty, not audio or damaged, if it lacks more than `options` allow, if it
+    /// has more than two channels, if its first samples are not finite, or if its rate or `rate` is outside 1000 to
+    /// 384000 Hz.
+    pub fn open(path: &Path, rate: u32, options: ReadOptions) -> Result<Self, AudioError> {
         let mut reader = open_file(path)
             .and_then(|file| {
                 let extension = path.extension().and_then(|extension| extension.to_str());
-                Self::prepare(Box::new(file), extension, rate)
+                Self::prepare(Box::new(file), extension, rate, options)
             })
             .map_err(|problem| AudioError::new(Some(path), problem))?;
         reader.path = Some(path.to_path_buf());
@@ -58,15 +60,21 @@ impl AudioReader {
         source: Box<dyn MediaSource>,
         extension: Option<&str>,
         rate: u32,
+        options: ReadOptions,
     ) -> Result<Self, AudioError> {
-        Self::prepare(source, extension, rate).map_err(|problem| AudioError::new(None, problem))
+        Self::prepare(source, extension, rate, options).map_err(|problem| AudioError::new(None, problem))
     }
 
-    fn prepare(source: Box<dyn MediaSource>, extension: Option<&str>, rate: u32) -> Result<Self, Problem> {
+    fn prepare(
+        source: Box<dyn MediaSource>,
+        extension: Option<&str>,
+        rate: u32,
+        options: ReadOptions,
+    ) -> Result<Self, Problem> {
         if !RATES.contains(&rate) {
             return Err(Problem::SampleRate(rate));
         }
-        let decoder = formats::open(source, extension)?;
+        let decoder = formats::open(source, extension, options)?;
         let own_rate = decoder.info().sample_rate;
         let resampler = (own_rate != rate).then(|| Resampler::new(own_rate, rate));
         Ok(Self { decoder, resampler, path: None, decoded: 0, ready: Stereo::default(), ended: false })
@@ -81,6 +89,12 @@ impl AudioReader {
     /// The properties of the file, before conversion.
     pub fn source(&self) -> &AudioInfo {
         self.decoder.info()
+    }
+
+    /// What the file lacks and what was assumed about it, so far. It is complete when [`read`](Self::read) has returned
+    /// fewer frames than it was asked for.
+    pub fn notices(&self) -> &[Notice] {
+        self.decoder.notices()
     }
 
     /// The next `frames` frames. There are fewer only at the end, and none after it.
@@ -144,7 +158,7 @@ impl AudioReader {
 /// # Errors
 /// Those of [`AudioReader`]. Damage outside of the segment may not be detected.
 pub fn read_segment(path: &Path, start: u64, frames: usize, rate: u32) -> Result<Stereo, AudioError> {
-    let mut reader = AudioReader::open(path, rate)?;
+    let mut reader = AudioReader::open(path, rate, ReadOptions::COMPLETE)?;
     reader.seek(start)?;
     reader.read(frames)
 }

@@ -1,6 +1,8 @@
-//! Reads bytes at a position.
+//! Reads bytes at a position, and parts of a source as sources.
 
-use std::io::{ErrorKind, SeekFrom};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use symphonia::core::io::MediaSource;
 
@@ -23,4 +25,65 @@ pub(crate) fn read_up_to(
         }
     }
     Ok(got)
+}
+
+/// A source that several readers share. Each reader has its own position.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Mutex<Box<dyn MediaSource>>>);
+
+impl Shared {
+    pub(crate) fn new(source: Box<dyn MediaSource>) -> Self {
+        Self(Arc::new(Mutex::new(source)))
+    }
+
+    /// The bytes of `range` as a source. The range lies inside the source.
+    pub(crate) fn part(&self, range: Range<u64>) -> Part {
+        Part { source: self.clone(), start: range.start, length: range.end - range.start, position: 0 }
+    }
+}
+
+/// A range of bytes of a shared source.
+pub(crate) struct Part {
+    source: Shared,
+    start: u64,
+    length: u64,
+    /// Relative to the start of the range.
+    position: u64,
+}
+
+impl Read for Part {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.length.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let mut source = self.source.0.lock().unwrap_or_else(PoisonError::into_inner);
+        source.seek(SeekFrom::Start(self.start + self.position))?;
+        let count = source.read(&mut buffer[..wanted])?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for Part {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::End(offset) => self.length.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        self.position = position.ok_or(ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+impl MediaSource for Part {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.length)
+    }
 }

@@ -19,6 +19,7 @@ use unbraid_base::Stereo;
 use crate::decoder::Decoder;
 use crate::error::Problem;
 use crate::info::{AudioInfo, check_layout};
+use crate::notice::{Notice, Notices, ReadOptions};
 use crate::trim::{SeekInfo, Trim};
 
 /// The parts of a decoder that depend on the format.
@@ -48,6 +49,7 @@ pub(crate) struct SymphoniaDecoder {
     decoder: Box<dyn AudioDecoder>,
     track: u32,
     info: AudioInfo,
+    notices: Notices,
     trim: Trim,
     seek: Option<SeekInfo>,
     /// Number of the next frame to be decoded.
@@ -70,14 +72,16 @@ impl SymphoniaDecoder {
         format: &dyn SymphoniaFormat,
         source: Box<dyn MediaSource>,
         start: u64,
+        options: ReadOptions,
     ) -> Result<Self, Problem> {
-        guarded(|| Self::start(format, source, start))
+        guarded(|| Self::start(format, source, start, options))
     }
 
     fn start(
         format: &dyn SymphoniaFormat,
         mut source: Box<dyn MediaSource>,
         start: u64,
+        read_options: ReadOptions,
     ) -> Result<Self, Problem> {
         let opening = |error| opening(format.container(), error);
         source.seek(SeekFrom::Start(0)).map_err(Problem::Read)?;
@@ -112,6 +116,7 @@ impl SymphoniaDecoder {
             decoder,
             track: track.id,
             info: AudioInfo { format: name, sample_rate, channels: 0, frames },
+            notices: Notices::new(read_options),
             trim,
             seek,
             next: trim.origin,
@@ -149,8 +154,11 @@ impl SymphoniaDecoder {
                 Ok(None) => {
                     self.ended = true;
                     if let Some(end) = self.trim.end {
-                        let missing = (end - self.next) as f64 / f64::from(self.info.sample_rate);
-                        return Err(Problem::Truncated(format!("its last {missing:.3} s are missing")));
+                        let rate = f64::from(self.info.sample_rate);
+                        let seconds = (end - self.next) as f64 / rate;
+                        let at = (self.next - self.trim.start).max(0) as f64 / rate;
+                        let refused = || Problem::Truncated(format!("its last {seconds:.3} s are missing"));
+                        self.notices.missing(at, seconds, "the file is cut short", refused)?;
                     }
                 }
                 Err(error) => return Err(self.failed(error)),
@@ -222,6 +230,10 @@ impl SymphoniaDecoder {
 impl Decoder for SymphoniaDecoder {
     fn info(&self) -> &AudioInfo {
         &self.info
+    }
+
+    fn notices(&self) -> &[Notice] {
+        self.notices.list()
     }
 
     fn read(&mut self, _frames: usize, out: &mut Stereo) -> Result<bool, Problem> {

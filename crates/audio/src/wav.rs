@@ -12,6 +12,7 @@ use unbraid_base::Stereo;
 use crate::decoder::Decoder;
 use crate::error::Problem;
 use crate::info::{AudioInfo, check_layout};
+use crate::notice::{Notice, Notices, ReadOptions};
 use crate::source::read_up_to;
 
 /// Maximum number of frames that are read at once: more than a training segment, and 4 MiB of the widest samples.
@@ -44,6 +45,7 @@ pub(crate) struct WavDecoder {
     source: Box<dyn MediaSource>,
     header: Header,
     info: AudioInfo,
+    notices: Notices,
     position: u64,
     bytes: Vec<u8>,
 }
@@ -142,14 +144,14 @@ fn parse_format(format: &[u8; 40], data_start: u64, data_bytes: u64) -> Result<O
 }
 
 impl WavDecoder {
-    pub(crate) fn new(source: Box<dyn MediaSource>, header: Header) -> Self {
+    pub(crate) fn new(source: Box<dyn MediaSource>, header: Header, options: ReadOptions) -> Self {
         let info = AudioInfo {
             format: "wav",
             sample_rate: header.sample_rate,
             channels: header.channels,
             frames: Some(header.frames),
         };
-        Self { source, header, info, position: 0, bytes: Vec::new() }
+        Self { source, header, info, notices: Notices::new(options), position: 0, bytes: Vec::new() }
     }
 
     fn convert<const N: usize>(&self, out: &mut Stereo, sample: impl Fn([u8; N]) -> f32) {
@@ -170,6 +172,10 @@ impl WavDecoder {
 impl Decoder for WavDecoder {
     fn info(&self) -> &AudioInfo {
         &self.info
+    }
+
+    fn notices(&self) -> &[Notice] {
+        self.notices.list()
     }
 
     /// Appends up to `frames` frames, but no more than [`MAX_READ`].

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde::Serialize;
-use unbraid_audio::{AudioError, AudioReader, AudioWriter, Format, Stereo};
+use unbraid_audio::{AudioError, AudioReader, AudioWriter, Format, ReadOptions, Stereo};
 use unbraid_base::file::sync_folder;
 use unbraid_model::weights::{self, Loaded};
 use unbraid_model::{ModelConfig, Separator, SeparatorOptions};
@@ -206,7 +206,7 @@ impl Arguments {
         // Checked again: on a file system that treats two names as one, an earlier song may have created it.
         self.refuse_existing(target, outputs)?;
         let rate = loaded.config.sample_rate;
-        let mut reader = AudioReader::open(song, rate)?;
+        let mut reader = AudioReader::open(song, rate, ReadOptions::NEARLY_COMPLETE)?;
         if let Some(frames) = reader.frames() {
             self.format.check_length(frames)?;
         }

@@ -4,7 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use js_sys::Uint8Array;
 use send_wrapper::SendWrapper;
-use unbraid_audio::{AudioReader, MediaSource};
+use unbraid_audio::{AudioReader, MediaSource, ReadOptions};
 use wasm_bindgen::JsValue;
 use web_sys::{File, FileReaderSync};
 
@@ -37,7 +37,7 @@ pub(crate) fn open(file: &File, rate: u32) -> Result<AudioReader, Failure> {
         chunk: Vec::new(),
         chunk_start: 0,
     };
-    Ok(AudioReader::from_source(Box::new(source), extension, rate)?)
+    Ok(AudioReader::from_source(Box::new(source), extension, rate, ReadOptions::NEARLY_COMPLETE)?)
 }
 
 /// Reads a `File` synchronously. Only workers have the synchronous reader.

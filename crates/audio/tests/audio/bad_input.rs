@@ -4,7 +4,7 @@ use std::path::Path;
 
 use flacenc::component::BitRepr;
 use flacenc::error::Verify;
-use unbraid_audio::{AudioReader, Problem, read_segment};
+use unbraid_audio::{AudioReader, Problem, ReadOptions, read_segment};
 
 use crate::common::*;
 
@@ -31,11 +31,12 @@ macro_rules! assert_problem {
 
 #[test]
 fn a_path_that_is_no_file_is_named_in_the_error() {
-    let missing = AudioReader::open(Path::new("/no/such/song.wav"), 44_100).err().unwrap();
+    let missing =
+        AudioReader::open(Path::new("/no/such/song.wav"), 44_100, ReadOptions::COMPLETE).err().unwrap();
     assert!(matches!(missing.problem, Problem::Open(_)));
     assert!(missing.to_string().starts_with("/no/such/song.wav: cannot open it"), "{missing}");
     let folder = tempfile::tempdir().unwrap();
-    let error = AudioReader::open(folder.path(), 44_100).err().unwrap();
+    let error = AudioReader::open(folder.path(), 44_100, ReadOptions::COMPLETE).err().unwrap();
     assert!(matches!(error.problem, Problem::NotAFile), "{error}");
     let error = read_segment(Path::new("/no/such/song.wav"), 0, 10, 44_100).unwrap_err();
     assert!(matches!(error.problem, Problem::Open(_)), "{error}");
@@ -49,7 +50,7 @@ fn data_that_is_no_audio_is_refused() {
     for name in ["letter.wav", "letter.mp3", "letter.flac", "letter.m4a"] {
         let path = folder.path().join(name);
         std::fs::write(&path, &prose).unwrap();
-        let error = AudioReader::open(&path, 44_100).err().unwrap();
+        let error = AudioReader::open(&path, 44_100, ReadOptions::COMPLETE).err().unwrap();
         assert!(matches!(error.problem, Problem::UnknownFormat), "{error}");
     }
     assert_problem!(b"RIFF\0\0\0\0AVI LIST", Problem::UnknownFormat, "a film");
@@ -84,8 +85,14 @@ fn an_mp3_cut_in_the_middle_fails_on_opening() {
     for name in ["tagged.mp3", "untagged.mp3", "mono22.mp3"] {
         let bytes = bytes_of(name);
         let half = bytes[..bytes.len() / 2].to_vec();
-        let error =
-            AudioReader::from_source(Box::new(std::io::Cursor::new(half)), None, 44_100).err().unwrap();
+        let error = AudioReader::from_source(
+            Box::new(std::io::Cursor::new(half)),
+            None,
+            44_100,
+            ReadOptions::COMPLETE,
+        )
+        .err()
+        .unwrap();
         assert!(matches!(error.problem, Problem::Truncated(_)), "{name}: {error}");
         assert!(error.to_string().starts_with("the file is cut short ("), "{error}");
     }
@@ -95,8 +102,13 @@ fn an_mp3_cut_in_the_middle_fails_on_opening() {
 #[test]
 fn a_file_cut_between_pages_or_frames_fails_on_opening() {
     let assert_cut = |bytes: &[u8]| {
-        let error =
-            AudioReader::from_source(Box::new(std::io::Cursor::new(bytes.to_vec())), None, 44_100).err();
+        let error = AudioReader::from_source(
+            Box::new(std::io::Cursor::new(bytes.to_vec())),
+            None,
+            44_100,
+            ReadOptions::COMPLETE,
+        )
+        .err();
         let problem = error.expect("a cut file must not open").problem;
         assert!(matches!(problem, Problem::Truncated(_)), "cut to {}: {problem}", bytes.len());
     };
@@ -184,7 +196,7 @@ fn impossible_headers_are_refused_before_memory_is_allocated() {
         }
     }
     for rate in [0, 999, 1_000_000] {
-        let error = AudioReader::open(&fixture("tone.flac"), rate).err().unwrap();
+        let error = AudioReader::open(&fixture("tone.flac"), rate, ReadOptions::COMPLETE).err().unwrap();
         assert!(matches!(error.problem, Problem::SampleRate(r) if r == rate), "{error}");
     }
 }

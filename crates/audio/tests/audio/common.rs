@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 use std::path::{Path, PathBuf};
 
-use unbraid_audio::{AudioError, AudioReader, Stereo};
+use unbraid_audio::{AudioError, AudioReader, ReadOptions, Stereo};
 
 /// The signal of the fixtures: a rising and a falling sweep. Its autocorrelation has a single peak.
 pub(crate) fn sweeps(rate: u32, frames: usize) -> Stereo {
@@ -20,13 +20,13 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
 
 /// Reads a whole file at once.
 pub(crate) fn read_all(path: &Path, rate: u32) -> Result<Stereo, AudioError> {
-    AudioReader::open(path, rate)?.read(usize::MAX)
+    AudioReader::open(path, rate, ReadOptions::COMPLETE)?.read(usize::MAX)
 }
 
 /// Reads all of a file in memory.
 pub(crate) fn read_bytes(bytes: &[u8], rate: u32) -> Result<Stereo, AudioError> {
     let source = Box::new(std::io::Cursor::new(bytes.to_vec()));
-    AudioReader::from_source(source, None, rate)?.read(usize::MAX)
+    AudioReader::from_source(source, None, rate, ReadOptions::COMPLETE)?.read(usize::MAX)
 }
 
 /// The shift of `b` against `a`, within ±1500 samples, with the largest correlation.

@@ -9,7 +9,7 @@
 //! - `alac.m4a`: 0.1 s, `-c:a alac -sample_fmt s16p`; `tone.flac`: 0.1 s, `-c:a flac -sample_fmt s16`
 //! - `tone.aiff`: 0.05 s, `-c:a pcm_s16be`
 
-use unbraid_audio::{AudioReader, Stereo, read_segment};
+use unbraid_audio::{AudioReader, ReadOptions, Stereo, read_segment};
 
 use crate::common::*;
 
@@ -31,7 +31,7 @@ const FIXTURES: [(&str, &str, u32, usize, u64, f64); 8] = [
 #[test]
 fn every_format_gives_the_encoded_signal() {
     for (name, format, rate, channels, frames, least) in FIXTURES {
-        let mut reader = AudioReader::open(&fixture(name), rate).unwrap();
+        let mut reader = AudioReader::open(&fixture(name), rate, ReadOptions::COMPLETE).unwrap();
         let info = reader.source().clone();
         assert_eq!((info.format, info.sample_rate, info.channels), (format, rate, channels), "{name}");
         assert_eq!((info.frames, reader.frames()), (Some(frames), Some(frames)), "{name}");
@@ -83,7 +83,7 @@ fn blocks_of_any_size_add_up_to_the_whole() {
         let path = fixture("tone.flac");
         let whole = read_all(&path, rate).unwrap();
         for size in [1, 97, 4096] {
-            let mut reader = AudioReader::open(&path, rate).unwrap();
+            let mut reader = AudioReader::open(&path, rate, ReadOptions::COMPLETE).unwrap();
             let mut joined = Stereo::default();
             loop {
                 let block = reader.read(size).unwrap();

@@ -19,7 +19,9 @@ const RATES: [(u32, u32); 7] = [
 
 fn resample(signal: &[f32], from: u32, to: u32) -> Vec<f32> {
     let bytes = wav(3, 1, from, 32, &signal.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>());
-    let mut reader = AudioReader::from_source(Box::new(std::io::Cursor::new(bytes)), None, to).unwrap();
+    let mut reader =
+        AudioReader::from_source(Box::new(std::io::Cursor::new(bytes)), None, to, ReadOptions::COMPLETE)
+            .unwrap();
     let frames = reader.frames();
     let [left, _] = reader.read(usize::MAX).unwrap();
     assert_eq!(frames, Some(left.len() as u64), "the stated length is the length that is read");

@@ -3,7 +3,7 @@
 
 use crate::data::dataset::{DataError, Dataset, Format, Part, TrackBlock, TrackInfo, TrackReader};
 use std::path::{Path, PathBuf};
-use unbraid_audio::{AudioReader, read_segment};
+use unbraid_audio::{AudioReader, ReadOptions, read_segment};
 use unbraid_base::Stereo;
 
 /// The format's row in the registry.
@@ -77,7 +77,7 @@ impl Dataset for MusdbHq {
     }
 
     fn open(&self, track: usize) -> Result<Box<dyn TrackReader>, DataError> {
-        let open = |path: &PathBuf| AudioReader::open(path, self.rate);
+        let open = |path: &PathBuf| AudioReader::open(path, self.rate, ReadOptions::COMPLETE);
         let files = &self.files[track];
         let stems = files.stems.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Box::new(Readers { stems, mixture: files.mixture.as_ref().map(open).transpose()? }))
@@ -135,7 +135,7 @@ fn track(
             stem: stem.clone(),
             folder: folder.to_path_buf(),
         })?;
-        let reader = AudioReader::open(&path, rate)?;
+        let reader = AudioReader::open(&path, rate, ReadOptions::COMPLETE)?;
         lengths.push(reader.frames().ok_or_else(|| DataError::UnknownLength(path.clone()))?);
         files.push(path);
     }
