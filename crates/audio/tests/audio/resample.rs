@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use unbraid_audio::AudioReader;
+use unbraid_audio::{AudioReader, ReadOptions};
 
 use crate::common::*;
 
