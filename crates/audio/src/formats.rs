@@ -11,7 +11,7 @@ use crate::error::Problem;
 use crate::mp3::Mp3;
 use crate::mp4::Mp4;
 use crate::notice::ReadOptions;
-use crate::ogg::Ogg;
+use crate::ogg;
 use crate::plain::Plain;
 use crate::symphonia_decoder::{SymphoniaDecoder, guarded};
 use crate::wav::{self, WavDecoder};
@@ -41,10 +41,7 @@ pub(crate) fn open(
             let mp3 = guarded(|| Mp3::scan(&mut *source, start, length))?;
             SymphoniaDecoder::open(&mp3, source, mp3.start, options)
         }
-        Container::Ogg => {
-            let ogg = guarded(|| Ogg::check(&mut *source, length))?;
-            SymphoniaDecoder::open(&ogg, source, start, options)
-        }
+        Container::Ogg => return Ok(Box::new(guarded(|| ogg::open(source, start, length, options))?)),
         Container::Mp4 => {
             let mp4 = guarded(|| Mp4::parse(&mut *source, length))?;
             SymphoniaDecoder::open(&mp4, source, start, options)
