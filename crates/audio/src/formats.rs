@@ -8,10 +8,10 @@ use symphonia::core::io::MediaSource;
 use crate::container::{Container, identify};
 use crate::decoder::Decoder;
 use crate::error::Problem;
-use crate::mp3::Mp3;
+use crate::mp3;
 use crate::mp4::Mp4;
 use crate::notice::ReadOptions;
-use crate::ogg::Ogg;
+use crate::ogg;
 use crate::plain::Plain;
 use crate::symphonia_decoder::{SymphoniaDecoder, guarded};
 use crate::wav::{self, WavDecoder};
@@ -37,14 +37,8 @@ pub(crate) fn open(
         },
         Container::Aiff => SymphoniaDecoder::open(&Plain::Aiff, source, start, options),
         Container::Flac => SymphoniaDecoder::open(&Plain::Flac, source, start, options),
-        Container::Mp3 => {
-            let mp3 = guarded(|| Mp3::scan(&mut *source, start, length))?;
-            SymphoniaDecoder::open(&mp3, source, mp3.start, options)
-        }
-        Container::Ogg => {
-            let ogg = guarded(|| Ogg::check(&mut *source, length))?;
-            SymphoniaDecoder::open(&ogg, source, start, options)
-        }
+        Container::Mp3 => return Ok(Box::new(guarded(|| mp3::open(source, length, options))?)),
+        Container::Ogg => return Ok(Box::new(guarded(|| ogg::open(source, start, length, options))?)),
         Container::Mp4 => {
             let mp4 = guarded(|| Mp4::parse(&mut *source, length))?;
             SymphoniaDecoder::open(&mp4, source, start, options)

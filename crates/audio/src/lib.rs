@@ -17,6 +17,7 @@ mod error;
 mod flac;
 mod formats;
 mod info;
+mod joined;
 mod mp3;
 mod mp4;
 mod notice;

@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::error::Problem;
 
+/// Maximum number of notices about one file.
+const MAX_NOTICES: usize = 1000;
+
 /// What a reader accepts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReadOptions {
@@ -27,6 +30,8 @@ impl ReadOptions {
 pub enum Notice {
     /// The header does not state the length of the audio. It was read to the end of the file.
     LengthNotStated,
+    /// The end of the audio is not marked as such. More may have followed in the original.
+    EndNotMarked,
     /// Audio is missing.
     Missing {
         /// Start of the gap in the song, in seconds.
@@ -57,6 +62,9 @@ impl fmt::Display for Notice {
         match self {
             Self::LengthNotStated => {
                 f.write_str("its header does not state its length; it was read to the end of the file")
+            }
+            Self::EndNotMarked => {
+                f.write_str("its end is not marked; it was read to the end of the file and may be cut short")
             }
             Self::Missing { at, seconds, detail } => {
                 write!(f, "{seconds:.3} s are missing at {at:.2} s ({detail})")
@@ -107,7 +115,27 @@ impl Notices {
             return Err(refused());
         }
         self.allowed_missing -= seconds;
-        self.add(Notice::Missing { at, seconds, detail: detail.into() });
+        let detail = detail.into();
+        let full = self.list.len() >= MAX_NOTICES;
+        // A gap that continues the last one is part of it. So is one more in a file with very many.
+        if let Some(Notice::Missing { at: start, seconds: length, detail: same }) = self.list.last_mut()
+            && (full || (*same == detail && (*start + *length - at).abs() < 1e-6))
+        {
+            *length += seconds;
+            return Ok(());
+        }
+        self.add(Notice::Missing { at, seconds, detail });
+        Ok(())
+    }
+
+    /// Accepts an unmarked end, after which an unknown length of audio may be missing, unless nothing may be missing.
+    pub(crate) fn end_not_marked(&mut self, refused: impl FnOnce() -> Problem) -> Result<(), Problem> {
+        if self.allowed_missing <= 0.0 {
+            return Err(refused());
+        }
+        if self.list.last() != Some(&Notice::EndNotMarked) {
+            self.add(Notice::EndNotMarked);
+        }
         Ok(())
     }
 }

@@ -66,8 +66,12 @@ impl Resampler {
 
     /// The output length of `frames` input frames, rounded to the nearest integer.
     pub(crate) fn length(&self, frames: u64) -> u64 {
-        let (frames, from, to) = (u128::from(frames), u128::from(self.from), u128::from(self.to));
-        u64::try_from((frames * to * 2 + from) / (from * 2)).unwrap_or(u64::MAX)
+        converted_length(frames, self.from, self.to)
+    }
+
+    /// The sample rate of the input.
+    pub(crate) fn from(&self) -> u32 {
+        self.from
     }
 
     /// Makes `frame` the next output frame. Returns the number of the next input frame.
@@ -126,6 +130,12 @@ impl Resampler {
             out.extend_from_slice(&block[skipped..]);
         }
     }
+}
+
+/// The length of `frames` frames after a conversion of the rate, rounded to the nearest integer.
+pub(crate) fn converted_length(frames: u64, from: u32, to: u32) -> u64 {
+    let (frames, from, to) = (u128::from(frames), u128::from(from), u128::from(to));
+    u64::try_from((frames * to * 2 + from) / (from * 2)).unwrap_or(u64::MAX)
 }
 
 fn gcd(a: u32, b: u32) -> u32 {

@@ -87,3 +87,41 @@ impl MediaSource for Part {
         Some(self.length)
     }
 }
+
+/// A buffer over a source, for parsers that look ahead. A parser that moves forward reads every byte about once.
+pub(crate) struct Window {
+    source: Part,
+    buffer: Vec<u8>,
+    /// Position of the first byte of the buffer.
+    start: u64,
+}
+
+impl Window {
+    /// Bytes that are read at once. It is twice the largest look-ahead.
+    const SIZE: usize = 128 * 1024;
+
+    pub(crate) fn new(source: Part) -> Self {
+        Self { source, buffer: Vec::new(), start: 0 }
+    }
+
+    /// The length of the source in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        self.source.length
+    }
+
+    /// `count` bytes from `position` on, or fewer at the end of the source. `count` is at most half of the window.
+    pub(crate) fn at(&mut self, position: u64, count: usize) -> Result<&[u8], Problem> {
+        let left = self.length().saturating_sub(position);
+        let count = count.min(usize::try_from(left).unwrap_or(usize::MAX));
+        let end = position + count as u64;
+        if position < self.start || end > self.start + self.buffer.len() as u64 {
+            self.buffer.resize(Self::SIZE.max(count), 0);
+            let got = read_up_to(&mut self.source, position, &mut self.buffer)?;
+            self.buffer.truncate(got);
+            self.start = position;
+        }
+        let from = ((position - self.start) as usize).min(self.buffer.len());
+        let to = (from + count).min(self.buffer.len());
+        Ok(&self.buffer[from..to])
+    }
+}

@@ -1,0 +1,153 @@
+//! Vorbis. Symphonia decodes the packets.
+//!
+//! The block sizes of packets are in the headers ("Vorbis I specification", sections 4.2.2 and 4.2.4). They give the
+//! length of a packet without decoding it.
+
+use symphonia::core::codecs::audio::well_known::CODEC_ID_VORBIS;
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::packet::PacketRef;
+use symphonia::core::units::{Duration, Timestamp};
+use unbraid_base::Stereo;
+
+use super::codec::{Codec, Kind};
+use crate::error::Problem;
+use crate::info::check_layout;
+
+pub(crate) const VORBIS: Kind = Kind {
+    format: "ogg (vorbis)",
+    magic: b"\x01vorbis",
+    headers: 3,
+    open: |headers| Ok(Box::new(Vorbis::new(headers)?)),
+};
+
+struct Vorbis {
+    rate: u32,
+    channels: usize,
+    /// The sizes of short and long blocks in frames.
+    blocks: [u64; 2],
+    /// For every mode, whether its block is long.
+    modes: Vec<bool>,
+    /// The identification header and the setup header.
+    setup: Box<[u8]>,
+    /// Made for the first packet, because it is expensive.
+    decoder: Option<Box<dyn AudioDecoder>>,
+    planes: Vec<Vec<f32>>,
+}
+
+impl Vorbis {
+    fn new(headers: &[Vec<u8>]) -> Result<Self, Problem> {
+        let [identification, _, setup] = headers else {
+            return Err(Problem::header("its Vorbis headers are incomplete"));
+        };
+        let wrong = || Problem::header("its Vorbis headers are damaged");
+        let bytes: &[u8; 30] = identification.as_slice().try_into().map_err(|_| wrong())?;
+        let channels = usize::from(bytes[11]);
+        let rate = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);
+        check_layout(channels, rate)?;
+        let exponents = [bytes[28] & 15, bytes[28] >> 4];
+        if exponents.iter().any(|exponent| !(6..=13).contains(exponent)) || exponents[0] > exponents[1] {
+            return Err(wrong());
+        }
+        if !setup.starts_with(b"\x05vorbis") {
+            return Err(wrong());
+        }
+        Ok(Self {
+            rate,
+            channels,
+            blocks: exponents.map(|exponent| 1 << exponent),
+            modes: modes(setup).ok_or_else(wrong)?,
+            setup: [identification.as_slice(), setup].concat().into_boxed_slice(),
+            decoder: None,
+            planes: Vec::new(),
+        })
+    }
+}
+
+impl Codec for Vorbis {
+    fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// A packet depends on the previous packet only. Decoding always begins with one packet without output.
+    fn preroll(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn block(&self, packet: &[u8]) -> Option<u64> {
+        let first = *packet.first()?;
+        // Bit 0 is set in header packets. The number of the mode follows.
+        let bits = usize::BITS - (self.modes.len() - 1).leading_zeros();
+        let mode = usize::from(first >> 1) & ((1 << bits) - 1);
+        let long = *self.modes.get(mode).filter(|_| first & 1 == 0)?;
+        Some(self.blocks[usize::from(long)])
+    }
+
+    fn frames(&self, previous: Option<u64>, block: u64) -> u64 {
+        previous.map_or(0, |previous| (previous + block) / 4)
+    }
+
+    fn decode(&mut self, packet: &[u8], out: &mut Stereo) -> Result<(), Problem> {
+        let failed = |error: symphonia::core::errors::Error| Problem::header(error.to_string());
+        let decoder = match &mut self.decoder {
+            Some(decoder) => decoder,
+            None => {
+                let mut parameters = AudioCodecParameters::new();
+                parameters.for_codec(CODEC_ID_VORBIS).with_extra_data(self.setup.clone());
+                // `gapless`: the decoder outputs nothing for the first packet.
+                let options = AudioDecoderOptions::default().gapless(true);
+                let decoder = symphonia::default::get_codecs().make_audio_decoder(&parameters, &options);
+                self.decoder.insert(decoder.map_err(failed)?)
+            }
+        };
+        let packet = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, packet);
+        let buffer = decoder.decode_ref(&packet).map_err(failed)?;
+        buffer.copy_to_vecs_planar(&mut self.planes);
+        if buffer.frames() > 0 {
+            for (out, channel) in out.iter_mut().zip([0, self.channels - 1]) {
+                out.extend_from_slice(&self.planes[channel]);
+            }
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        if let Some(decoder) = &mut self.decoder {
+            decoder.reset();
+        }
+    }
+}
+
+/// For every mode of a setup header, whether its block is long.
+///
+/// The modes are the last field. The fields before them are long and of variable length. Therefore the header is read
+/// from its end: a framing bit, then the modes, last first, each with a mapping (8 bits), a transform type and a window
+/// type (16 bits each, both 0) and a block flag (1 bit), then the number of modes less one (6 bits).
+fn modes(setup: &[u8]) -> Option<Vec<bool>> {
+    const MODE: usize = 8 + 16 + 16 + 1;
+    let bit = |position: usize| setup[position / 8] >> (position % 8) & 1 == 1;
+    let field =
+        |start: usize, bits: usize| (0..bits).fold(0, |sum, k| sum | usize::from(bit(start + k)) << k);
+    let framing = (0..8 * setup.len()).rev().find(|&position| bit(position))?;
+    let mut found = None;
+    let mut flags = Vec::new();
+    let mut start = framing;
+    while flags.len() < 64 && start >= MODE + 6 {
+        start -= MODE;
+        if field(start + 1, 32) != 0 || field(start + 33, 8) > 63 {
+            break;
+        }
+        flags.push(bit(start));
+        // Bits that are the number of modes by chance are possible, and then fewer modes are found. The real number is
+        // the largest, because the bits before the modes are the last mapping's numbers of floor and residue.
+        if field(start - 6, 6) + 1 == flags.len() {
+            found = Some(flags.len());
+        }
+    }
+    flags.truncate(found?);
+    flags.reverse();
+    Some(flags)
+}
