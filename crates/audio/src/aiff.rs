@@ -2,7 +2,7 @@
 
 use symphonia::core::io::MediaSource;
 
-use crate::core_audio::{COMPRESSED, channel_layout};
+use crate::core_audio::{channel_layout, codec_name};
 use crate::decoder::Decoder;
 use crate::downmix::Mixer;
 use crate::error::Problem;
@@ -112,9 +112,7 @@ impl Common {
             b"alaw" | b"ALAW" => (Some(Sample::ALaw), true),
             b"ulaw" | b"ULAW" => (Some(Sample::MuLaw), true),
             _ => {
-                let name = COMPRESSED.iter().find(|(code, _)| *code == codec);
-                let name =
-                    name.map_or_else(|| String::from_utf8_lossy(codec).into_owned(), |(_, n)| (*n).into());
+                let name = codec_name(codec);
                 return Err(Problem::Unsupported(format!("an aiff file with {name} inside")));
             }
         };

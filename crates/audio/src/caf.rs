@@ -7,7 +7,7 @@ use symphonia::core::formats::{FormatReader, Track};
 use symphonia::core::io::{MediaSource, MediaSourceStream};
 use symphonia::default::formats::CafReader;
 
-use crate::core_audio::{COMPRESSED, channel_layout};
+use crate::core_audio::{channel_layout, codec_name};
 use crate::decoder::Decoder;
 use crate::downmix::Mixer;
 use crate::error::Problem;
@@ -22,6 +22,9 @@ use crate::wav::MAX_CHUNKS;
 /// Bytes of the name and the size before a chunk's content.
 const CHUNK_HEADER: u64 = 12;
 
+/// Bytes of the edit's number, which precedes the audio.
+const NUMBER: u64 = 4;
+
 /// Maximum size in bytes of a packet, and of the table of packets.
 const MAX_PACKET: u64 = 1 << 20;
 const MAX_TABLE: u64 = 1 << 26;
@@ -32,6 +35,7 @@ struct Description {
     codec: [u8; 4],
     flags: u32,
     packet_bytes: usize,
+    packet_frames: u32,
     channels: usize,
     bits: u32,
 }
@@ -83,12 +87,19 @@ pub(crate) fn open(
     let (description, audio) = (description.ok_or_else(missing)?, audio.ok_or_else(missing)?);
     if matches!(&description.codec, b"alac" | b"aac ") {
         let table = table.ok_or_else(|| Problem::Truncated("its table of packets is missing".into()))?;
-        check_table(&mut *source, table, audio.size.min(length - audio.body))?;
-        let caf = Caf { is_aac: &description.codec == b"aac " };
+        let packets = Packets::read(&mut *source, table)?;
+        let available = audio.size.min(length - audio.body);
+        if NUMBER + packets.bytes > available {
+            let Packets { bytes, .. } = packets;
+            return Err(Problem::Truncated(format!(
+                "its packets have {bytes} bytes, but it holds {available}"
+            )));
+        }
+        let is_aac = &description.codec == b"aac ";
+        let frames = if is_aac { None } else { packets.alac_frames(&mut *source, audio, &description)? };
+        let caf = Caf { is_aac, frames };
         return Ok(Box::new(SymphoniaDecoder::open(&caf, source, start, options)?));
     }
-    // The samples follow the number of the edit.
-    const NUMBER: u64 = 4;
     let stated = Some(audio.size).filter(|&size| size != UNKNOWN && size < 1 << 63);
     let stated = Stated {
         audio: stated.map(|size| size.saturating_sub(NUMBER)),
@@ -107,7 +118,8 @@ impl Description {
         if chunk.size < 32 || read_up_to(source, chunk.body, &mut bytes)? < bytes.len() {
             return Err(Problem::header("its description chunk is too short"));
         }
-        let [flags, packet_bytes, channels, bits] = [12, 16, 24, 28].map(|at| be_u32(&bytes[at..]));
+        let [flags, packet_bytes, packet_frames, channels, bits] =
+            [12, 16, 20, 24, 28].map(|at| be_u32(&bytes[at..]));
         if channels == 0 {
             return Err(Problem::header("it has no channels"));
         }
@@ -117,6 +129,7 @@ impl Description {
             codec: [bytes[8], bytes[9], bytes[10], bytes[11]],
             flags,
             packet_bytes: packet_bytes as usize,
+            packet_frames,
             channels: channels as usize,
             bits,
         })
@@ -138,9 +151,7 @@ impl Description {
             b"alaw" => Some(Sample::ALaw).filter(|_| bytes == 1),
             b"ulaw" => Some(Sample::MuLaw).filter(|_| bytes == 1),
             codec => {
-                let name = COMPRESSED.iter().find(|(code, _)| *code == codec);
-                let name =
-                    name.map_or_else(|| String::from_utf8_lossy(codec).into_owned(), |(_, n)| (*n).into());
+                let name = codec_name(codec);
                 return Err(Problem::Unsupported(format!("a caf file with {name} inside")));
             }
         };
@@ -152,37 +163,66 @@ impl Description {
     }
 }
 
-/// Checks that the packets of a table have a usual size and are there. `available`: bytes of the audio.
-fn check_table(source: &mut dyn MediaSource, table: Chunk, available: u64) -> Result<(), Problem> {
-    const HEADER: u64 = 24;
-    if !(HEADER..MAX_TABLE).contains(&table.size) {
-        return Err(Problem::header("its table of packets has an impossible size"));
-    }
-    let mut bytes = vec![0; (table.size - HEADER) as usize];
-    let got = read_up_to(source, table.body + HEADER, &mut bytes)?;
-    let mut total = 0;
-    let mut number = 0_u64;
-    // Numbers have seven bits in each byte. The upper bit marks that another byte follows.
-    for byte in &bytes[..got] {
-        number = number << 7 | u64::from(byte & 0x7f);
-        if number > MAX_PACKET {
-            return Err(Problem::header("its table of packets has an impossible packet"));
+/// What a table of packets states.
+#[derive(Default)]
+struct Packets {
+    count: u64,
+    bytes: u64,
+    /// Bytes of the last packet.
+    last: u64,
+}
+
+impl Packets {
+    /// Adds up the table, and checks that its packets have usual sizes.
+    fn read(source: &mut dyn MediaSource, table: Chunk) -> Result<Self, Problem> {
+        const HEADER: u64 = 24;
+        if !(HEADER..MAX_TABLE).contains(&table.size) {
+            return Err(Problem::header("its table of packets has an impossible size"));
         }
-        if byte & 0x80 == 0 {
-            total += number;
-            number = 0;
+        let mut bytes = vec![0; (table.size - HEADER) as usize];
+        let got = read_up_to(source, table.body + HEADER, &mut bytes)?;
+        let mut packets = Self::default();
+        let mut number = 0_u64;
+        // Numbers have seven bits in each byte. The upper bit marks that another byte follows.
+        for byte in &bytes[..got] {
+            number = number << 7 | u64::from(byte & 0x7f);
+            if number > MAX_PACKET {
+                return Err(Problem::header("its table of packets has an impossible packet"));
+            }
+            if byte & 0x80 == 0 {
+                packets = Self { count: packets.count + 1, bytes: packets.bytes + number, last: number };
+                number = 0;
+            }
         }
+        Ok(packets)
     }
-    // The number of the edit precedes the packets.
-    if total + 4 > available {
-        return Err(Problem::Truncated(format!("its packets have {total} bytes, but it holds {available}")));
+
+    /// The frames of ALAC packets. All but the last are full. The last one states its frames, while some programs write
+    /// those of a full packet into the table.
+    fn alac_frames(
+        &self,
+        source: &mut dyn MediaSource,
+        audio: Chunk,
+        description: &Description,
+    ) -> Result<Option<u64>, Problem> {
+        // A number of 3 bits, 16 others, a bit that announces the number of frames, 3 others, the number of frames.
+        const ANNOUNCED: u64 = 1 << 44;
+        let mut head = [0; 8];
+        let position = audio.body + NUMBER + self.bytes - self.last;
+        if self.last < 8 || read_up_to(source, position, &mut head)? < head.len() {
+            return Ok(None);
+        }
+        let (word, full) = (be_u64(&head), u64::from(description.packet_frames));
+        let last = if word & ANNOUNCED != 0 { word >> 9 & 0xffff_ffff } else { full };
+        Ok(Some((self.count - 1) * full + last.min(full)))
     }
-    Ok(())
 }
 
 /// A caf that symphonia demuxes.
 struct Caf {
     is_aac: bool,
+    /// The frames that its packets hold, if they tell.
+    frames: Option<u64>,
 }
 
 impl SymphoniaFormat for Caf {
@@ -204,7 +244,11 @@ impl SymphoniaFormat for Caf {
 
     fn trim(&self, track: &Track, _: &AudioCodecParameters, _: u32) -> (Trim, Option<SeekInfo>) {
         let delay = i64::from(track.delay.unwrap_or(0));
-        let end = track.num_frames.map(|frames| delay.saturating_add(to_i64(frames)));
+        let stated = track.num_frames.map(|frames| delay.saturating_add(to_i64(frames)));
+        let end = match self.frames.map(to_i64) {
+            Some(held) => Some(stated.map_or(held, |stated| stated.min(held))),
+            None => stated,
+        };
         let preroll = if self.is_aac { 3 * 1024 } else { 0 };
         let seek = end.map(|limit| SeekInfo { offset: delay, preroll, limit });
         (Trim { origin: 0, start: delay, end }, seek)

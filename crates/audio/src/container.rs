@@ -53,7 +53,6 @@ pub(crate) fn identify(
         [b'c', b'a', b'f', b'f', ..] => Container::Caf,
         [b'.', b's', b'n', b'd', ..] => Container::Au,
         [b'f', b'L', b'a', b'C', ..] => Container::Flac,
-        [b'O', b'g', b'g', b'S', ..] => Container::Ogg,
         head if *head == w64::RIFF => Container::W64,
         _ => match foreign(source, start)? {
             Some(problem) => return Err(problem),
@@ -66,6 +65,7 @@ pub(crate) fn identify(
 /// The container of a file without a signature, or of one whose beginning is not always the same.
 fn by_frames(head: &[u8; 16], tagged: bool, extension: Option<&str>) -> Result<Container, Problem> {
     Ok(match head {
+        [b'O', b'g', b'g', b'S', ..] => Container::Ogg,
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => Container::Mp4,
         [0xff, second, ..] if second & 0xe0 == 0xe0 => Container::Mp3,
         _ if tagged || extension.is_some_and(|e| e.eq_ignore_ascii_case("mp3")) => Container::Mp3,

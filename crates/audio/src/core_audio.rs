@@ -1,5 +1,7 @@
 //! What caf and aiff-c share: Apple's channel layouts and codes of codecs.
 
+use std::borrow::Cow;
+
 use symphonia::core::audio::Position;
 use symphonia::core::io::MediaSource;
 
@@ -8,7 +10,7 @@ use crate::error::Problem;
 use crate::source::{be_u32, read_up_to};
 
 /// Codes of compressed codecs, and their names.
-pub(crate) const COMPRESSED: [(&[u8; 4], &str); 14] = [
+const COMPRESSED: [(&[u8; 4], &str); 14] = [
     (b"ima4", "IMA ADPCM"),
     (b"MAC3", "MACE"),
     (b"MAC6", "MACE"),
@@ -67,6 +69,12 @@ const LAYOUTS: [(u32, &str); 38] = [
     (142, "CLRlrsE"),
     (143, "CLRlrbd"),
 ];
+
+/// The name of a codec, or its code if it is unknown.
+pub(crate) fn codec_name(code: &[u8]) -> Cow<'_, str> {
+    let known = COMPRESSED.iter().find(|(known, _)| *known == code);
+    known.map_or_else(|| String::from_utf8_lossy(code), |(_, name)| Cow::Borrowed(name))
+}
 
 /// The mixer for the channel layout at `position`. `None` if it names no layout. `size`: bytes of the chunk.
 pub(crate) fn channel_layout(

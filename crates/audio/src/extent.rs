@@ -107,7 +107,9 @@ impl Stated {
         }
         let rest = available - stated;
         let end = body + stated;
-        if rest == 0 || self.is_chunk_or_tag(source, end, rest)? {
+        // A few bytes are too few for a chunk.
+        let is_little = stated > 0 && rest < 8;
+        if rest == 0 || is_little || self.is_chunk_or_tag(source, end, rest)? {
             return Ok(Extent { bytes: stated, difference: None });
         }
         if self.narrow && rest >= WRAP {
@@ -124,7 +126,7 @@ impl Stated {
         Ok(Extent { bytes: stated, difference })
     }
 
-    /// Whether the `rest` bytes from `position` to the end are chunks, a tag, or too few to be either.
+    /// Whether the `rest` bytes from `position` to the end are chunks or a tag.
     fn is_chunk_or_tag(
         &self,
         source: &mut dyn MediaSource,
@@ -132,11 +134,11 @@ impl Stated {
         rest: u64,
     ) -> Result<bool, Problem> {
         let mut head = [0; 48];
-        let got = read_up_to(source, position, &mut head)?;
+        read_up_to(source, position, &mut head)?;
         let is_tag = [&b"TAG"[..], b"ID3", b"APETAGEX"].iter().any(|tag| head.starts_with(tag));
         // After audio of odd size there is a byte of padding, unless the program forgot it.
         let is_chunk = (self.is_chunk)(&head, rest) || (self.is_chunk)(&head[1..], rest);
-        Ok(got < 8 || is_tag || is_chunk)
+        Ok(is_tag || is_chunk)
     }
 }
 

@@ -148,7 +148,7 @@ impl Format {
             return Err(Problem::header("it has no channels"));
         }
         if !matches!(tag, 1 | 3 | 6 | 7) {
-            let codec = codec_name(tag).map_or_else(|| "an unknown codec".into(), |name| name.to_owned());
+            let codec = codec_name(tag).unwrap_or("an unknown codec");
             return Err(Problem::Unsupported(format!("{file} with {codec} inside (tag 0x{tag:04x})")));
         }
         let mixer = Mixer::of_mask(channels, self.mask)?;
