@@ -109,7 +109,8 @@ fn aiff(codec: Option<&[u8; 4]>, bits: u16, sizes: Option<u32>, data: &[u8]) -> 
 
 #[test]
 fn an_aiff_holds_samples_by_the_name_of_its_codec() {
-    let encodings: [(Option<&[u8; 4]>, u16, Vec<u8>); 9] = [
+    type Encoding<'a> = (Option<&'a [u8; 4]>, u16, Vec<u8>);
+    let encodings: [Encoding<'_>; 9] = [
         (None, 8, data(&|x| vec![integer(8, x) as u8])),
         (None, 16, data(&|x| integer(16, x).to_be_bytes()[2..].to_vec())),
         (Some(b"twos"), 16, data(&|x| integer(16, x).to_be_bytes()[2..].to_vec())),

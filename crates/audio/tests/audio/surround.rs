@@ -31,7 +31,8 @@ fn one_by_one(channels: u16, mask: Option<u32>) -> Vec<u8> {
 
 #[test]
 fn every_layout_of_a_wav_is_mixed_down() {
-    let cases: [(u16, Option<u32>, &str, &[f32], &[f32]); 9] = [
+    type Case<'a> = (u16, Option<u32>, &'a str, &'a [f32], &'a [f32]);
+    let cases: [Case<'_>; 9] = [
         (3, None, "3.0", &[1.0, 0.0, H], &[0.0, 1.0, H]),
         (4, None, "4.0", &[1.0, 0.0, H, 0.0], &[0.0, 1.0, 0.0, H]),
         (5, None, "5.0", &[1.0, 0.0, H, H, 0.0], &[0.0, 1.0, H, 0.0, H]),
