@@ -3,12 +3,17 @@
 use symphonia::core::io::MediaSource;
 
 use crate::error::Problem;
+use crate::foreign::{self, recognise};
 use crate::source::read_up_to;
+use crate::w64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Container {
     Wav,
+    W64,
+    Caf,
     Aiff,
+    Au,
     Flac,
     Mp3,
     Ogg,
@@ -25,7 +30,7 @@ pub(crate) fn identify(
 ) -> Result<(Container, u64), Problem> {
     let mut start = 0;
     let mut tagged = false;
-    let mut head = [0; 12];
+    let mut head = [0; 16];
     loop {
         let got = read_up_to(source, start, &mut head)?;
         head[got..].fill(0);
@@ -42,15 +47,36 @@ pub(crate) fn identify(
         }
     }
     let container = match &head {
-        [b'R', b'I', b'F', b'F', .., b'W', b'A', b'V', b'E'] => Container::Wav,
-        [b'R', b'F', b'6', b'4', .., b'W', b'A', b'V', b'E'] => Container::Wav,
-        [b'F', b'O', b'R', b'M', .., b'A', b'I', b'F', b'F' | b'C'] => Container::Aiff,
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..] => Container::Wav,
+        [b'R', b'F', b'6', b'4', _, _, _, _, b'W', b'A', b'V', b'E', ..] => Container::Wav,
+        [b'B', b'W', b'6', b'4', _, _, _, _, b'W', b'A', b'V', b'E', ..] => Container::Wav,
+        [b'F', b'O', b'R', b'M', _, _, _, _, b'A', b'I', b'F', b'F' | b'C', ..] => Container::Aiff,
+        [b'c', b'a', b'f', b'f', ..] => Container::Caf,
+        [b'.', b's', b'n', b'd', ..] => Container::Au,
         [b'f', b'L', b'a', b'C', ..] => Container::Flac,
+        head if *head == w64::RIFF => Container::W64,
+        _ => match foreign(source, start)? {
+            Some(problem) => return Err(problem),
+            None => by_frames(&head, tagged, extension)?,
+        },
+    };
+    Ok((container, start))
+}
+
+/// The container of a file without a signature, or of one whose beginning is not always the same.
+fn by_frames(head: &[u8; 16], tagged: bool, extension: Option<&str>) -> Result<Container, Problem> {
+    Ok(match head {
         [b'O', b'g', b'g', b'S', ..] => Container::Ogg,
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => Container::Mp4,
         [0xff, second, ..] if second & 0xe0 == 0xe0 => Container::Mp3,
         _ if tagged || extension.is_some_and(|e| e.eq_ignore_ascii_case("mp3")) => Container::Mp3,
         _ => return Err(Problem::UnknownFormat),
-    };
-    Ok((container, start))
+    })
+}
+
+/// The error for a file of a known kind that is not read.
+fn foreign(source: &mut dyn MediaSource, start: u64) -> Result<Option<Problem>, Problem> {
+    let mut head = vec![0; foreign::HEAD];
+    let got = read_up_to(source, start, &mut head)?;
+    Ok(recognise(&head[..got]))
 }

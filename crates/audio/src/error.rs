@@ -51,7 +51,13 @@ pub enum Problem {
     /// The file has no bytes.
     #[error("the file is empty (0 bytes)")]
     Empty,
-    /// The file's first bytes belong to no supported format.
+    /// The file belongs to another format, which is not read.
+    #[error("it is {0}, which cannot be read")]
+    OtherFormat(&'static str),
+    /// The file holds no audio, but something else.
+    #[error("it is {0}, not an audio file")]
+    NotAudio(&'static str),
+    /// The file's first bytes belong to no known format.
     #[error(
         "not an audio file of a supported format (wav, aiff, flac, mp3, ogg with Vorbis, m4a with AAC-LC or ALAC)"
     )]
@@ -73,8 +79,8 @@ pub enum Problem {
         /// The contradiction.
         detail: String,
     },
-    /// More than two channels.
-    #[error("the file has {0} channels; 1 and 2 are supported")]
+    /// More than eight channels, or channels whose positions are unknown.
+    #[error("the file's {0} channels cannot be mixed down to stereo; 1 to 8 channels in usual positions can")]
     Channels(usize),
     /// A sample rate that is not accepted.
     #[error("a sample rate of {0} Hz is outside 1000 to 384000 Hz")]

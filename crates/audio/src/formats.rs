@@ -8,13 +8,14 @@ use symphonia::core::io::MediaSource;
 use crate::container::{Container, identify};
 use crate::decoder::Decoder;
 use crate::error::Problem;
+use crate::flac_frames::FlacFrames;
 use crate::mp3;
 use crate::mp4::Mp4;
 use crate::notice::ReadOptions;
 use crate::ogg;
-use crate::plain::Plain;
+use crate::source::Shared;
 use crate::symphonia_decoder::{SymphoniaDecoder, guarded};
-use crate::wav::{self, WavDecoder};
+use crate::{aiff, au, caf, w64, wav};
 
 /// Opens a decoder for `source`. `extension` is that of the file's name, as a hint.
 pub(crate) fn open(
@@ -31,12 +32,16 @@ pub(crate) fn open(
     }
     let (container, start) = identify(&mut *source, length, extension)?;
     let decoder = match container {
-        Container::Wav => match wav::parse(&mut *source, start, length)? {
-            Some(header) => return Ok(Box::new(WavDecoder::new(source, header, options))),
-            None => SymphoniaDecoder::open(&Plain::CompressedWav, source, start, options),
-        },
-        Container::Aiff => SymphoniaDecoder::open(&Plain::Aiff, source, start, options),
-        Container::Flac => SymphoniaDecoder::open(&Plain::Flac, source, start, options),
+        Container::Wav => return wav::open(source, start, length, options),
+        Container::W64 => return w64::open(source, start, length, options),
+        Container::Caf => return guarded(|| caf::open(source, start, length, options)),
+        Container::Aiff => return aiff::open(source, start, length, options),
+        Container::Au => return au::open(source, start, length, options),
+        Container::Flac => {
+            let flac = guarded(|| FlacFrames::find(&mut *source, start, length))?;
+            let source = Shared::new(source).part(start..flac.end);
+            SymphoniaDecoder::open(&flac, Box::new(source), 0, options)
+        }
         Container::Mp3 => return Ok(Box::new(guarded(|| mp3::open(source, length, options))?)),
         Container::Ogg => return Ok(Box::new(guarded(|| ogg::open(source, start, length, options))?)),
         Container::Mp4 => {

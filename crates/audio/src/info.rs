@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use crate::downmix::MAX_CHANNELS;
 use crate::error::Problem;
 
 /// The sample rates that are accepted, in Hz.
@@ -14,7 +15,7 @@ pub struct AudioInfo {
     pub format: &'static str,
     /// Samples per second of one channel, in Hz.
     pub sample_rate: u32,
-    /// 1 or 2.
+    /// The channels of the file, 1 to 8. More than two are mixed down to stereo.
     pub channels: usize,
     /// Length in frames (samples of one channel) at the file's own rate. `None` if the file does not state it.
     pub frames: Option<u64>,
@@ -24,8 +25,8 @@ pub struct AudioInfo {
 pub(crate) fn check_layout(channels: usize, sample_rate: u32) -> Result<(), Problem> {
     match channels {
         0 => Err(Problem::header("it has no channels")),
-        1 | 2 if RATES.contains(&sample_rate) => Ok(()),
-        1 | 2 => Err(Problem::SampleRate(sample_rate)),
+        1..=MAX_CHANNELS if RATES.contains(&sample_rate) => Ok(()),
+        1..=MAX_CHANNELS => Err(Problem::SampleRate(sample_rate)),
         _ => Err(Problem::Channels(channels)),
     }
 }

@@ -125,3 +125,33 @@ impl Window {
         Ok(&self.buffer[from..to])
     }
 }
+
+/// The first two bytes as a number.
+pub(crate) fn le_u16(bytes: &[u8]) -> u16 {
+    u16::from_le_bytes([bytes[0], bytes[1]])
+}
+
+/// The first four bytes as a number.
+pub(crate) fn le_u32(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+}
+
+/// The first eight bytes as a number.
+pub(crate) fn le_u64(bytes: &[u8]) -> u64 {
+    u64::from(le_u32(bytes)) | u64::from(le_u32(&bytes[4..])) << 32
+}
+
+/// The first two bytes as a number.
+pub(crate) fn be_u16(bytes: &[u8]) -> u16 {
+    le_u16(bytes).swap_bytes()
+}
+
+/// The first four bytes as a number.
+pub(crate) fn be_u32(bytes: &[u8]) -> u32 {
+    le_u32(bytes).swap_bytes()
+}
+
+/// The first eight bytes as a number.
+pub(crate) fn be_u64(bytes: &[u8]) -> u64 {
+    le_u64(bytes).swap_bytes()
+}

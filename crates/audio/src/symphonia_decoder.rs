@@ -1,4 +1,4 @@
-//! All formats except uncompressed wav: symphonia demuxes and decodes, and this file counts the frames.
+//! All formats except uncompressed samples: symphonia demuxes and decodes, and this file counts the frames.
 //!
 //! A player may ignore a missing end or play an encoder's delay. Separation and training need exactly the song.
 //! Therefore each format states the extent of its song ([`SymphoniaFormat::trim`]), everything outside of it is dropped
@@ -17,6 +17,7 @@ use symphonia::core::units::Timestamp;
 use unbraid_base::Stereo;
 
 use crate::decoder::Decoder;
+use crate::downmix::Mixer;
 use crate::error::Problem;
 use crate::info::{AudioInfo, check_layout};
 use crate::notice::{Notice, Notices, ReadOptions};
@@ -37,6 +38,26 @@ pub(crate) trait SymphoniaFormat {
     fn trim(&self, track: &Track, codec: &AudioCodecParameters, sample_rate: u32)
     -> (Trim, Option<SeekInfo>);
 
+    /// Adds what is known about the file before it is decoded: what it lacks, and what was assumed about it.
+    fn report(&self, _: &mut Notices, _sample_rate: u32) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    /// The positions of the channels as in a wav's header, if the file states them and symphonia does not read them.
+    fn channel_mask(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether the packets' time stamps are numbers of samples. Then a jump in them is a gap in the song.
+    fn is_numbered(&self) -> bool {
+        false
+    }
+
+    /// Whether no packet is missing. Only then is a checksum of all samples meaningful.
+    fn has_whole_stream(&self) -> bool {
+        true
+    }
+
     /// Whether symphonia's decoder itself drops the delay and the padding.
     fn trimmed_by_decoder(&self) -> bool {
         false
@@ -50,6 +71,12 @@ pub(crate) struct SymphoniaDecoder {
     track: u32,
     info: AudioInfo,
     notices: Notices,
+    mask: Option<u32>,
+    /// Set with the first packet.
+    mixer: Option<Mixer>,
+    numbered: bool,
+    /// A packet after a gap, which is decoded after the silence that fills the gap.
+    after_gap: Option<Packet>,
     trim: Trim,
     seek: Option<SeekInfo>,
     /// Number of the next frame to be decoded.
@@ -102,8 +129,12 @@ impl SymphoniaDecoder {
         if let Some(channels) = &codec.channels {
             check_layout(channels.count(), sample_rate)?;
         }
+        let mut notices = Notices::new(read_options);
+        format.report(&mut notices, sample_rate)?;
         // `verify`: a flac carries a checksum of its samples.
-        let options = AudioDecoderOptions::default().gapless(format.trimmed_by_decoder()).verify(true);
+        let options = AudioDecoderOptions::default()
+            .gapless(format.trimmed_by_decoder())
+            .verify(format.has_whole_stream());
         let decoder =
             symphonia::default::get_codecs().make_audio_decoder(codec, &options).map_err(opening)?;
         let (trim, seek) = format.trim(&track, codec, sample_rate);
@@ -116,7 +147,11 @@ impl SymphoniaDecoder {
             decoder,
             track: track.id,
             info: AudioInfo { format: name, sample_rate, channels: 0, frames },
-            notices: Notices::new(read_options),
+            notices,
+            mask: format.channel_mask(),
+            mixer: None,
+            numbered: format.is_numbered(),
+            after_gap: None,
             trim,
             seek,
             next: trim.origin,
@@ -139,15 +174,32 @@ impl SymphoniaDecoder {
         while !self.ended {
             if self.trim.end.is_some_and(|end| self.next >= end) {
                 self.ended = true;
+                if self.numbered && self.unbroken && matches!(self.demuxer.next_packet(), Ok(Some(_))) {
+                    return Err(self.malformed("more audio follows its last sample"));
+                }
                 if self.unbroken && self.decoder.finalize().verify_ok == Some(false) {
                     return Err(self.malformed("its samples do not match its checksum"));
                 }
                 break;
             }
+            if let Some(packet) = &self.after_gap {
+                let frames = packet.pts.get() - self.next;
+                if self.fill_gap(frames, out) {
+                    return Ok(true);
+                }
+                if let Some(packet) = self.after_gap.take_if(|packet| packet.pts.get() <= self.next)
+                    && self.decode_packet(&packet, out)?
+                {
+                    return Ok(true);
+                }
+                continue;
+            }
             match self.demuxer.next_packet() {
                 Ok(Some(packet)) if packet.track_id != self.track => {}
                 Ok(Some(packet)) => {
-                    if self.decode_packet(&packet, out)? {
+                    if self.numbered && !self.landing && packet.pts.get() != self.next {
+                        self.find_gap(packet)?;
+                    } else if self.decode_packet(&packet, out)? {
                         return Ok(true);
                     }
                 }
@@ -178,10 +230,10 @@ impl SymphoniaDecoder {
                 return Err(self.malformed("its time stamps lead to the wrong place"));
             }
         }
-        let (frames, channels, rate) = match self.decoder.decode(packet) {
+        let (frames, layout, rate) = match self.decoder.decode(packet) {
             Ok(buffer) => {
                 buffer.copy_to_vecs_planar(&mut self.planes);
-                (buffer.frames(), buffer.num_planes(), buffer.spec().rate())
+                (buffer.frames(), buffer.spec().channels().clone(), buffer.spec().rate())
             }
             Err(error) => {
                 let detail = match error {
@@ -195,10 +247,22 @@ impl SymphoniaDecoder {
         if frames == 0 {
             return Ok(false);
         }
+        let channels = self.planes.len();
         if self.info.channels == 0 {
             check_layout(channels, rate)?;
             self.info.channels = channels;
         }
+        let mixer = match &self.mixer {
+            Some(mixer) => mixer,
+            None => {
+                let mixer = match self.mask {
+                    Some(mask) => Mixer::of_mask(channels, mask)?,
+                    None => Mixer::of_channels(&layout)?,
+                };
+                mixer.notice().into_iter().for_each(|notice| self.notices.add(notice));
+                self.mixer.insert(mixer)
+            }
+        };
         if channels != self.info.channels || rate != self.info.sample_rate {
             return Err(self.malformed("its channels or its sample rate change"));
         }
@@ -207,10 +271,38 @@ impl SymphoniaDecoder {
         let from = self.wanted.clamp(begin, end);
         let to = self.trim.end.unwrap_or(end).clamp(from, end);
         let range = (from - begin) as usize..(to - begin) as usize;
-        for (out, channel) in out.iter_mut().zip([0, channels - 1]) {
-            out.extend_from_slice(&self.planes[channel][range.clone()]);
-        }
+        mixer.append_planes(&self.planes, range.clone(), out);
         Ok(!range.is_empty())
+    }
+
+    /// Accepts or refuses the gap between the last packet and `packet`.
+    fn find_gap(&mut self, packet: Packet) -> Result<(), Problem> {
+        let begin = self.next;
+        let stop = packet.pts.get().min(self.trim.end.unwrap_or(i64::MAX));
+        if stop <= begin {
+            return Err(self.malformed("its frames do not follow each other"));
+        }
+        let rate = f64::from(self.info.sample_rate);
+        let at = (begin - self.trim.start) as f64 / rate;
+        let detail = "a part of it is damaged";
+        let refused = || Problem::Malformed { seconds: at, detail: detail.into() };
+        self.notices.missing(at, (stop - begin) as f64 / rate, detail, refused)?;
+        self.unbroken = false;
+        self.after_gap = Some(packet);
+        Ok(())
+    }
+
+    /// Appends the next part of a gap of `frames` frames as silence. Returns `false` if there is none.
+    fn fill_gap(&mut self, frames: i64, out: &mut Stereo) -> bool {
+        const BLOCK: i64 = 1 << 16;
+        let stop = self.next.saturating_add(frames.clamp(0, BLOCK));
+        let stop = self.trim.end.map_or(stop, |end| stop.min(end));
+        let silent = stop - self.wanted.clamp(self.next, stop);
+        self.next = stop;
+        for channel in out {
+            channel.resize(channel.len() + silent as usize, 0.0);
+        }
+        silent > 0
     }
 
     fn malformed(&self, detail: &str) -> Problem {

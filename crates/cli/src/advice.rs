@@ -130,7 +130,9 @@ fn for_audio_problem(problem: &Problem) -> Option<&'static str> {
         Problem::Write(_) => "Check the folder's permissions and the free space of the disk.",
         Problem::NotAFile => "Give the path of an audio file on disk.",
         Problem::Empty | Problem::Truncated(_) => "Copy or download the file again.",
-        Problem::Unsupported(_) => "Convert the file first, for example with `ffmpeg -i INPUT OUTPUT.wav`.",
+        Problem::Unsupported(_) | Problem::OtherFormat(_) => {
+            "Convert the file first, for example with `ffmpeg -i INPUT OUTPUT.wav`."
+        }
         Problem::Channels(_) => {
             "Mix the file down to stereo first, for example with `ffmpeg -i INPUT -ac 2 OUTPUT.wav`."
         }

@@ -25,7 +25,9 @@ impl From<AudioError> for Failure {
     fn from(error: AudioError) -> Self {
         let advice = match &error.problem {
             Problem::Empty | Problem::Truncated(_) => "; copy or download it again",
-            Problem::Unsupported(_) | Problem::SampleRate(_) => "; convert it to wav or flac first",
+            Problem::Unsupported(_) | Problem::OtherFormat(_) | Problem::SampleRate(_) => {
+                "; convert it to wav or flac first"
+            }
             Problem::Channels(_) => "; mix it down to stereo first",
             Problem::Malformed { .. } | Problem::NonFinite { .. } => "; export it again from its source",
             _ => "",

@@ -4,7 +4,11 @@
 mod bad_input;
 mod common;
 mod decode;
+mod flac;
+mod length;
+mod relatives;
 mod resample;
+mod surround;
 mod write;
 
 /// Training reads on worker threads, so readers move between threads.
