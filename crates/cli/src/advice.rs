@@ -239,6 +239,10 @@ mod tests {
         assert!(of(SynthError::NotEmpty("x".into())).contains("empty folder"));
         assert!(of(ConfigError::Invalid(Vec::new())).contains("unbraid settings"));
         assert_eq!(of(SeparateError::Block { left: 1, right: 2 }), "");
+        assert!(of(TrainError::Locked("run".into())).contains("--out DIR"));
+        assert!(of(TrainError::SettingsLost("run".into())).contains("--config"));
+        let later = WeightsError { path: None, reason: Reason::LaterFormat { format: 9 } };
+        assert!(of(later).starts_with("Update"));
     }
 
     #[test]
@@ -254,6 +258,30 @@ mod tests {
         assert!(of(TrainError::Validation(song)).contains("--device cpu"));
         let nested = Err::<(), _>(TrainError::RunExists("run".into())).context("outer").context("outermost");
         assert!(of(nested.unwrap_err()).contains("--out DIR"));
+    }
+
+    /// The first fault with advice gives that of the list.
+    #[test]
+    fn faults_of_a_data_set_get_advice_about_names() {
+        let missing = |similar: Option<&str>| DataError::MissingStem {
+            folder: "songs/a".into(),
+            stem: "bass".into(),
+            files: vec!["bass.wav".into()],
+            similar: similar.map(str::to_owned),
+        };
+        assert_eq!(of(missing(None)), DATA_LAYOUT);
+        let faults = vec![missing(Some("Bass.wav")), missing(None)];
+        assert!(of(DataError::Faults { folder: "songs".into(), faults, more: 0 }).starts_with("Rename"));
+    }
+
+    /// A run that goes on needs the same songs.
+    #[test]
+    fn a_song_that_breaks_a_run_is_to_be_replaced() {
+        let audio =
+            || DataError::from(AudioError { path: None, problem: Problem::NonFinite { seconds: 1.0 } });
+        assert!(of(TrainError::Song { step: 7, source: audio() }).contains("--resume"));
+        assert!(of(TrainError::Validation(EvaluateError::Data(audio()))).contains("--resume"));
+        assert!(!of(TrainError::Data(audio())).contains("--resume"));
     }
 
     #[test]

@@ -159,10 +159,9 @@ mod tests {
                 let continued = schedule.continued(&changed, position);
                 close(continued.rate(9, position), schedule.rate(9, position));
                 close(continued.rate(9, at(changed.steps, 60.0)), changed.final_learning_rate);
-                let end = changed.max_minutes.map_or(0.0, |minutes| 60.0 * minutes);
-                let warm = at(10.max(step), end.max(60.0));
-                if end > 0.0 {
-                    close(continued.rate(9, warm), changed.final_learning_rate);
+                if let Some(minutes) = changed.max_minutes {
+                    let end = at(step.max(10), 60.0 * minutes);
+                    close(continued.rate(9, end), changed.final_learning_rate);
                 }
             }
         }
