@@ -136,7 +136,7 @@ fn for_data(error: &DataError) -> Option<&'static str> {
     }
 }
 
-/// For a song that cannot be read during a run. A run that goes on must have the same songs, so removing one is no help.
+/// For a song that cannot be read during a run. A resumed run must have the same songs, so removing one is no help.
 fn for_song(error: &DataError) -> Option<&'static str> {
     Some(match error {
         DataError::Audio(_) => {

@@ -1,4 +1,4 @@
-//! Runs that go on: from another working directory, after their end, without their settings, and beside another process.
+//! Runs that go on: from another working directory, after their end, without their settings, beside other processes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 use std::fs;
