@@ -12,7 +12,8 @@ use unbraid_train::{ConfigError, DataError, EvaluateError, TrainError};
 
 const DATA_LAYOUT: &str = "A data set has the layout of MUSDB18-HQ: train/TRACK/{drums,bass,other,vocals}.wav. \
                            `unbraid data synth OUT` creates one with synthetic songs.";
-const WEIGHTS: &str = "Give the model.safetensors of a run's folder, where `unbraid train` writes it.";
+const WEIGHTS: &str = "Give the model.safetensors of a run's folder, where `unbraid train` writes it. If a later version \
+                       of Unbraid wrote the file, update Unbraid.";
 const OTHER_DEVICE: &str = "Try again, or compute with `--device cpu`.";
 const LESS_MEMORY: &str =
     "`unbraid plan --memory SIZE` finds settings that fit. `--on-oom reduce` finds them while training.";
@@ -62,6 +63,7 @@ fn for_training(error: &TrainError) -> Option<&'static str> {
     Some(match error {
         TrainError::Config(error) => return for_settings(error),
         TrainError::Data(error) => return for_data(error),
+        TrainError::Validation(EvaluateError::Data(error)) => return for_song(error),
         TrainError::Validation(error) => return for_evaluation(error),
         TrainError::Weights(error) => return for_weights(error),
         TrainError::NoF16 => {
@@ -73,6 +75,13 @@ fn for_training(error: &TrainError) -> Option<&'static str> {
         TrainError::OutOfMemory(_) | TrainError::OverLimit { .. } => LESS_MEMORY,
         TrainError::RunExists(_) => {
             "Continue that run with `--resume`, or choose another folder with `--out DIR`."
+        }
+        TrainError::Song { source, .. } => return for_song(source),
+        TrainError::Locked(_) => {
+            "Wait for that process, or stop it. A second run needs another folder (`--out DIR`)."
+        }
+        TrainError::SettingsLost(_) => {
+            "Restore config.toml, or give the settings that the run was started with: `--resume --config FILE`."
         }
         TrainError::NothingToResume(_) => "Start a run without `--resume`.",
         TrainError::AllDamaged(_) => "Start a new run without `--resume`.",
@@ -103,14 +112,20 @@ fn for_settings(error: &ConfigError) -> Option<&'static str> {
             return None;
         }
         ConfigError::Model { .. } => {
-            "`--model` takes tfswa_unet, tfswa_unet_small, tfswa_unet_tiny, or a file like those in configs/model."
+            "`--model` takes the name of a standard network, or a TOML file like those in configs/model."
         }
     })
 }
 
 fn for_data(error: &DataError) -> Option<&'static str> {
     match error {
-        DataError::NoFolder(_) | DataError::NoTracks(_) | DataError::MissingStem { .. } => Some(DATA_LAYOUT),
+        DataError::Faults { faults, .. } => faults.iter().find_map(for_data),
+        DataError::MissingStem { similar: Some(_), .. } => {
+            Some("Rename the files. The file of a stem has the stem's name and the ending .wav or .flac.")
+        }
+        DataError::NoFolder { .. } | DataError::NoTracks { .. } | DataError::MissingStem { .. } => {
+            Some(DATA_LAYOUT)
+        }
         DataError::UnknownFormat { .. } => {
             Some("`unbraid data synth OUT` creates a data set of synthetic songs.")
         }
@@ -119,6 +134,17 @@ fn for_data(error: &DataError) -> Option<&'static str> {
         DataError::Lengths { .. } => Some("Cut or pad the stems of the track to one length."),
         _ => None,
     }
+}
+
+/// For a song that cannot be read during a run. A resumed run must have the same songs, so removing one is no help.
+fn for_song(error: &DataError) -> Option<&'static str> {
+    Some(match error {
+        DataError::Audio(_) => {
+            "Replace the file by a sound copy of the same length, then continue with `--resume`. Without the song, \
+             only a new run is possible."
+        }
+        _ => return for_data(error),
+    })
 }
 
 fn for_audio(error: &AudioError) -> Option<&'static str> {
@@ -155,6 +181,7 @@ fn for_evaluation(error: &EvaluateError) -> Option<&'static str> {
 fn for_weights(error: &WeightsError) -> Option<&'static str> {
     match error.reason {
         Reason::Device(_) => Some(OTHER_DEVICE),
+        Reason::LaterFormat { .. } => Some("Update Unbraid: a later version wrote the file."),
         Reason::NotFinite(_) => Some("Train again with a lower `--learning-rate`, or use another model."),
         _ => Some(WEIGHTS),
     }
@@ -214,11 +241,18 @@ mod tests {
         assert!(of(SynthError::NotEmpty("x".into())).contains("empty folder"));
         assert!(of(ConfigError::Invalid(Vec::new())).contains("unbraid settings"));
         assert_eq!(of(SeparateError::Block { left: 1, right: 2 }), "");
+        assert!(of(TrainError::Locked("run".into())).contains("--out DIR"));
+        assert!(of(TrainError::SettingsLost("run".into())).contains("--config"));
+        let later = WeightsError { path: None, reason: Reason::LaterFormat { format: 9 } };
+        assert!(of(later).starts_with("Update"));
     }
 
     #[test]
     fn advice_is_found_within_other_errors() {
-        assert_eq!(of(TrainError::Data(DataError::NoFolder("x".into()))), DATA_LAYOUT);
+        assert_eq!(
+            of(TrainError::Data(DataError::NoFolder { folder: "x".into(), working_directory: None })),
+            DATA_LAYOUT
+        );
         let empty = AudioError { path: None, problem: Problem::Empty };
         assert!(of(TrainError::Data(empty.into())).contains("download"));
         let song =
@@ -226,6 +260,30 @@ mod tests {
         assert!(of(TrainError::Validation(song)).contains("--device cpu"));
         let nested = Err::<(), _>(TrainError::RunExists("run".into())).context("outer").context("outermost");
         assert!(of(nested.unwrap_err()).contains("--out DIR"));
+    }
+
+    /// The first fault with advice gives that of the list.
+    #[test]
+    fn faults_of_a_data_set_get_advice_about_names() {
+        let missing = |similar: Option<&str>| DataError::MissingStem {
+            folder: "songs/a".into(),
+            stem: "bass".into(),
+            files: vec!["bass.wav".into()],
+            similar: similar.map(str::to_owned),
+        };
+        assert_eq!(of(missing(None)), DATA_LAYOUT);
+        let faults = vec![missing(Some("Bass.wav")), missing(None)];
+        assert!(of(DataError::Faults { folder: "songs".into(), faults, more: 0 }).starts_with("Rename"));
+    }
+
+    /// A run that goes on needs the same songs.
+    #[test]
+    fn a_song_that_breaks_a_run_is_to_be_replaced() {
+        let audio =
+            || DataError::from(AudioError { path: None, problem: Problem::NonFinite { seconds: 1.0 } });
+        assert!(of(TrainError::Song { step: 7, source: audio() }).contains("--resume"));
+        assert!(of(TrainError::Validation(EvaluateError::Data(audio()))).contains("--resume"));
+        assert!(!of(TrainError::Data(audio())).contains("--resume"));
     }
 
     #[test]

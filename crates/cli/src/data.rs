@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use unbraid_base::counted;
 use unbraid_synth::Options;
 
 use crate::output::notice;
@@ -37,9 +38,8 @@ impl Verb {
         bar.finish_and_clear();
         result?;
         let out = out.display();
-        notice(format_args!(
-            "wrote {train} songs for training and {test} for testing, {seconds} s each, to {out}"
-        ));
+        let train = counted(train as u64, "song");
+        notice(format_args!("wrote {train} for training and {test} for testing, {seconds} s each, to {out}"));
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use indicatif::HumanBytes;
+use indicatif::DecimalBytes;
 use serde::{Deserialize, Serialize};
 use unbraid_ops::device::DeviceInfo;
 use unbraid_train::{MemoryPreset, StepMeasurement, TrainConfig, check_loss, dry_run, fallbacks, measure};
@@ -165,7 +165,7 @@ pub(crate) fn first_fitting(
         // Settings that the device cannot even allocate do not fit either.
         match estimate_in_process(&config, device) {
             Ok(estimate) => {
-                notice(format_args!("{label}: {}", HumanBytes(estimate.peak)));
+                notice(format_args!("{label}: {}", DecimalBytes(estimate.peak)));
                 least = least.into_iter().chain([estimate.peak]).min();
                 if estimate.peak <= memory {
                     return Ok(Estimate { flags, ..estimate });
@@ -176,7 +176,11 @@ pub(crate) fn first_fitting(
     }
     match least {
         Some(least) => {
-            bail!("no settings fit into {}: the lowest estimate is {}", HumanBytes(memory), HumanBytes(least))
+            bail!(
+                "no settings fit into {}: the lowest estimate is {}",
+                DecimalBytes(memory),
+                DecimalBytes(least)
+            )
         }
         None => bail!("no settings can be estimated on this device"),
     }
@@ -215,7 +219,7 @@ pub(crate) fn has_f16(device: &DeviceInfo) -> bool {
 }
 
 fn table(estimate: &Estimate) -> String {
-    let size = |label: &str, bytes: u64| format!("{label:<32}{:>12}", HumanBytes(bytes).to_string());
+    let size = |label: &str, bytes: u64| format!("{label:<32}{:>12}", DecimalBytes(bytes).to_string());
     let mut lines = vec![format!("{:<32}{:>12}", "parameters", estimate.parameters)];
     lines.extend(estimate.planes.iter().enumerate().map(|(resolution, [frames, bins, channels])| {
         format!("tokens at resolution {resolution}: {frames} frames × {bins} bins × {channels} channels")
@@ -246,7 +250,7 @@ fn table(estimate: &Estimate) -> String {
 
 fn line(step: &StepMeasurement) -> String {
     let StepMeasurement { step, seconds, loss, memory } = step;
-    format!("step {step}: {seconds:.2} s, loss {loss:.4}, peak {}", HumanBytes(memory.peak))
+    format!("step {step}: {seconds:.2} s, loss {loss:.4}, peak {}", DecimalBytes(memory.peak))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unbraid_train::{Event, Flow, Listener, StepEvent};
 
 use crate::output::notice;
@@ -50,8 +50,8 @@ impl Screen {
             step.loss,
             terms.collect::<Vec<_>>().join(", "),
             step.speed,
-            HumanBytes(step.memory.taken),
-            HumanBytes(step.memory.peak),
+            DecimalBytes(step.memory.taken),
+            DecimalBytes(step.memory.peak),
             minutes(step.remaining),
         );
         self.bar.set_position((step.progress * POSITIONS as f64) as u64);
@@ -86,13 +86,20 @@ impl Listener for Screen {
             Event::Validation(validation) => {
                 let scores =
                     validation.stems.iter().map(|(stem, scores)| format!("{stem} {:.2}", scores.usdr));
-                let best = if validation.best { ", the best so far" } else { "" };
-                self.line(&format!(
-                    "validation at step {}: uSDR {:.2} dB ({}){best}",
-                    validation.step,
-                    validation.usdr,
-                    scores.collect::<Vec<_>>().join(", "),
-                ));
+                let scores = scores.collect::<Vec<_>>().join(", ");
+                let silent = validation.silent.iter().map(|(stem, silent)| {
+                    let leak = silent.leak.map_or_else(String::new, |leak| format!(", leak {leak:.2} dB"));
+                    format!("; {stem} is silent in {} of {}{leak}", silent.songs, validation.songs)
+                });
+                let silent: String = silent.collect();
+                let best = if validation.best { "; the best so far" } else { "" };
+                let step = validation.step;
+                self.line(&match validation.usdr {
+                    Some(usdr) => {
+                        format!("validation at step {step}: uSDR {usdr:.2} dB ({scores}){silent}{best}")
+                    }
+                    None => format!("validation at step {step}: no score{silent}"),
+                });
             }
             Event::Saved { step, path } => self.line(&format!("step {step}: wrote {}", path.display())),
         }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use unbraid_train::settings::known::known_names;
 use unbraid_train::settings::setting::{Kind, flag_text};
 use unbraid_train::{SETTINGS, Setting, TrainConfig};
 
@@ -19,6 +20,9 @@ The run's folder keeps the result as `config.toml`.
 
 `unbraid train --resume` continues a run. Every setting must then have the value that the run was started with, except
 those that are marked in the last column. `unbraid plan` takes the settings that affect memory.
+
+A relative path starts from the working directory, in a file too. The `config.toml` of a run holds absolute paths, so
+`--resume` works from any working directory.
 ";
 
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -44,7 +48,8 @@ fn page() -> String {
             type_name(setting),
             default.map_or_else(|| "none".into(), |text| format!("`{text}`")),
             setting.bounds_text().unwrap_or_default(),
-            setting.help.to_owned(),
+            known_names(setting)
+                .map_or_else(|| setting.help.to_owned(), |names| format!("{} {names}", setting.help)),
             if setting.may_change_on_resume { "yes" } else { "no" }.to_owned(),
         ];
         writeln!(page, "| {} |", cells.join(" | ")).ok();

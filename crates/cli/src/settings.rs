@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use toml::{Table, Value};
+use unbraid_train::settings::known::known_names;
 use unbraid_train::settings::setting::{Kind, flag_text, parse_bytes};
 use unbraid_train::{ConfigError, MemoryPreset, SETTINGS, Setting, TrainConfig};
 
@@ -98,6 +99,9 @@ fn argument(setting: &'static Setting, default: Option<&Value>) -> Arg {
 
 fn help(setting: &Setting, default: Option<&Value>) -> String {
     let mut help = setting.summary().to_owned();
+    if let Some(names) = known_names(setting) {
+        help += &format!(". {}", names.trim_end_matches('.'));
+    }
     if let Kind::Choice(names) = setting.kind {
         help += &format!(" [values: {}]", names.join(", "));
     }

@@ -5,9 +5,10 @@ use std::process::{Command, ExitStatus};
 use anyhow::Context;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
-use indicatif::HumanBytes;
+use indicatif::DecimalBytes;
+use unbraid_base::counted;
 use unbraid_ops::device::{self, DeviceInfo, MemoryRefused};
-use unbraid_train::{RunFolder, TrainConfig, TrainError, fallbacks, train};
+use unbraid_train::{RunFolder, TrainConfig, TrainError, TrainReport, fallbacks, train};
 
 use crate::advice::advised;
 use crate::device::DeviceArgument;
@@ -52,11 +53,14 @@ impl Arguments {
             None if self.resume => {
                 let run = self.settings.value("run").and_then(toml::Value::as_str);
                 let run = run.context("--resume needs the folder of the run: --out DIR")?;
-                let config = RunFolder::new(run.as_ref()).config();
-                if !config.is_file() {
-                    return Err(TrainError::NothingToResume(run.into()).into());
+                let folder = RunFolder::new(run.as_ref());
+                match folder.saved_config()? {
+                    Some(config) => config,
+                    None if folder.has_checkpoints() => {
+                        return Err(TrainError::SettingsLost(run.into()).into());
+                    }
+                    None => return Err(TrainError::NothingToResume(run.into()).into()),
                 }
-                TrainConfig::load(&config)?
             }
             None => TrainConfig::default(),
         };
@@ -85,19 +89,12 @@ impl Arguments {
             }
             result => result?,
         };
-        let steps = report.steps;
-        if report.stopped {
-            notice(format_args!("stopped after {steps} steps; `--resume` continues the run"));
-        } else {
-            notice(format_args!("done: {steps} steps in {:.0} s of training", report.seconds));
-        }
+        notice(outcome(&config, &report));
         if report.skipped > 0 {
-            let skipped = report.skipped;
-            notice(format_args!(
-                "{skipped} updates were skipped because the loss or gradient was not finite"
-            ));
+            let updates = counted(report.skipped, "update");
+            notice(format_args!("the loss or gradient was not finite: {updates} skipped"));
         }
-        notice(format_args!("peak memory: {}", HumanBytes(report.memory.peak)));
+        notice(format_args!("peak memory: {}", DecimalBytes(report.memory.peak)));
         notice(format_args!("model: {} (weights of step {})", report.model.display(), report.model_step));
         Ok(())
     }
@@ -131,6 +128,26 @@ impl Arguments {
         let fact = "the run does not fit into memory, even with the settings that need the least";
         Err(advised(fact, format!("{LEVELS}.")))
     }
+}
+
+/// How the run ended, and what to do to go on.
+fn outcome(config: &TrainConfig, report: &TrainReport) -> String {
+    let steps = counted(report.steps, "step");
+    if report.stopped {
+        return format!("stopped after {steps}; `--resume` continues the run");
+    }
+    if !report.already_complete {
+        return format!("done: {steps} in {:.0} s of training", report.seconds);
+    }
+    let limit = if report.steps >= config.steps {
+        format!("`--steps` above {}", config.steps)
+    } else {
+        format!("`--minutes` above {}", config.max_minutes.unwrap_or_default())
+    };
+    format!(
+        "the run was complete already, after {steps} in {:.0} s of training; `--resume` with {limit} goes on",
+        report.seconds
+    )
 }
 
 /// Advice after an out-of-memory error: the first fallback that fits.

@@ -2,8 +2,7 @@
 //!
 //! To add a family: write a module in this folder whose network implements [`Family`], give it a variant in
 //! [`FamilyConfig`] and in [`Network`], and follow the compiler to the matches in this file. Add a standard network under
-//! `configs/model/` and its name to [`STANDARD_NETWORKS`]. No other code changes. The help of the setting
-//! `model` and the advice of the command line name the standard networks.
+//! `configs/model/` and its name to [`STANDARD_NETWORKS`]. No other code changes.
 
 pub mod tfswa;
 
@@ -17,6 +16,7 @@ use toml::de::{DeTable, Deserializer, ValueDeserializer};
 use crate::config::{Config, MAX_PARAMETERS, ModelConfigError, SHARED};
 use crate::execution::Execution;
 use crate::network::Family;
+use crate::plain_words::plain_words;
 use tfswa::config::TfswaConfig;
 use tfswa::network::Tfswa;
 
@@ -66,7 +66,7 @@ impl ModelConfig {
     pub fn from_toml(text: &str) -> Result<Self, ModelConfigError> {
         let config = parse(text).map_err(|mut error| {
             error.set_input(Some(text));
-            ModelConfigError::Syntax(error.to_string().trim_end().to_owned())
+            ModelConfigError::Syntax(plain_words(error.to_string().trim_end()))
         })?;
         config.validate()?;
         Ok(config)

@@ -22,6 +22,7 @@ use crate::config::{MAX_PARAMETERS, ModelConfigError};
 use crate::execution::Execution;
 use crate::family::{ModelConfig, Network};
 use crate::migrate::{ChunkSizes, upgrade_config, upgrade_parameter_name};
+use crate::plain_words::plain_words;
 use crate::tensors::{named_shapes, with_tensors};
 
 /// The metadata key of a weights file of this project.
@@ -116,7 +117,13 @@ pub enum Reason {
     /// The file is not a safetensors file, or its length is wrong.
     #[error("not a complete .safetensors file: {0}")]
     Format(String),
-    /// A safetensors file of another program, or of a later version of this one.
+    /// A later version of this program wrote the file.
+    #[error("a later version of Unbraid wrote it, in format {format}; this version reads 1 to {FORMAT}")]
+    LaterFormat {
+        /// The format of the file.
+        format: u64,
+    },
+    /// A safetensors file of another program, or a description that this version does not know.
     #[error("not a weights file that this version of Unbraid can use: {0}")]
     Description(String),
     /// The configuration in the file is invalid.
@@ -263,7 +270,7 @@ type Rename = fn(&str) -> String;
 fn describe(header: &Metadata) -> Result<(Description, Rename), Reason> {
     let text = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY));
     let text = text.ok_or_else(|| Reason::Description(format!("its metadata has no `{METADATA_KEY}`")))?;
-    let broken = |error: serde_json::Error| Reason::Description(error.to_string());
+    let broken = |error: serde_json::Error| Reason::Description(plain_words(&error.to_string()));
     let mut value: Value = serde_json::from_str(text).map_err(broken)?;
     // The version comes first: the layout of a later version is unknown.
     let format = value.get("format").and_then(Value::as_u64);
@@ -275,13 +282,17 @@ fn describe(header: &Metadata) -> Result<(Description, Rename), Reason> {
             upgrade_parameter_name
         }
         (Some(format), _) if format == u64::from(FORMAT) => str::to_owned,
+        (Some(format), _) if format > u64::from(FORMAT) => return Err(Reason::LaterFormat { format }),
         (Some(format), _) => {
             let reason = format!("it is of format {format}, but this version reads 1 to {FORMAT}");
             return Err(Reason::Description(reason));
         }
         (None, _) => return Err(Reason::Description("it has no format number".to_owned())),
     };
-    let description: Description = serde_json::from_value(value).map_err(broken)?;
+    // From the text where possible, because a `Value` keeps the last of two equal keys without an error.
+    let description: Description =
+        if format == Some(1) { serde_json::from_value(value) } else { serde_json::from_str(text) }
+            .map_err(broken)?;
     description.config.validate()?;
     Ok((description, rename))
 }

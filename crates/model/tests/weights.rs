@@ -337,7 +337,18 @@ fn descriptions_must_be_known_and_within_bounds() {
             *text = text.replacen(from, to, 1);
         }))
     };
-    assert!(matches!(described("\"format\":2", "\"format\":3"), Reason::Description(_)));
+    assert!(matches!(described("\"format\":2", "\"format\":3"), Reason::LaterFormat { format: 3 }));
+    assert!(matches!(described("\"format\":2", "\"format\":0"), Reason::Description(_)));
+    for (key, twice) in [
+        ("\"format\":2", "\"format\":2,\"format\":2"),
+        ("\"n_fft\":256", "\"n_fft\":256,\"n_fft\":256"),
+        ("\"dims\":[8,8]", "\"dims\":[8,8],\"dims\":[8,8]"),
+    ] {
+        let reason = described(key, twice).to_string();
+        assert!(reason.contains("duplicate field"), "{reason}");
+    }
+    let reason = described("\"n_fft\":256", "\"n_fft\":\"x\"").to_string();
+    assert!(reason.contains("expected an integer"), "{reason}");
     assert!(matches!(described("\"hop_length\"", "\"hop\""), Reason::Description(_)));
     assert!(matches!(described("{", "["), Reason::Description(_)));
     assert!(matches!(described("\"n_fft\":256", "\"n_fft\":257"), Reason::Config(_)));

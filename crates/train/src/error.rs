@@ -18,6 +18,14 @@ pub enum TrainError {
     /// The data set cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A song cannot be read during the run.
+    #[error("the run ended after step {step}: {source}")]
+    Song {
+        /// Completed steps.
+        step: u64,
+        /// The failure, which names the file and, where it is known, the time in it.
+        source: DataError,
+    },
     /// The loss cannot be built.
     #[error(transparent)]
     Loss(#[from] LossError),
@@ -40,7 +48,7 @@ pub enum TrainError {
     #[error("the device does not have enough memory: {0}")]
     OutOfMemory(MemoryRefused),
     /// A step took more memory than `memory_limit`.
-    #[error("a step took {} MB of memory, and the limit is {} MB", taken / 1_000_000, limit / 1_000_000)]
+    #[error("a step took {:.1} MB of memory, and the limit is {:.1} MB", *taken as f64 / 1e6, *limit as f64 / 1e6)]
     OverLimit {
         /// Bytes that the step took.
         taken: u64,
@@ -50,6 +58,12 @@ pub enum TrainError {
     /// A new run would overwrite an earlier one.
     #[error("{} already holds checkpoints of a run", .0.display())]
     RunExists(PathBuf),
+    /// Another process is training the run.
+    #[error("another process is training the run in {}", .0.display())]
+    Locked(PathBuf),
+    /// The run has checkpoints, but its settings are gone.
+    #[error("{} holds checkpoints of a run, but its settings (config.toml) are missing", .0.display())]
+    SettingsLost(PathBuf),
     /// There is no run to resume.
     #[error("{} holds no run to resume", .0.display())]
     NothingToResume(PathBuf),

@@ -1,11 +1,13 @@
 //! Data sets on disk, and the training segments drawn from them.
 //!
 //! A format is a file of `formats` behind the trait in `dataset.rs`. `split.rs` divides the tracks into training and
-//! validation, `segments.rs` cuts, mixes and augments segments on worker threads.
+//! validation, `summary.rs` counts them, `segments.rs` cuts, mixes and augments segments on worker threads.
 
 pub(crate) mod dataset;
+mod folder;
 pub(crate) mod formats;
 pub(crate) mod segments;
 pub(crate) mod split;
+pub(crate) mod summary;
 #[cfg(test)]
 pub(crate) mod testing;

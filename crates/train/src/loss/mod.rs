@@ -20,8 +20,19 @@ use burn::tensor::Tensor;
 
 type Build = fn(&TrainConfig) -> Result<Box<dyn LossFunction>, LossError>;
 
+/// A term that the settings can name.
+pub(crate) struct Registered {
+    pub(crate) name: &'static str,
+    /// What the term measures, for help texts.
+    pub(crate) meaning: &'static str,
+    build: Build,
+}
+
 /// All terms. The loss adds them in this order, regardless of their order in the settings.
-const TERMS: &[(&str, Build)] = &[("waveform", waveform::build), ("spectral", spectral::build)];
+pub(crate) const TERMS: &[Registered] = &[
+    Registered { name: "waveform", meaning: "L1 loss of the waveform", build: waveform::build },
+    Registered { name: "spectral", meaning: "L1 loss of the complex spectrograms", build: spectral::build },
+];
 
 struct Term {
     name: &'static str,
@@ -49,12 +60,12 @@ impl Loss {
     /// # Errors
     /// If a name is unknown, no weight is above 0, or a term's settings cannot be used.
     pub fn new(config: &TrainConfig) -> Result<Self, LossError> {
-        let known = || TERMS.iter().map(|(name, _)| *name);
+        let known = || TERMS.iter().map(|term| term.name);
         if let Some(name) = config.loss.keys().find(|name| known().all(|known| known != *name)) {
             return Err(LossError::Unknown { name: name.clone(), known: known().collect() });
         }
         let mut terms = Vec::new();
-        for &(name, build) in TERMS {
+        for &Registered { name, build, .. } in TERMS {
             let weight = config.loss.get(name).copied().unwrap_or(0.0);
             if weight != 0.0 {
                 terms.push(Term { name, weight, function: build(config)? });

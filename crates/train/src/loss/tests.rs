@@ -136,15 +136,15 @@ fn an_unknown_term_is_named_with_those_that_exist() {
     let config = TrainConfig { loss: weights(&[("waveform", 1.0), ("mse", 1.0)]), ..Default::default() };
     let error = Loss::new(&config).err().unwrap();
     let error = error.to_string();
-    assert!(error.contains("\"mse\"") && TERMS.iter().all(|(name, _)| error.contains(name)), "{error}");
+    assert!(error.contains("\"mse\"") && TERMS.iter().all(|term| error.contains(term.name)), "{error}");
 }
 
 /// A step's event has the key `loss_scale`, and the settings have `loss_resolutions`.
 #[test]
 fn names_of_terms_are_unique_and_collide_with_no_key() {
-    for (i, (name, _)) in TERMS.iter().enumerate() {
+    for (i, Registered { name, .. }) in TERMS.iter().enumerate() {
         assert!(!["scale", "resolutions"].contains(name));
-        assert!(TERMS[..i].iter().all(|(earlier, _)| earlier != name), "{name}");
+        assert!(TERMS[..i].iter().all(|earlier| earlier.name != *name), "{name}");
         assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
     }
 }

@@ -1,5 +1,6 @@
 //! The events that a run reports to its listener. Terminal, log and tests are listeners. This crate prints nothing.
 
+use crate::score::evaluation::SilentSongs;
 use crate::score::metrics::StemScores;
 use crate::step::memory::MemoryEvent;
 use serde::{Serialize, Serializer};
@@ -91,12 +92,14 @@ pub struct ValidationEvent {
     pub step: u64,
     /// Number of songs.
     pub songs: usize,
-    /// Per stem, averaged over the songs.
+    /// Per stem, averaged over the songs in which it sounds. A stem that is silent in every song is absent.
     pub stems: BTreeMap<String, StemScores>,
-    /// uSDR averaged over the stems, dB.
-    pub usdr: f64,
+    /// The stems that are silent in some song.
+    pub silent: BTreeMap<String, SilentSongs>,
+    /// uSDR averaged over the stems, dB. `None` if every stem is silent in every song.
+    pub usdr: Option<f64>,
     /// uSDR of the mixture scaled by its best constant, averaged over the stems, dB.
-    pub baseline_usdr: f64,
+    pub baseline_usdr: Option<f64>,
     /// Whether it is the best so far.
     pub best: bool,
     /// Seconds since the run began, without interruptions.

@@ -1,9 +1,12 @@
-//! The folder of a run: `config.toml`, `metrics.jsonl`, `checkpoints/`, `model.safetensors`.
+//! The folder of a run: `config.toml`, `metrics.jsonl`, `checkpoints/`, `model.safetensors`, and the lock that keeps
+//! other processes out.
 
-use crate::run::checkpoint::{CheckpointError, Checkpoints};
+use crate::error::TrainError;
+use crate::run::checkpoint::CheckpointError;
+use crate::run::checkpoints::Checkpoints;
 use crate::settings::config::{ConfigError, TrainConfig};
 use serde::Serialize;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use unbraid_base::file::write_whole;
@@ -35,12 +38,50 @@ impl RunFolder {
         self.root.join("model.safetensors")
     }
 
+    /// Whether there is a run: its settings or a checkpoint. Creates nothing.
+    pub fn holds_run(&self) -> bool {
+        self.config().is_file() || self.has_checkpoints()
+    }
+
+    /// Whether there is a checkpoint. Creates nothing.
+    pub fn has_checkpoints(&self) -> bool {
+        !Checkpoints::at(self.checkpoint_folder()).steps().is_empty()
+    }
+
+    /// Takes the exclusive right to train in this folder, and creates the folder if it is missing. The system ends the
+    /// right with the process, however the process ends.
+    ///
+    /// # Errors
+    /// [`TrainError::Locked`] if another process has the right. An error of the system if the lock's file cannot be
+    /// opened.
+    pub(crate) fn lock(&self) -> Result<RunLock, TrainError> {
+        let path = self.root.join(".lock");
+        let failed = |source| CheckpointError::Write { path: path.clone(), source };
+        std::fs::create_dir_all(&self.root).map_err(failed)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(RunLock { _file: file, problem: None }),
+            Err(TryLockError::WouldBlock) => Err(TrainError::Locked(self.root.clone())),
+            // Some network file systems have no locks. Training is possible there all the same.
+            Err(TryLockError::Error(error)) => {
+                let folder = self.root.display();
+                let problem =
+                    format!("{folder} cannot be locked ({error}), so a second process is not kept out");
+                Ok(RunLock { _file: file, problem: Some(problem) })
+            }
+        }
+    }
+
+    fn checkpoint_folder(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
     /// Opens `checkpoints/` and creates it if it is missing.
     ///
     /// # Errors
     /// If the folder cannot be created or cleaned of unfinished files.
     pub fn checkpoints(&self) -> Result<Checkpoints, CheckpointError> {
-        Checkpoints::open(self.root.join("checkpoints"))
+        Checkpoints::open(self.checkpoint_folder())
     }
 
     /// The configuration that the run was started with. `None` if there is no run.
@@ -51,14 +92,15 @@ impl RunFolder {
         if self.config().is_file() { TrainConfig::load(&self.config()).map(Some) } else { Ok(None) }
     }
 
-    /// Writes `config.toml` completely or not at all.
+    /// Writes `config.toml` completely or not at all. Its paths are absolute, so that the run can be resumed from
+    /// another working directory.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn save_config(&self, config: &TrainConfig) -> Result<(), CheckpointError> {
         let path = self.config();
         let header = "# The resolved configuration at the last start of the run.\n";
-        write_whole(&path, format!("{header}{}", config.to_toml()).as_bytes())
+        write_whole(&path, format!("{header}{}", config.with_absolute_paths().to_toml()).as_bytes())
             .map_err(|source| CheckpointError::Write { path, source })
     }
 
@@ -82,6 +124,20 @@ impl RunFolder {
         write_whole(&path, kept.as_bytes()).map_err(failed)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
         Ok(MetricsLog { path, file })
+    }
+}
+
+/// The exclusive right to train in a run's folder. It ends with the value.
+#[derive(Debug)]
+pub(crate) struct RunLock {
+    _file: File,
+    problem: Option<String>,
+}
+
+impl RunLock {
+    /// Why the lock keeps no other process out, if that is so.
+    pub(crate) fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 }
 
@@ -134,6 +190,21 @@ mod tests {
         assert!(lines[3].contains("again"));
         folder.open_metrics(0).unwrap();
         assert_eq!(std::fs::read_to_string(folder.metrics()).unwrap(), "");
+    }
+
+    #[test]
+    fn a_locked_folder_is_refused_until_the_lock_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::new(&dir.path().join("run"));
+        assert!(!folder.holds_run());
+        let lock = folder.lock().unwrap();
+        assert_eq!(lock.problem(), None);
+        let error = folder.lock().unwrap_err();
+        assert!(matches!(&error, TrainError::Locked(_)) && error.to_string().contains("run"), "{error}");
+        drop(lock);
+        // The file stays, but it is no lock.
+        assert!(dir.path().join("run/.lock").is_file() && !folder.holds_run());
+        folder.lock().unwrap();
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! A training run from its first step to its exported model.
 //!
-//! `trainer.rs` is the loop. `folder.rs` knows the files of a run, `checkpoint.rs` writes and reads its state,
-//! `resume.rs` decides whether and from where a run continues, `export.rs` describes the finished model, and
-//! `events.rs` defines the events that a listener receives.
+//! `start.rs` prepares a run and `trainer.rs` is the loop. `folder.rs` knows the files of a run and locks it,
+//! `checkpoint.rs` writes and reads its state, `checkpoints.rs` knows which states are kept, `resume.rs` decides
+//! whether and from where a run continues, `export.rs` describes the finished model, and `events.rs` defines the events
+//! that a listener receives.
 
 pub(crate) mod checkpoint;
+pub(crate) mod checkpoints;
 pub(crate) mod events;
 mod export;
 pub(crate) mod folder;
 mod resume;
+pub(crate) mod start;
 pub(crate) mod trainer;

@@ -5,9 +5,10 @@ use crate::run::checkpoint::Checkpoint;
 use crate::run::events::{Event, Listener};
 use crate::run::folder::RunFolder;
 use crate::settings::config::TrainConfig;
+use crate::step::schedule::Schedule;
 use unbraid_model::ModelConfig;
 
-/// The checkpoint from which the run continues. `None` for a new run.
+/// The checkpoint from which the run continues. `None` for a new run. With `resume`, the folder holds a run.
 pub(crate) fn find_checkpoint(
     config: &TrainConfig,
     model: &ModelConfig,
@@ -28,15 +29,28 @@ pub(crate) fn find_checkpoint(
         }
         return Ok(None);
     }
-    let saved = folder.saved_config()?.ok_or_else(|| TrainError::NothingToResume(run()))?;
-    if let Some(difference) = config.differs_from(&saved) {
-        return Err(TrainError::Changed { run: run(), difference });
+    let saved = folder.saved_config()?;
+    match &saved {
+        Some(saved) => {
+            if let Some(difference) = config.differs_from(saved) {
+                return Err(TrainError::Changed { run: run(), difference });
+            }
+        }
+        None => {
+            let message = "the run's settings (config.toml) are missing; it goes on with the given settings, which \
+                           cannot be compared with its own";
+            listener.event(&Event::Message(message));
+        }
     }
     let checkpoints = folder.checkpoints()?;
     let any = !checkpoints.steps().is_empty() || checkpoints.has_damaged();
-    let checkpoint = checkpoints.newest(|message| {
+    let mut checkpoint = checkpoints.newest(|message| {
         listener.event(&Event::Message(message));
     });
+    if let Some(Checkpoint { state, .. }) = &mut checkpoint {
+        // A checkpoint of an earlier version: the course is that of the run's settings.
+        state.schedule = state.schedule.or_else(|| saved.as_ref().map(Schedule::new));
+    }
     match &checkpoint {
         Some(checkpoint) if checkpoint.state.model != *model => {
             return Err(TrainError::Changed {

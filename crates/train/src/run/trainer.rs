@@ -1,22 +1,20 @@
 //! The training loop: steps, validations, checkpoints, export.
 
 use crate::data::dataset::Dataset;
-use crate::data::formats::open_dataset;
-use crate::data::segments::{Loader, Segments};
-use crate::data::split::{Split, digest, split};
+use crate::data::segments::Loader;
 use crate::error::{TrainError, read};
-use crate::run::checkpoint::{Best, Checkpoint, Checkpoints, RunState};
+use crate::run::checkpoint::{Best, Checkpoint, RunState};
+use crate::run::checkpoints::Checkpoints;
 use crate::run::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
 use crate::run::export;
-use crate::run::folder::{MetricsLog, RunFolder};
-use crate::run::resume::find_checkpoint;
+use crate::run::folder::{MetricsLog, RunFolder, RunLock};
 use crate::score::evaluate::evaluate;
 use crate::settings::config::TrainConfig;
-use crate::step::learner::{Learner, check_loss, check_precision};
+use crate::step::learner::Learner;
 use crate::step::loss_scale::LossScale;
 use crate::step::memory::MemoryEvent;
-use crate::step::optimizer::learning_rate;
-use crate::step::parameters::{ParameterLayout, initial_weights, unpack};
+use crate::step::parameters::unpack;
+use crate::step::schedule::{Position, Schedule};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::path::PathBuf;
@@ -38,6 +36,8 @@ pub struct TrainReport {
     pub seconds: f64,
     /// Whether the listener stopped the run before its end.
     pub stopped: bool,
+    /// Whether the run had reached its end before, so that it made no step.
+    pub already_complete: bool,
     /// Steps whose update was skipped because the loss or the gradient was not finite.
     pub skipped: u64,
     /// The best validation. `None` without validation.
@@ -50,121 +50,48 @@ pub struct TrainReport {
     pub model_step: u64,
 }
 
-/// Trains according to `config`. With `resume`, continues from the newest undamaged checkpoint of the run folder.
-///
-/// On the same device, with the same number of threads and no time budget, a run that was interrupted and resumed gives
-/// the same result as an uninterrupted one, bit for bit. The work runs on the calling thread. The exported model is the
-/// moving average of the weights at the best validation, or at the end if there was no validation.
-///
-/// # Errors
-/// If the configuration, the data set or the run folder cannot be used, the device fails or lacks memory, or the loss
-/// or gradient is not finite in several consecutive steps.
-pub fn train(
-    config: &TrainConfig,
-    resume: bool,
-    device: &Device,
-    listener: &mut dyn Listener,
-) -> Result<TrainReport, TrainError> {
-    config.validate()?;
-    check_precision(config, device)?;
-    check_loss(config)?; // before anything is written
-    Trainer::prepare(config, resume, device, listener)?.run()
-}
+/// A run in progress.
+pub(super) struct Trainer<'a> {
+    pub(super) config: &'a TrainConfig,
+    pub(super) device: Device,
+    pub(super) listener: &'a mut dyn Listener,
+    pub(super) stop: bool,
 
-struct Trainer<'a> {
-    config: &'a TrainConfig,
-    device: Device,
-    listener: &'a mut dyn Listener,
-    stop: bool,
-
-    dataset: Arc<dyn Dataset>,
-    loader: Loader,
+    pub(super) dataset: Arc<dyn Dataset>,
+    pub(super) loader: Loader,
     /// The tracks that validation scores.
-    validation: Vec<usize>,
-    learner: Learner,
+    pub(super) validation: Vec<usize>,
+    pub(super) learner: Learner,
 
-    state: RunState,
+    pub(super) state: RunState,
     /// The step of the newest checkpoint, unless the state has changed since.
-    saved: Option<u64>,
-    skipped: u64,
-    skipped_in_a_row: u32,
+    pub(super) saved: Option<u64>,
+    pub(super) skipped: u64,
+    pub(super) skipped_in_a_row: u32,
     /// Seconds of the run before this process.
-    before: f64,
-    started: Instant,
+    pub(super) before: f64,
+    pub(super) started: Instant,
     /// Seconds per step, smoothed.
-    pace: Option<f64>,
+    pub(super) pace: Option<f64>,
 
-    folder: RunFolder,
-    checkpoints: Checkpoints,
-    metrics: MetricsLog,
+    pub(super) folder: RunFolder,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) metrics: MetricsLog,
+    pub(super) schedule: Schedule,
+    /// Held until the run ends.
+    pub(super) _lock: RunLock,
 }
 
-impl<'a> Trainer<'a> {
-    fn prepare(
-        config: &'a TrainConfig,
-        resume: bool,
-        device: &Device,
-        listener: &'a mut dyn Listener,
-    ) -> Result<Self, TrainError> {
-        let model_config = config.model_config()?;
-        let dataset = open_dataset(&config.data, "train", &model_config.stems, model_config.sample_rate)?;
-        let data = digest(dataset.tracks());
-        let Split { training, validation } = split(dataset.tracks(), config.validation_share, config.seed);
-
-        let folder = RunFolder::new(&config.run);
-        let checkpoint = find_checkpoint(config, &model_config, data, resume, &folder, listener)?;
-        let checkpoints = folder.checkpoints()?;
-        folder.save_config(config)?;
-
-        let device = device.clone().without_autodiff();
-        let weights = initial_weights(&model_config, config.seed, &device);
-        let mut learner = Learner::new(config, &model_config, weights)?;
-        let layout = ParameterLayout::of(&learner.model);
-        let saved = checkpoint.as_ref().map(|checkpoint| checkpoint.state.step);
-        let state = match checkpoint {
-            Some(Checkpoint { state, weights, average, moments }) => {
-                if state.layout != layout {
-                    return Err(TrainError::OtherParameters(config.run.clone()));
-                }
-                learner.weights = vector(weights, &device);
-                learner.average = vector(average, &device);
-                learner.optimizer.moments = moments.map(|moment| vector(moment, &device));
-                learner.optimizer.updates = state.updates;
-                learner.loss_scale = learner.loss_scale.map(|fresh| state.loss_scale.unwrap_or(fresh));
-                RunState { model: model_config.clone(), ..state }
-            }
-            None => RunState::new(model_config.clone(), layout),
-        };
-        let state = RunState { data: Some(data), ..state };
-        let samples = config.segment_samples(&model_config);
-        let segments = Segments::new(Arc::clone(&dataset), training, samples, config);
-        let metrics = folder.open_metrics(state.step)?;
-        Ok(Self {
-            learner,
-            dataset,
-            loader: Loader::start(&Arc::new(segments), state.step),
-            before: state.elapsed,
-            started: Instant::now(),
-            stop: false,
-            skipped: 0,
-            skipped_in_a_row: 0,
-            pace: None,
-            config,
-            device,
-            listener,
-            validation,
-            state,
-            saved,
-            folder,
-            checkpoints,
-            metrics,
-        })
-    }
-
-    fn run(mut self) -> Result<TrainReport, TrainError> {
+impl Trainer<'_> {
+    /// The rest of the run: steps, checkpoints, export.
+    ///
+    /// # Errors
+    /// Those of [`train`](crate::train).
+    pub(super) fn run(mut self) -> Result<TrainReport, TrainError> {
+        let already_complete = self.progress() >= 1.0;
         let end = self.steps();
         // A song that cannot be read ends the run, but the weights are valid and worth saving.
-        let valid = matches!(end, Ok(()) | Err(TrainError::Data(_) | TrainError::Validation(_)));
+        let valid = matches!(end, Ok(()) | Err(TrainError::Song { .. } | TrainError::Validation(_)));
         if valid && self.saved != Some(self.state.step) && (end.is_ok() || self.state.step > 0) {
             self.save()?;
         }
@@ -174,6 +101,7 @@ impl<'a> Trainer<'a> {
             steps: self.state.step,
             seconds: self.elapsed(),
             stopped: self.stop,
+            already_complete,
             skipped: self.skipped,
             best: self.state.best,
             memory: self.learner.memory.event(),
@@ -208,10 +136,13 @@ impl<'a> Trainer<'a> {
     /// Processes one batch and updates the weights once.
     fn step(&mut self) -> Result<(), TrainError> {
         let began = Instant::now();
-        let rate = learning_rate(self.config, self.state.step, self.progress());
+        let position = Position { step: self.state.step, elapsed: self.elapsed() };
+        let rate = self.schedule.rate(self.config.warmup_steps, position);
         let (b, s) = (self.config.batch_size, self.state.model.stems.len());
         let n = self.config.segment_samples(&self.state.model);
-        let targets = TensorData::new(self.loader.batch()?, [b, s, 2, n]);
+        let batch = self.loader.batch();
+        let batch = batch.map_err(|source| TrainError::Song { step: self.state.step, source })?;
+        let targets = TensorData::new(batch, [b, s, 2, n]);
         let targets = Tensor::from_data(targets, &self.device);
         let scale = self.learner.loss_scale;
         let outcome = self.learner.step(self.config, &targets, rate)?;
@@ -291,10 +222,10 @@ impl<'a> Trainer<'a> {
             return Ok(false);
         };
         let step = self.state.step;
-        let best = self.state.best.is_none_or(|best| evaluation.usdr > best.usdr);
-        if best {
-            self.state.best = Some(Best { step, usdr: evaluation.usdr });
-        }
+        // Without a stem that sounds, no model is better than another.
+        let better = |usdr: &f64| self.state.best.is_none_or(|best| *usdr > best.usdr);
+        let best = evaluation.usdr.filter(better).map(|usdr| Best { step, usdr });
+        self.state.best = best.or(self.state.best);
         self.state.validated = Some(step);
         self.saved = None;
         self.state.scores = evaluation.stems.iter().map(|(stem, s)| (stem.clone(), s.usdr)).collect();
@@ -302,14 +233,15 @@ impl<'a> Trainer<'a> {
             step,
             songs: evaluation.songs.len(),
             stems: evaluation.stems,
+            silent: evaluation.silent,
             usdr: evaluation.usdr,
             baseline_usdr: evaluation.baseline_usdr,
-            best,
+            best: best.is_some(),
             elapsed: self.elapsed(),
         };
         self.metrics.append("validation", &event)?;
         self.report(&Event::Validation(&event));
-        Ok(best)
+        Ok(event.best)
     }
 
     /// Writes a checkpoint.
@@ -385,7 +317,7 @@ impl<'a> Trainer<'a> {
     }
 }
 
-fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
+pub(super) fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
     let length = values.len();
     Tensor::from_data(TensorData::new(values, [length]), device)
 }

@@ -2,9 +2,9 @@
 
 use crate::data::dataset::{DataError, Dataset, TrackBlock};
 use crate::run::events::{Event, Flow, Listener};
-use crate::score::metrics::{SongScore, StemScores, mean, median};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use crate::score::evaluation::{Evaluation, SongScores};
+use crate::score::metrics::{Score, SongScore};
+use std::collections::VecDeque;
 use unbraid_base::Stereo;
 use unbraid_model::{ModelConfig, Network, SeparateError, Separator, SeparatorOptions};
 
@@ -22,63 +22,6 @@ pub enum EvaluateError {
         /// The failure.
         source: SeparateError,
     },
-}
-
-/// Scores of one song.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SongScores {
-    /// The track's name.
-    pub name: String,
-    /// Length that was scored, in seconds.
-    pub seconds: f64,
-    /// Scores by stem.
-    pub stems: BTreeMap<String, StemScores>,
-}
-
-/// Scores of a set of songs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// Every song.
-    pub songs: Vec<SongScores>,
-    /// Per stem over the songs: mean uSDR and SI-SDR, median cSDR (as museval reports them).
-    pub stems: BTreeMap<String, StemScores>,
-    /// Mean over the stems' uSDR, dB.
-    pub usdr: f64,
-    /// Mean over the stems' cSDR, dB.
-    pub csdr: Option<f64>,
-    /// Mean over the stems' SI-SDR, dB.
-    pub si_sdr: Option<f64>,
-    /// Mean over the stems' uSDR of the mixture scaled by its best constant, dB.
-    pub baseline_usdr: f64,
-}
-
-impl Evaluation {
-    /// Summarises songs (at least one).
-    fn of(songs: Vec<SongScores>) -> Self {
-        let mut stems = BTreeMap::new();
-        for name in songs.iter().flat_map(|song| song.stems.keys()) {
-            let of = |f: &dyn Fn(&StemScores) -> Option<f64>| -> Vec<f64> {
-                songs.iter().filter_map(|song| song.stems.get(name).and_then(f)).collect()
-            };
-            let average = |f: &dyn Fn(&StemScores) -> Option<f64>| mean(of(f));
-            let scores = StemScores {
-                usdr: average(&|s| Some(s.usdr)).expect("a song has this stem"),
-                csdr: median(of(&|s| s.csdr)),
-                si_sdr: average(&|s| s.si_sdr),
-                baseline_usdr: average(&|s| Some(s.baseline_usdr)).expect("a song has this stem"),
-            };
-            stems.insert(name.clone(), scores);
-        }
-        let over_stems = |f: &dyn Fn(&StemScores) -> Option<f64>| mean(stems.values().filter_map(f));
-        Self {
-            usdr: over_stems(&|s| Some(s.usdr)).unwrap_or(f64::NAN),
-            csdr: over_stems(&|s| s.csdr),
-            si_sdr: over_stems(&|s| s.si_sdr),
-            baseline_usdr: over_stems(&|s| Some(s.baseline_usdr)).unwrap_or(f64::NAN),
-            stems,
-            songs,
-        }
-    }
 }
 
 /// Separates the `tracks` (indices) of `dataset` with `model` and scores them. `None` if the listener stopped it.
@@ -135,12 +78,15 @@ fn song(
     waiting.score(&estimates, rate);
     assert!(waiting.signals[0][0].is_empty(), "a separator returns as many samples as it received");
     let score = waiting.score.expect("`finish` was scored above");
-    let scores = score.finish();
-    Ok(SongScores {
-        name: info.name.clone(),
-        seconds: score.frames() as f64 / f64::from(rate),
-        stems: stems.into_iter().zip(scores).collect(),
-    })
+    let seconds = score.frames() as f64 / f64::from(rate);
+    let mut scores = SongScores { name: info.name.clone(), seconds, ..Default::default() };
+    for (stem, score) in stems.into_iter().zip(score.finish()) {
+        match score {
+            Score::Sounding(sounding) => drop(scores.stems.insert(stem, sounding)),
+            Score::Silent { leak } => drop(scores.silent.insert(stem, leak)),
+        }
+    }
+    Ok(scores)
 }
 
 /// References and mixture whose estimates are not finished. Their length is the separator's latency.

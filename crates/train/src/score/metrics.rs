@@ -5,7 +5,18 @@
 //! cSDR   = median over windows of 1 s of 10 log₁₀ (Σ s² / Σ (ŝ − s)²)                    (museval, BSSEval v4)
 //! SI-SDR = 10 log₁₀ (‖αs‖² / ‖αs − ŝ‖²),  α = ⟨ŝ, s⟩ / ‖s‖², mean not removed            (Le Roux et al. 2019)
 //! ```
-//! All sums run over both channels. The baseline is the uSDR of a·x, where x is the mixture and a = ⟨s, x⟩ / ‖x‖² is
+//! All sums run over both channels. A stem that is silent in a song has none of these scores there: every ratio would
+//! measure the δ or be undefined. A stem is silent if its level is below [`SILENCE_DBFS`] in every second. Its leak is
+//! scored instead, the energy of the estimate relative to that of the mixture:
+//!
+//! ```text
+//! leak   = 10 log₁₀ ((Σ ŝ² + δ) / Σ x²)
+//! ```
+//! cSDR omits the windows that museval omits, so that its figures compare with museval's: those in which the reference
+//! or the estimate of any stem is exactly 0. Stems that are silent in the whole song do not count there. museval refuses
+//! such a song.
+//!
+//! The baseline is the uSDR of a·x, where x is the mixture and a = ⟨s, x⟩ / ‖x‖² is
 //! the constant that fits the stem best. It is the score that is reached without separating anything.
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +25,25 @@ use unbraid_base::Stereo;
 /// The δ of uSDR. It keeps the score of a silent song finite.
 const DELTA: f64 = 1e-7;
 
-/// Scores of a stem in dB. `None` (null in JSON) if a score is not defined, for example for a silent stem.
+/// The level in dBFS below which a second of a stem counts as silent: 10 log₁₀ of the mean square over both channels.
+///
+/// Dither of 16 bits lies below −93 dBFS. Audible music lies above −70 dBFS.
+const SILENCE_DBFS: f64 = -80.0;
+
+/// The scores of one stem of a song.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Score {
+    /// The stem sounds in the song.
+    Sounding(StemScores),
+    /// The stem is silent in the song.
+    Silent {
+        /// Energy of the estimate relative to that of the mixture, dB. `None` if the mixture is silent too.
+        leak: Option<f64>,
+    },
+}
+
+/// Scores in dB of a stem that sounds. `None` (null in JSON) if a score is not defined, for example for a song shorter
+/// than a second.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct StemScores {
     /// Whole-song signal-to-distortion ratio.
@@ -105,27 +134,53 @@ impl SongScore {
     }
 
     /// The scores, one per stem.
-    pub(crate) fn finish(&self) -> Vec<StemScores> {
-        self.sums.iter().enumerate().map(|(stem, sums)| sums.scores(self.csdr(stem))).collect()
+    pub(crate) fn finish(&self) -> Vec<Score> {
+        let sounding: Vec<bool> = (0..self.sums.len()).map(|stem| self.sounds(stem)).collect();
+        let scores = self.sums.iter().enumerate().map(|(stem, sums)| {
+            if sounding[stem] {
+                Score::Sounding(sums.scores(self.csdr(stem, &sounding)))
+            } else {
+                Score::Silent { leak: sums.leak(self.position) }
+            }
+        });
+        scores.collect()
     }
 
-    /// As in museval, a window in which the reference or estimate of any stem is silent is omitted for all stems.
-    fn csdr(&self, stem: usize) -> Option<f64> {
+    /// Whether the reference is loud enough in some window, the partial one at the end included.
+    fn sounds(&self, stem: usize) -> bool {
+        let rest = self.position % self.window;
+        let loud = |window: &Window, frames: usize| window[0] > silence(frames);
+        self.windows[stem].iter().any(|window| loud(window, self.window)) || loud(&self.open[stem], rest)
+    }
+
+    /// As in museval, a window in which the reference or estimate of any stem is silent is omitted for all stems. Only
+    /// the stems that are `sounding` in the song count.
+    fn csdr(&self, stem: usize, sounding: &[bool]) -> Option<f64> {
+        let counted = || self.windows.iter().zip(sounding).filter(|(_, sounding)| **sounding);
         let ratios = (0..self.windows[stem].len()).filter_map(|w| {
-            let sounding = self.windows.iter().all(|windows| windows[w][0] > 0.0 && windows[w][1] > 0.0);
+            let complete = counted().all(|(windows, _)| windows[w][0] > 0.0 && windows[w][1] > 0.0);
             let [reference, _, error] = self.windows[stem][w];
-            sounding.then(|| decibel(reference / error))
+            complete.then(|| decibel(reference / error))
         });
         median(ratios.collect())
     }
 }
 
+/// The energy of `frames` stereo samples at the level of silence.
+fn silence(frames: usize) -> f64 {
+    2.0 * frames as f64 * 10f64.powf(SILENCE_DBFS / 10.0)
+}
+
 impl Sums {
+    /// The leak of a silent stem over `frames`.
+    fn leak(&self, frames: usize) -> Option<f64> {
+        (self.mixture > silence(frames)).then(|| decibel((self.estimate + DELTA) / self.mixture))
+    }
+
     fn scores(&self, csdr: Option<f64>) -> StemScores {
         // ‖αs‖² and ‖αs − ŝ‖², expanded into the accumulated sums.
         let target = self.reference_estimate * self.reference_estimate / self.reference;
-        let si_sdr = (self.reference > 0.0 && self.estimate > 0.0)
-            .then(|| decibel(target / (self.estimate - target).max(0.0)));
+        let si_sdr = (self.estimate > 0.0).then(|| decibel(target / (self.estimate - target).max(0.0)));
         let explained = if self.mixture > 0.0 { self.reference_mixture.powi(2) / self.mixture } else { 0.0 };
         let rest = (self.reference - explained).max(0.0);
         StemScores {
@@ -159,136 +214,4 @@ fn decibel(ratio: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rand::{RngExt, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
-
-    /// uSDR of one stem: `10·log₁₀((Σ s² + δ) / (Σ (s − ŝ)² + δ))`.
-    fn usdr(reference: &Stereo, estimate: &Stereo) -> f64 {
-        single(reference, estimate).usdr
-    }
-
-    /// SI-SDR of one stem; `None` if either is silent.
-    fn si_sdr(reference: &Stereo, estimate: &Stereo) -> Option<f64> {
-        single(reference, estimate).si_sdr
-    }
-
-    /// cSDR of every stem of a song: museval's median of one-second ratios.
-    fn csdr(references: &[Stereo], estimates: &[Stereo], rate: u32) -> Vec<Option<f64>> {
-        let Some(first) = references.first() else { return Vec::new() };
-        let mut score = SongScore::new(references.len(), rate);
-        score.push(references, estimates, first);
-        score.finish().iter().map(|scores| scores.csdr).collect()
-    }
-
-    fn single(reference: &Stereo, estimate: &Stereo) -> StemScores {
-        let mut score = SongScore::new(1, u32::MAX);
-        score.push(std::slice::from_ref(reference), std::slice::from_ref(estimate), reference);
-        score.finish()[0]
-    }
-
-    fn noise(seed: u64, frames: usize, scale: f32) -> Stereo {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        [(); 2].map(|()| (0..frames).map(|_| scale * rng.random_range(-1.0..1.0f32)).collect())
-    }
-
-    fn mix(a: &Stereo, b: &Stereo, gain: f32) -> Stereo {
-        [0, 1].map(|c| a[c].iter().zip(&b[c]).map(|(x, y)| x + gain * y).collect())
-    }
-
-    fn close(a: f64, b: f64, tolerance: f64) {
-        assert!((a - b).abs() < tolerance, "{a} against {b}");
-    }
-
-    #[test]
-    fn usdr_of_a_known_error() {
-        let s = noise(1, 1000, 0.5);
-        // An estimate of 0.9 s has an error of 0.1 s: 20 dB.
-        let estimate = mix(&s, &s, -0.1);
-        close(usdr(&s, &estimate), 20.0, 1e-3);
-        // Silence against silence is 0 dB, not NaN.
-        let silent = noise(1, 1000, 0.0);
-        close(usdr(&silent, &silent), 0.0, 1e-12);
-        // δ = 1e-7 equals the energy of a reference that the estimate misses completely.
-        let quiet: Stereo = [vec![(1e-7f32).sqrt()], vec![0.0]];
-        close(usdr(&quiet, &[vec![0.0], vec![0.0]]), 0.0, 1e-6);
-        close(usdr(&[vec![0.0], vec![0.0]], &quiet), -10.0 * 2f64.log10(), 1e-6);
-    }
-
-    #[test]
-    fn si_sdr_ignores_scale_and_is_the_angle_to_the_reference() {
-        let (s, n) = (noise(1, 4000, 0.5), noise(2, 4000, 0.5));
-        let estimate = mix(&s, &n, 0.1);
-        let plain = si_sdr(&s, &estimate).unwrap();
-        let scaled: Stereo = [0, 1].map(|c| estimate[c].iter().map(|x| 0.25 * x).collect());
-        close(si_sdr(&s, &scaled).unwrap(), plain, 1e-4);
-        // The definition.
-        let all = |x: &Stereo| -> Vec<f64> { x.iter().flatten().map(|v| f64::from(*v)).collect() };
-        let (s64, e64) = (all(&s), all(&estimate));
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
-        let alpha = dot(&e64, &s64) / dot(&s64, &s64);
-        let target: Vec<f64> = s64.iter().map(|x| alpha * x).collect();
-        let rest: Vec<f64> = target.iter().zip(&e64).map(|(t, e)| t - e).collect();
-        close(plain, 10.0 * (dot(&target, &target) / dot(&rest, &rest)).log10(), 1e-8);
-        assert_eq!(si_sdr(&noise(1, 10, 0.0), &noise(2, 10, 1.0)), None);
-    }
-
-    /// As museval: one-second windows, without partial ones and those in which a stem is silent, then the median.
-    #[test]
-    fn csdr_is_the_median_over_the_windows_without_silence() {
-        let rate = 100;
-        let s = noise(3, 550, 0.5);
-        let mut estimate = s.clone();
-        // Errors of 1/10, 1/100, 1/1000, silence, 1/10. The last half second is dropped.
-        for (second, part) in [0.1, 0.01, 0.001, 1.0, 0.1].iter().enumerate() {
-            for channel in &mut estimate {
-                for n in second * 100..(second + 1) * 100 {
-                    channel[n] *= 1.0 - part;
-                }
-            }
-        }
-        for channel in &mut estimate {
-            channel[500..].fill(9.0);
-        }
-        let other = (noise(4, 550, 0.5), noise(5, 550, 0.5));
-        let got = csdr(&[s.clone(), other.0.clone()], &[estimate.clone(), other.1.clone()], rate);
-        close(got[0].unwrap(), 30.0, 1e-3); // median of 20, 40, 60, 20
-        let ratios: Vec<f64> = [0, 1, 2, 4]
-            .map(|w| {
-                let cut = |x: &Stereo| [0, 1].map(|c: usize| x[c][w * 100..(w + 1) * 100].to_vec());
-                usdr(&cut(&other.0), &cut(&other.1))
-            })
-            .to_vec();
-        close(got[1].unwrap(), median(ratios).unwrap(), 1e-6);
-        assert_eq!(csdr(&[noise(0, 99, 1.0)], &[noise(1, 99, 1.0)], 100), vec![None]);
-    }
-
-    #[test]
-    fn block_size_does_not_matter_and_the_baseline_is_the_best_constant() {
-        let (a, b) = (noise(6, 900, 0.5), noise(7, 900, 0.2));
-        let mixture = mix(&a, &b, 1.0);
-        let estimates = [mix(&a, &b, 0.3), mix(&b, &a, 0.1)];
-        let references = [a.clone(), b.clone()];
-        let cut =
-            |x: &Stereo, range: std::ops::Range<usize>| [0, 1].map(|c: usize| x[c][range.clone()].to_vec());
-        let with_blocks = |size: usize| {
-            let mut score = SongScore::new(2, 250);
-            for start in (0..900).step_by(size) {
-                let range = start..(start + size).min(900);
-                let of = |x: &[Stereo; 2]| x.each_ref().map(|x| cut(x, range.clone()));
-                score.push(&of(&references), &of(&estimates), &cut(&mixture, range.clone()));
-            }
-            score.finish()
-        };
-        assert_eq!(with_blocks(900), with_blocks(7));
-        let baseline = with_blocks(900)[0].baseline_usdr;
-        let best = (0..=2000)
-            .map(|k| {
-                usdr(&a, &[0, 1].map(|c: usize| mixture[c].iter().map(|x| x * k as f32 / 1000.0).collect()))
-            })
-            .fold(f64::MIN, f64::max);
-        close(baseline, best, 1e-4);
-        assert!(baseline >= best - 1e-6);
-    }
-}
+mod tests;

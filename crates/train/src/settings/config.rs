@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
-use unbraid_model::{Precision, Recompute};
+use unbraid_model::{Precision, Recompute, plain_words};
 
 use crate::settings::declare::settings;
 use crate::settings::setting::{
@@ -70,17 +70,20 @@ settings! {
     pub struct TrainConfig;
 
     group "Run" {
-        /// Folder of the run: settings, metrics, checkpoints, model. It is created if it is missing.
+        /// Folder of the run: settings, metrics, checkpoints, model. It is created if it is missing. Only one process
+        /// at a time can train in it.
         run: PathBuf = PathBuf::new(), flag: "out", value_name: "DIR", may_change_on_resume: true,
             required: Some("the folder of the run, for example runs/first");
-        /// Data set: the folder that contains train/TRACK/STEM.wav. This is the layout of MUSDB18-HQ.
+        /// Data set: the folder that contains train/TRACK/STEM.wav. This is the layout of MUSDB18-HQ. A relative path
+        /// starts from the working directory, and the run's config.toml keeps the absolute one.
         data: PathBuf = PathBuf::new(), value_name: "DIR", may_change_on_resume: true,
             required: Some("the folder that contains train/");
-        /// Network: tfswa_unet, tfswa_unet_small, tfswa_unet_tiny, or a TOML file. A resumed run must have the same
-        /// network.
+        /// Network: the name of a standard network, or a TOML file. A resumed run must have the same network.
         model: String = String::new(), value_name: "NAME", may_change_on_resume: true, affects_memory: true,
             required: Some("the name of a network, for example tfswa_unet_tiny, or the path of its .toml file");
-        /// Steps after which the run ends.
+        /// Steps after which the run ends. If a resumed run gets other limits (steps, max_minutes), its learning rate
+        /// goes on without a jump and falls to `final_learning_rate` at the new end. A run that had ended goes on at
+        /// `final_learning_rate`, unless it gets another `learning_rate`.
         steps: u64 = 100_000, bounds: at_least(1.0), value_name: "STEPS", may_change_on_resume: true;
         /// Minutes after which the run ends. Whichever of steps and minutes is reached first ends the run, and the
         /// learning rate follows whichever is closer to its end.
@@ -133,7 +136,8 @@ settings! {
     group "Optimizer" {
         /// Update rule. Muon is for the matrices of linear layers and leaves the other parameters to AdamW.
         optimizer: OptimizerKind = OptimizerKind::AdamW, affects_memory: true;
-        /// Peak learning rate. It is reached at the end of the warm-up.
+        /// Peak learning rate. It is reached at the end of the warm-up. A resumed run with another value follows the
+        /// course that a run with this value has from its beginning.
         learning_rate: f64 = 5e-4, bounds: above_to(0.0, 1.0), value_name: "RATE", may_change_on_resume: true;
         /// Learning rate at the end of the run. It is at most `learning_rate`.
         final_learning_rate: f64 = 5e-6, bounds: at_least(0.0), value_name: "RATE", may_change_on_resume: true;
@@ -151,8 +155,7 @@ settings! {
     }
 
     group "Loss" {
-        /// Terms of the loss and their weights. The term waveform is the L1 loss of the waveform, and spectral that of
-        /// the complex spectrograms. A term that is not named has no weight.
+        /// Terms of the loss and their weights. A term that is not named has no weight.
         loss: BTreeMap<String, f64> = BTreeMap::from([("waveform".into(), 1.0), ("spectral".into(), 1.0)]),
             bounds: at_least(0.0), affects_memory: true;
         /// Transform sizes of the spectral loss in samples. The hop is a quarter of the size.
@@ -220,7 +223,7 @@ impl TrainConfig {
         let parsed = upgraded(text).map_or_else(|| toml::from_str(text), Table::try_into);
         parsed.map_err(|error| ConfigError::Parse {
             origin: origin.map(Path::to_path_buf),
-            message: error.to_string().trim_end().to_owned(),
+            message: plain_words(error.to_string().trim_end()),
         })
     }
 
@@ -251,9 +254,10 @@ impl TrainConfig {
     pub fn with_values(&self, values: Table) -> Result<Self, ConfigError> {
         let mut table = self.to_table()?;
         table.extend(values);
-        table
-            .try_into()
-            .map_err(|error: toml::de::Error| ConfigError::Parse { origin: None, message: error.to_string() })
+        table.try_into().map_err(|error: toml::de::Error| ConfigError::Parse {
+            origin: None,
+            message: plain_words(&error.to_string()),
+        })
     }
 
     /// The TOML form, with every setting written out.

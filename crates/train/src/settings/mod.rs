@@ -2,6 +2,8 @@
 
 pub mod config;
 mod declare;
+pub mod known;
 mod network;
+mod paths;
 pub mod preset;
 pub mod setting;

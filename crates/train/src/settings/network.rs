@@ -1,5 +1,6 @@
 //! The network that a run's settings name, and the values that depend on both.
 
+use unbraid_base::counted;
 use unbraid_model::{Execution, ModelConfig};
 
 use crate::settings::config::{ConfigError, TrainConfig};
@@ -13,7 +14,7 @@ impl TrainConfig {
     /// segment is too short.
     pub fn model_config(&self) -> Result<ModelConfig, ConfigError> {
         let refuse = |message: String| ConfigError::Model { model: self.model.clone(), message };
-        let mut model = if self.model.ends_with(".toml") {
+        let mut model = if self.model_is_file() {
             let text =
                 std::fs::read_to_string(&self.model).map_err(|e| refuse(format!("cannot be read: {e}")))?;
             ModelConfig::from_toml(&text).map_err(|e| refuse(e.to_string()))?
@@ -36,8 +37,9 @@ impl TrainConfig {
         }
         let milliseconds = (1000.0 * least as f64 / f64::from(model.sample_rate)).ceil();
         Err(ConfigError::Invalid(vec![format!(
-            "segment_seconds = {}: {samples} samples are too few; the minimum is {} s",
+            "segment_seconds = {}: {} are too few; the minimum is {} s",
             self.segment_seconds,
+            counted(samples as u64, "sample"),
             milliseconds / 1000.0,
         )]))
     }

@@ -1,8 +1,8 @@
 //! One training step: loss, gradient, update, and the memory that they need.
 //!
 //! `learner.rs` is the step. `parameters.rs` packs a network's parameters into one vector, `optimizer.rs` (AdamW,
-//! schedule, clipping, average) and `muon.rs` update that vector, `loss_scale.rs` keeps f16 gradients in range,
-//! `memory.rs` records memory, and `measure.rs` runs steps on noise for estimates.
+//! clipping, average) and `muon.rs` update that vector, `schedule.rs` is the course of the learning rate, `loss_scale.rs`
+//! keeps f16 gradients in range, `memory.rs` records memory, and `measure.rs` runs steps on noise for estimates.
 
 pub(crate) mod learner;
 pub(crate) mod loss_scale;
@@ -11,3 +11,4 @@ pub(crate) mod memory;
 mod muon;
 pub(crate) mod optimizer;
 pub(crate) mod parameters;
+pub(crate) mod schedule;

@@ -1,5 +1,4 @@
-//! AdamW over one vector of parameters, Muon for its matrices, the learning rate schedule, and clipping by the global
-//! norm.
+//! AdamW over one vector of parameters, Muon for its matrices, and clipping by the global norm.
 //!
 //! burn-optim has AdamW and Muon too. Tests compare both with ours step by step, and they agree up to rounding. The
 //! reasons for ours:
@@ -75,17 +74,6 @@ impl Optimizer {
 /// The factor that scales a gradient of this norm to at most `limit`.
 pub(crate) fn clip_factor(norm: f64, limit: f64) -> f64 {
     if norm > limit { limit / norm } else { 1.0 }
-}
-
-/// The learning rate: a linear rise over `warmup_steps`, times half a cosine from `learning_rate` to
-/// `final_learning_rate`.
-///
-/// `progress` (0 to 1) is the completed share of the run, in steps or in time. With a time budget the cosine therefore
-/// ends with the time on every machine.
-pub(crate) fn learning_rate(config: &TrainConfig, step: u64, progress: f64) -> f64 {
-    let warmup = ((step + 1) as f64 / (config.warmup_steps + 1) as f64).min(1.0);
-    let cosine = 0.5 + 0.5 * (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos();
-    warmup * (config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine)
 }
 
 /// Decay of the moving average after `updates` updates. It is small at first, so that the average of a short run
@@ -210,21 +198,6 @@ mod tests {
                 assert!(moved > 0.05 && error < 1e-4 * moved, "{kind:?} {}: {error} of {moved}", entry.name);
             }
         }
-    }
-
-    #[test]
-    fn learning_rate_rises_then_falls_to_its_end() {
-        let config = TrainConfig {
-            learning_rate: 1.0,
-            final_learning_rate: 0.1,
-            warmup_steps: 9,
-            ..Default::default()
-        };
-        assert!((learning_rate(&config, 0, 0.0) - 0.1).abs() < 1e-12);
-        assert!((learning_rate(&config, 9, 0.0) - 1.0).abs() < 1e-12);
-        assert!((learning_rate(&config, 50, 0.5) - 0.55).abs() < 1e-12);
-        assert!((learning_rate(&config, 99, 1.0) - 0.1).abs() < 1e-12);
-        assert!((learning_rate(&config, 99, 1.7) - 0.1).abs() < 1e-12);
     }
 
     #[test]

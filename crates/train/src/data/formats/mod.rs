@@ -14,7 +14,8 @@ const FORMATS: &[Format] = &[musdb_hq::FORMAT];
 /// sample `rate`. Audio of another rate is resampled as it is read.
 ///
 /// # Errors
-/// If the folder does not exist or has no known format, a track lacks a stem, or a file cannot be read.
+/// If the folder does not exist or has no known format, or some tracks lack a stem or have a file that cannot be used.
+/// The error holds the faults of all tracks.
 pub fn open_dataset(
     root: &Path,
     part: &str,
@@ -22,7 +23,8 @@ pub fn open_dataset(
     rate: u32,
 ) -> Result<Arc<dyn Dataset>, DataError> {
     if !root.is_dir() {
-        return Err(DataError::NoFolder(root.to_path_buf()));
+        let working_directory = if root.is_relative() { std::env::current_dir().ok() } else { None };
+        return Err(DataError::NoFolder { folder: root.to_path_buf(), working_directory });
     }
     let part = Part { root, name: part, stems, rate };
     match FORMATS.iter().find(|format| (format.recognises)(&part)) {
@@ -44,7 +46,7 @@ mod tests {
     fn a_folder_of_no_known_format_is_refused_with_those_that_are_known() {
         let dir = tempfile::tempdir().unwrap();
         let open = |root: &Path| open_dataset(root, "train", &testing::stems(), 8000).err().unwrap();
-        assert!(matches!(open(&dir.path().join("nowhere")), DataError::NoFolder(_)));
+        assert!(matches!(open(&dir.path().join("nowhere")), DataError::NoFolder { .. }));
         let error = open(dir.path());
         assert!(matches!(error, DataError::UnknownFormat { .. }));
         assert!(FORMATS.iter().all(|format| error.to_string().contains(format.layout)), "{error}");

@@ -2,9 +2,10 @@
 //! `mixture.wav` per track.
 
 use crate::data::dataset::{DataError, Dataset, Format, Part, TrackBlock, TrackInfo, TrackReader};
+use crate::data::folder::{audio_files, entries, is_foreign, similar};
 use std::path::{Path, PathBuf};
 use unbraid_audio::{AudioReader, ReadOptions, read_segment};
-use unbraid_base::Stereo;
+use unbraid_base::{Stereo, counted};
 
 /// The format's row in the registry.
 pub(crate) const FORMAT: Format = Format {
@@ -13,13 +14,26 @@ pub(crate) const FORMAT: Format = Format {
     open: |part| MusdbHq::open(part).map(|dataset| Box::new(dataset) as Box<dyn Dataset>),
 };
 
-/// Samples by which the stems of a track may differ: encoders pad to their block.
+/// Name of the file of a track's own mixture, without its ending.
+const MIXTURE: &str = "mixture";
+
+/// Samples by which the files of a track may differ: encoders pad to their block.
 const LENGTH_SLACK: u64 = 4608;
+
+/// Endings of the files of stems.
+const ENDINGS: [&str; 2] = ["wav", "flac"];
+
+/// Faults that an error lists. The others are counted.
+const MOST_FAULTS: usize = 20;
+
+/// Notices and passed-over folders that are named. The others are counted.
+const MOST_NAMED: usize = 20;
 
 struct MusdbHq {
     tracks: Vec<TrackInfo>,
     /// The files of each track.
     files: Vec<TrackFiles>,
+    notices: Vec<String>,
     stems: usize,
     rate: u32,
 }
@@ -30,32 +44,48 @@ struct TrackFiles {
     mixture: Option<PathBuf>,
 }
 
+/// What the opening of a part has found so far.
+#[derive(Default)]
+struct Found {
+    faults: Vec<DataError>,
+    notices: Vec<String>,
+}
+
 impl MusdbHq {
-    /// Lists the tracks in the order of their names and checks their stems. This reads the header
-    /// of every file, and also decodes the first block of a flac file.
+    /// Lists the tracks in the order of their names and checks all of them. This reads the header of every file, and
+    /// also decodes the first block of a flac file.
     fn open(part: &Part<'_>) -> Result<Self, DataError> {
         let folder = part.root.join(part.name);
-        let failed = |source| DataError::Folder { path: folder.clone(), source };
-        let mut folders = Vec::new();
-        for entry in std::fs::read_dir(&folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            if path.is_dir() && !name.starts_with('.') {
-                folders.push((name, path));
+        let (mut tracks, mut files, mut passed_over) = (Vec::new(), Vec::new(), Vec::new());
+        let mut found = Found::default();
+        for (name, path) in entries(&folder)?.into_iter().filter(|(_, path)| path.is_dir()) {
+            if is_foreign(&name) {
+                passed_over.push(name);
+                continue;
+            }
+            match audio_files(&path) {
+                Err(error) => found.faults.push(error),
+                Ok(audio) if audio.is_empty() => passed_over.push(name),
+                Ok(audio) => {
+                    if let Some((info, paths)) = found.track(name, &path, &audio, part) {
+                        tracks.push(info);
+                        files.push(paths);
+                    }
+                }
             }
         }
-        if folders.is_empty() {
-            return Err(DataError::NoTracks(folder));
+        DataError::of_faults(&folder, found.faults, MOST_FAULTS)?;
+        cut(&mut passed_over, |more| format!("and {more} more"));
+        if tracks.is_empty() {
+            return Err(DataError::NoTracks { folder, passed_over });
         }
-        // Machines list the entries of a folder in different orders.
-        folders.sort();
-        let (mut tracks, mut files) = (Vec::new(), Vec::new());
-        for (name, path) in folders {
-            let (info, paths) = track(name, &path, part.stems, part.rate)?;
-            tracks.push(info);
-            files.push(paths);
+        let (mut notices, part_folder) = (found.notices, folder.display());
+        cut(&mut notices, |more| format!("{part_folder}: {} more", counted(more, "notice")));
+        if !passed_over.is_empty() {
+            let names = passed_over.join(", ");
+            notices.push(format!("{part_folder}: passed over, because they hold no song: {names}"));
         }
-        Ok(Self { tracks, files, stems: part.stems.len(), rate: part.rate })
+        Ok(Self { tracks, files, notices, stems: part.stems.len(), rate: part.rate })
     }
 }
 
@@ -66,6 +96,10 @@ impl Dataset for MusdbHq {
 
     fn stems(&self) -> usize {
         self.stems
+    }
+
+    fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     fn read(&self, track: usize, stem: usize, start: u64, samples: usize) -> Result<Stereo, DataError> {
@@ -121,103 +155,79 @@ fn read_padded(reader: &mut AudioReader, frames: usize) -> Result<Stereo, DataEr
     Ok(audio)
 }
 
-fn track(
-    name: String,
-    folder: &Path,
-    stems: &[String],
-    rate: u32,
-) -> Result<(TrackInfo, TrackFiles), DataError> {
-    let mut files = Vec::with_capacity(stems.len());
-    let mut lengths = Vec::with_capacity(stems.len());
-    for stem in stems {
-        let path = find(folder, stem).ok_or_else(|| DataError::MissingStem {
-            track: name.clone(),
-            stem: stem.clone(),
-            folder: folder.to_path_buf(),
-        })?;
-        let reader = AudioReader::open(&path, rate, ReadOptions::COMPLETE)?;
-        lengths.push(reader.frames().ok_or_else(|| DataError::UnknownLength(path.clone()))?);
-        files.push(path);
+impl Found {
+    /// The track in `folder`, whose audio files are named `audio`. `None` if it has a fault.
+    fn track(
+        &mut self,
+        name: String,
+        folder: &Path,
+        audio: &[String],
+        part: &Part<'_>,
+    ) -> Option<(TrackInfo, TrackFiles)> {
+        let before = self.faults.len();
+        let mut stems = Vec::with_capacity(part.stems.len());
+        let mut lengths = Vec::with_capacity(part.stems.len() + 1);
+        for stem in part.stems {
+            let Some(path) = find(folder, stem) else {
+                self.faults.push(DataError::MissingStem {
+                    folder: folder.to_path_buf(),
+                    stem: stem.clone(),
+                    files: ENDINGS.map(|ending| format!("{stem}.{ending}")).to_vec(),
+                    similar: similar(audio, stem, part.stems),
+                });
+                continue;
+            };
+            lengths.extend(self.length(&path, part.rate).map(|length| (length, stem.clone())));
+            stems.push(path);
+        }
+        let frames = lengths.iter().map(|(length, _)| *length).min().unwrap_or(0);
+        let mixture = find(folder, MIXTURE);
+        match &mixture {
+            Some(path) => lengths.extend(self.length(path, part.rate).map(|length| (length, MIXTURE.into()))),
+            None => self.notices.extend(similar(audio, MIXTURE, part.stems).map(|file| {
+                let file = folder.join(file);
+                format!("{} is not used: a mixture is named {MIXTURE}.wav or {MIXTURE}.flac", file.display())
+            })),
+        }
+        if let (Some(first), Some(last)) = (lengths.iter().min(), lengths.iter().max())
+            && last.0 - first.0 > LENGTH_SLACK
+        {
+            self.faults.push(DataError::Lengths {
+                track: name.clone(),
+                first: first.1.clone(),
+                frames: first.0,
+                other: last.1.clone(),
+                other_frames: last.0,
+            });
+        }
+        (self.faults.len() == before).then(|| (TrackInfo { name, frames }, TrackFiles { stems, mixture }))
     }
-    let frames = lengths.iter().copied().min().unwrap_or(0);
-    if let Some(longest) = (0..lengths.len()).max_by_key(|&i| lengths[i])
-        && lengths[longest] - frames > LENGTH_SLACK
-    {
-        let shortest = lengths.iter().position(|&l| l == frames).expect("the minimum is one of them");
-        return Err(DataError::Lengths {
-            track: name,
-            first: stems[shortest].clone(),
-            frames,
-            other: stems[longest].clone(),
-            other_frames: lengths[longest],
-        });
+
+    /// The length of a file at `rate`. `None` if the file has a fault.
+    fn length(&mut self, path: &Path, rate: u32) -> Option<u64> {
+        let reader = AudioReader::open(path, rate, ReadOptions::COMPLETE);
+        let reader = reader.map_err(|error| self.faults.push(error.into())).ok()?;
+        self.notices.extend(reader.notices().iter().map(|notice| format!("{}: {notice}", path.display())));
+        let frames = reader.frames();
+        if frames.is_none() {
+            self.faults.push(DataError::UnknownLength(path.to_path_buf()));
+        }
+        frames
     }
-    Ok((TrackInfo { name, frames }, TrackFiles { stems: files, mixture: find(folder, "mixture") }))
+}
+
+/// Replaces the end of a long list by a count.
+fn cut(list: &mut Vec<String>, rest: impl Fn(u64) -> String) {
+    let more = list.len().saturating_sub(MOST_NAMED) as u64;
+    if more > 0 {
+        list.truncate(MOST_NAMED);
+        list.push(rest(more));
+    }
 }
 
 fn find(folder: &Path, stem: &str) -> Option<PathBuf> {
-    ["wav", "flac"].iter().map(|ext| folder.join(format!("{stem}.{ext}"))).find(|path| path.is_file())
+    ENDINGS.iter().map(|ending| folder.join(format!("{stem}.{ending}"))).find(|path| path.is_file())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::testing::{data_set, stems, write};
-
-    fn open(root: &Path) -> Result<MusdbHq, DataError> {
-        MusdbHq::open(&Part { root, name: "train", stems: &stems(), rate: 8000 })
-    }
-
-    #[test]
-    fn tracks_are_found_in_the_order_of_their_names() {
-        let dir = tempfile::tempdir().unwrap();
-        data_set(dir.path(), 3, 8000, 900);
-        write(&dir.path().join("train/song-1/mixture.wav"), 8000, 900, |_| 0.1);
-        let dataset = open(dir.path()).unwrap();
-        let names: Vec<_> = dataset.tracks().iter().map(|t| t.name.as_str()).collect();
-        assert_eq!(names, ["song-0", "song-1", "song-2"]);
-        assert!(dataset.tracks().iter().all(|t| t.frames == 900) && dataset.stems() == 2);
-        assert_eq!(dataset.files.iter().filter(|files| files.mixture.is_some()).count(), 1);
-    }
-
-    #[test]
-    fn random_access_and_the_reader_give_the_same_samples() {
-        let dir = tempfile::tempdir().unwrap();
-        data_set(dir.path(), 2, 8000, 900);
-        write(&dir.path().join("train/song-1/mixture.wav"), 8000, 900, |_| 0.1);
-        let dataset = open(dir.path()).unwrap();
-        for track in 0..2 {
-            let mut reader = Dataset::open(&dataset, track).unwrap();
-            // The last block extends beyond the end.
-            for start in [0, 400, 800] {
-                let block = reader.read(400).unwrap();
-                for stem in 0..2 {
-                    assert_eq!(block.stems[stem], dataset.read(track, stem, start, 400).unwrap());
-                }
-                let heard = (900 - start as usize).min(400);
-                let sum = block.stems[0][0][7] + block.stems[1][0][7];
-                assert_eq!(block.mixture[0][7], if track == 0 { sum } else { 0.1 });
-                assert!(block.mixture[0].len() == 400 && block.mixture[0][heard..].iter().all(|x| *x == 0.0));
-            }
-        }
-    }
-
-    #[test]
-    fn errors_name_the_track_and_the_stem() {
-        let dir = tempfile::tempdir().unwrap();
-        let train = dir.path().join("train");
-        let error = || open(dir.path()).err().unwrap();
-        std::fs::create_dir(&train).unwrap();
-        assert!(matches!(error(), DataError::NoTracks(_)));
-        data_set(dir.path(), 2, 8000, 900);
-        std::fs::remove_file(train.join("song-1/vocals.wav")).unwrap();
-        let message = error().to_string();
-        assert!(message.contains("song-1") && message.contains("vocals"), "{message}");
-        write(&train.join("song-1/vocals.wav"), 8000, 9000, |_| 0.1);
-        let message = error().to_string();
-        assert!(message.contains("song-1") && message.contains("9000"), "{message}");
-        std::fs::write(train.join("song-1/vocals.wav"), "not audio").unwrap();
-        let message = error().to_string();
-        assert!(message.contains("vocals.wav"), "{message}");
-    }
-}
+mod tests;

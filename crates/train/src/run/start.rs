@@ -1,0 +1,167 @@
+//! The start of a run: checks, data, state, and what people are told about them.
+
+use crate::data::dataset::Dataset;
+use crate::data::formats::open_dataset;
+use crate::data::segments::{Loader, Segments};
+use crate::data::split::{Split, digest, split};
+use crate::data::summary::summary;
+use crate::error::TrainError;
+use crate::run::checkpoint::{Checkpoint, RunState};
+use crate::run::events::{Event, Listener};
+use crate::run::folder::{RunFolder, RunLock};
+use crate::run::resume::find_checkpoint;
+use crate::run::trainer::{TrainReport, Trainer, vector};
+use crate::settings::config::TrainConfig;
+use crate::step::learner::{Learner, check_loss, check_precision};
+use crate::step::parameters::{ParameterLayout, initial_weights};
+use crate::step::schedule::Schedule;
+use burn::tensor::Device;
+use std::sync::Arc;
+use std::time::Instant;
+use unbraid_model::ModelConfig;
+
+/// Trains according to `config`. With `resume`, continues from the newest undamaged checkpoint of the run folder.
+///
+/// On the same device, with the same number of threads and no time budget, a run that was interrupted and resumed gives
+/// the same result as an uninterrupted one, bit for bit. The work runs on the calling thread. The exported model is the
+/// moving average of the weights at the best validation, or at the end if there was no validation.
+///
+/// # Errors
+/// If the configuration, the data set or the run folder cannot be used, another process is training the run, a song
+/// cannot be read, the device fails or lacks memory, or the loss or gradient is not finite in several consecutive
+/// steps. A song that cannot be read ends the run with a checkpoint.
+pub fn train(
+    config: &TrainConfig,
+    resume: bool,
+    device: &Device,
+    listener: &mut dyn Listener,
+) -> Result<TrainReport, TrainError> {
+    config.validate()?;
+    check_precision(config, device)?;
+    check_loss(config)?; // before anything is written
+    prepare(config, resume, device, listener)?.run()
+}
+
+fn prepare<'a>(
+    config: &'a TrainConfig,
+    resume: bool,
+    device: &Device,
+    listener: &'a mut dyn Listener,
+) -> Result<Trainer<'a>, TrainError> {
+    let model_config = config.model_config()?;
+    let dataset = open_dataset(&config.data, "train", &model_config.stems, model_config.sample_rate)?;
+    let data = digest(dataset.tracks());
+    let Split { training, validation } = split(dataset.tracks(), config.validation_share, config.seed);
+
+    let folder = RunFolder::new(&config.run);
+    if resume && !folder.holds_run() {
+        return Err(TrainError::NothingToResume(config.run.clone()));
+    }
+    let lock = folder.lock()?;
+    report_start(&lock, &*dataset, &training, &validation, &model_config, listener);
+    let checkpoint = find_checkpoint(config, &model_config, data, resume, &folder, listener)?;
+    let checkpoints = folder.checkpoints()?;
+    folder.save_config(config)?;
+
+    let device = device.clone().without_autodiff();
+    let weights = initial_weights(&model_config, config.seed, &device);
+    let mut learner = Learner::new(config, &model_config, weights)?;
+    let layout = ParameterLayout::of(&learner.model);
+    let saved = checkpoint.as_ref().map(|checkpoint| checkpoint.state.step);
+    let state = match checkpoint {
+        Some(Checkpoint { state, weights, average, moments }) => {
+            if state.layout != layout {
+                return Err(TrainError::OtherParameters(config.run.clone()));
+            }
+            learner.weights = vector(weights, &device);
+            learner.average = vector(average, &device);
+            learner.optimizer.moments = moments.map(|moment| vector(moment, &device));
+            learner.optimizer.updates = state.updates;
+            learner.loss_scale = learner.loss_scale.map(|fresh| state.loss_scale.unwrap_or(fresh));
+            RunState { model: model_config.clone(), ..state }
+        }
+        None => RunState::new(model_config.clone(), layout),
+    };
+    let schedule = match state.schedule {
+        Some(before) => {
+            let schedule = before.continued(config, state.position());
+            if let Some(change) = schedule_change(&before, &schedule, config, &state) {
+                listener.event(&Event::Message(&change));
+            }
+            schedule
+        }
+        None => Schedule::new(config),
+    };
+    let state = RunState { data: Some(data), schedule: Some(schedule), ..state };
+    let samples = config.segment_samples(&model_config);
+    let segments = Segments::new(Arc::clone(&dataset), training, samples, config);
+    let metrics = folder.open_metrics(state.step)?;
+    Ok(Trainer {
+        learner,
+        dataset,
+        loader: Loader::start(&Arc::new(segments), state.step),
+        before: state.elapsed,
+        started: Instant::now(),
+        stop: false,
+        skipped: 0,
+        skipped_in_a_row: 0,
+        pace: None,
+        config,
+        device,
+        listener,
+        validation,
+        state,
+        saved,
+        folder,
+        checkpoints,
+        metrics,
+        schedule,
+        _lock: lock,
+    })
+}
+
+/// Reports what the lock and the data set are like.
+fn report_start(
+    lock: &RunLock,
+    dataset: &dyn Dataset,
+    training: &[usize],
+    validation: &[usize],
+    model: &ModelConfig,
+    listener: &mut dyn Listener,
+) {
+    let mut message = |text: &str| {
+        listener.event(&Event::Message(text));
+    };
+    if let Some(problem) = lock.problem() {
+        message(problem);
+    }
+    dataset.notices().iter().for_each(|notice| message(notice));
+    let songs = |tracks| summary(dataset, tracks, model.sample_rate);
+    let kept = if validation.is_empty() { "no song".to_owned() } else { songs(validation) };
+    message(&format!("training on {}; kept for validation: {kept}", songs(training)));
+}
+
+/// The change of the learning rate's course, in words. `None` if the course is the same.
+fn schedule_change(
+    before: &Schedule,
+    now: &Schedule,
+    config: &TrainConfig,
+    state: &RunState,
+) -> Option<String> {
+    if before == now {
+        return None;
+    }
+    let rate = |schedule: &Schedule| schedule.rate(config.warmup_steps, state.position());
+    let (was, is, end) = (rate(before), rate(now), now.final_learning_rate);
+    Some(if now.learning_rate != before.learning_rate {
+        format!(
+            "the learning rate changes from {was:.2e} to {is:.2e} and reaches {end:.2e} at the end of the run"
+        )
+    } else if is == end {
+        format!("the run had reached the end of its learning rate, which stays at {end:.2e}")
+    } else {
+        format!(
+            "the end of the run has changed: the learning rate goes on at {is:.2e} and reaches {end:.2e} there"
+        )
+    })
+}
