@@ -138,6 +138,7 @@ fn for_audio_problem(problem: &Problem) -> Option<&'static str> {
             "Convert the file first, for example with `ffmpeg -i INPUT -ar 44100 OUTPUT.wav`."
         }
         Problem::Malformed { .. } | Problem::NonFinite { .. } => "Export the file again from its source.",
+        Problem::FormatRate { .. } => "`--format wav16`, wav24 and wav32f hold any sample rate.",
         Problem::TooLong(_) => "`--format flac` has no such limit.",
         _ => return None,
     })
@@ -172,7 +173,9 @@ fn for_separation(error: &SeparateError) -> Option<&'static str> {
 
 fn for_device(error: &DeviceError) -> Option<&'static str> {
     Some(match error {
-        DeviceError::NoAdapter => "`--device cpu` computes without a GPU.",
+        DeviceError::NoAdapter => {
+            "`unbraid doctor` says what a GPU of this machine lacks. `--device cpu` computes without a GPU."
+        }
         DeviceError::Untrusted { reason, .. } if reason.contains("llvmpipe") => {
             "Install Mesa 25 or newer (mesa-vulkan-drivers), or compute with `--device cpu`."
         }

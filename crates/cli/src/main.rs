@@ -14,11 +14,12 @@ mod progress;
 mod reference;
 mod separate;
 mod settings;
+mod shell;
 mod train;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use unbraid_ops::device::memory_refused;
 
 use crate::output::notice;
@@ -30,7 +31,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Separates a recording into its stems (vocals, drums, bass, other), and trains the network that does it
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(version = env!("UNBRAID_VERSION"), propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -44,6 +45,12 @@ A new run needs --out, --data and --model, as flags or in the file of --config. 
   unbraid train --config configs/train/demo.toml --data data/synth --out runs/first
   unbraid train --resume --out runs/first
 `unbraid settings` explains every setting, with its name in TOML and its bounds.";
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  unbraid completions bash > ~/.local/share/bash-completion/completions/unbraid
+  unbraid completions zsh > ~/.zfunc/_unbraid    (in a folder of $fpath)
+  unbraid completions fish > ~/.config/fish/completions/unbraid.fish";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -64,6 +71,11 @@ enum Verb {
     Doctor(doctor::Arguments),
     /// Explain all training settings: TOML name, flag, type, default, bounds and meaning
     Settings,
+    /// Print a script that completes commands and flags in a shell
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions(shell::Completions),
+    /// Print the manual page, or write a page per command into a folder
+    Man(shell::Manual),
 }
 
 /// An error and its causes. Many messages of the libraries include the cause's message, so it is not repeated.
@@ -92,6 +104,8 @@ fn main() -> ExitCode {
         Verb::Data(verb) => verb.run(),
         Verb::Doctor(arguments) => arguments.run(),
         Verb::Settings => reference::run(),
+        Verb::Completions(arguments) => arguments.run(Cli::command()),
+        Verb::Man(arguments) => arguments.run(Cli::command()),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     // After a refused allocation other errors may follow, so the refusal is reported in their place.
@@ -114,7 +128,6 @@ fn main() -> ExitCode {
 mod tests {
     use super::*;
     use anyhow::Context;
-    use clap::CommandFactory;
     use std::path::Path;
     use unbraid_train::TrainConfig;
 
