@@ -44,9 +44,8 @@ fn print_name(info: &DeviceInfo) {
 
 /// `--device gpu` takes a software adapter if there is nothing else, because tests need one.
 fn warning(info: &DeviceInfo) -> Option<String> {
-    (info.kind == DeviceKind::Software).then(|| {
-        format!("{} is no GPU: it computes on the CPU, slower than `--device cpu`", info.name)
-    })
+    (info.kind == DeviceKind::Software)
+        .then(|| format!("{} is no GPU: it computes on the CPU, slower than `--device cpu`", info.name))
 }
 
 #[cfg(test)]

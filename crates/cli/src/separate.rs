@@ -5,6 +5,7 @@ mod report;
 mod segmentation;
 mod song;
 mod staging;
+mod stem_file;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::output::print;
 use report::SeparationReport;
 pub(crate) use segmentation::Segmentation;
 use song::Job;
+use stem_file::Clip;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -39,9 +41,17 @@ pub(crate) struct Arguments {
     /// Write this stem, and the mixture without it as no_STEM
     #[arg(long, value_name = "STEM")]
     two_stems: Option<String>,
-    /// File format: wav16, wav24, wav32f (keeps samples above full scale) or flac (24 bits)
+    /// File format: wav16, wav24, wav32f (keeps samples above full scale), flac (24 bits), flac16, mp3 (variable bit
+    /// rate, highest quality) or opus (256 kbit/s)
     #[arg(long, value_name = "FORMAT", default_value_t = Format::Wav16)]
     format: Format,
+    /// Samples above full scale: clip them, rescale all stems of the song by one factor, or none (only wav32f, where
+    /// it is the default)
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    clip: Option<Clip>,
+    /// Leave out the song's tags and cover
+    #[arg(long)]
+    no_tags: bool,
     /// Replace existing stems
     #[arg(long)]
     force: bool,
@@ -56,6 +66,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        let clip = Clip::for_format(self.clip, self.format)?;
         let targets = self.targets()?;
         let (device, info) = self.device.open()?;
         let loaded = weights::load(&self.model, &device)?;
@@ -65,6 +76,8 @@ impl Arguments {
             outputs: &outputs,
             options: self.segmentation.options(&loaded),
             format: self.format,
+            clip,
+            tags: !self.no_tags,
             force: self.force,
         };
         for target in &targets {

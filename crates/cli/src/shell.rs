@@ -41,7 +41,8 @@ impl Manual {
         let Some(dir) = &self.dir else {
             return print(String::from_utf8(page(&command)?)?.trim_end());
         };
-        std::fs::create_dir_all(dir).with_context(|| format!("cannot create the folder {}", dir.display()))?;
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("cannot create the folder {}", dir.display()))?;
         let pages = commands(&command);
         for command in &pages {
             let path = dir.join(Man::new((*command).clone()).get_filename());

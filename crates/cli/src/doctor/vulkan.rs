@@ -72,7 +72,8 @@ impl Probe {
     /// Looks at the system under the folder `root`. `variable` reads an environment variable.
     pub(super) fn new(root: &Path, variable: impl Fn(&str) -> Option<String>) -> Self {
         let nodes = names(&root.join("dev"));
-        let render_nodes = names(&root.join("dev/dri")).into_iter().filter(|name| name.starts_with("renderD"));
+        let render_nodes =
+            names(&root.join("dev/dri")).into_iter().filter(|name| name.starts_with("renderD"));
         let render_nodes: Vec<PathBuf> = render_nodes.map(|name| root.join("dev/dri").join(name)).collect();
         let is_refused = |node: &&PathBuf| {
             let opened = fs::File::options().read(true).write(true).open(node);
@@ -93,9 +94,9 @@ impl Probe {
         let is_driver = |name: &String| name.ends_with(".json");
         let drivers = DRIVER_FOLDERS.iter().flat_map(|folder| names(&root.join(folder))).filter(is_driver);
         Self {
-            nvidia_nodes: nodes.iter().any(|name| {
-                name.strip_prefix("nvidia").is_some_and(|number| number.parse::<u32>().is_ok())
-            }),
+            nvidia_nodes: nodes
+                .iter()
+                .any(|name| name.strip_prefix("nvidia").is_some_and(|number| number.parse::<u32>().is_ok())),
             nvidia_driver: version.map(|text| nvidia_version(&text)),
             render_nodes,
             refused,
@@ -151,7 +152,10 @@ impl Probe {
                      `--device nvidia.com/gpu=all` (Podman).",
                 )
             } else if self.nvidia_driver.is_some() {
-                ("there is no device of the NVIDIA GPU (/dev/nvidia0)", "Run `nvidia-modprobe -u -c 0` as root.")
+                (
+                    "there is no device of the NVIDIA GPU (/dev/nvidia0)",
+                    "Run `nvidia-modprobe -u -c 0` as root.",
+                )
             } else {
                 (
                     "NVIDIA's kernel driver is not loaded",
@@ -170,10 +174,8 @@ impl Probe {
             } else {
                 format!("Install libnvidia-gl (Ubuntu) or nvidia-vulkan-icd (Debian) in version {version}.")
             };
-            findings.push(Finding::new(
-                "the NVIDIA GPU's Vulkan driver is missing (libGLX_nvidia.so.0)",
-                advice,
-            ));
+            findings
+                .push(Finding::new("the NVIDIA GPU's Vulkan driver is missing (libGLX_nvidia.so.0)", advice));
         } else if !self.drivers.iter().any(|name| name.starts_with("nvidia")) {
             findings.push(Finding::new(
                 "no file tells the Vulkan loader about NVIDIA's driver (nvidia_icd.json)",
@@ -240,7 +242,8 @@ const LIBRARIES: [&str; 4] = ["libvulkan.so.1", "libGLX_nvidia.so", "libX11.so.6
 
 /// `NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue …` → `550.54.15`.
 fn nvidia_version(text: &str) -> String {
-    let is_version = |word: &&str| word.contains('.') && word.bytes().all(|b| b == b'.' || b.is_ascii_digit());
+    let is_version =
+        |word: &&str| word.contains('.') && word.bytes().all(|b| b == b'.' || b.is_ascii_digit());
     text.split_whitespace().find(is_version).unwrap_or("of the kernel driver").to_owned()
 }
 

@@ -16,6 +16,9 @@ pub(super) struct SongReport {
     pub(super) stems: Vec<String>,
     pub(super) audio_seconds: f64,
     pub(super) wall_seconds: f64,
-    /// Samples beyond full scale, per stem. Integer formats clip them.
+    /// Clipped samples, per stem.
     pub(super) clipped: Vec<u64>,
+    /// The gain of all stems in dB, if they are rescaled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) gain_db: Option<f64>,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{bail, ensure};
-use unbraid_audio::{AudioReader, AudioWriter, Format, ReadOptions, Stereo};
+use unbraid_audio::{AudioReader, Format, ReadOptions, Stereo, Tags, WriteOptions};
 use unbraid_model::weights::Loaded;
 use unbraid_model::{Separator, SeparatorOptions};
 
@@ -16,6 +16,7 @@ use crate::progress::song_bar;
 use super::outputs::Output;
 use super::report::SongReport;
 use super::staging::Staging;
+use super::stem_file::{self, Clip, Finished, StemFile};
 
 /// What is the same for all songs.
 #[derive(Clone, Copy)]
@@ -24,6 +25,9 @@ pub(super) struct Job<'a> {
     pub(super) outputs: &'a [Output],
     pub(super) options: SeparatorOptions,
     pub(super) format: Format,
+    pub(super) clip: Clip,
+    /// Whether the song's tags are carried over.
+    pub(super) tags: bool,
     /// Whether existing stems are replaced.
     pub(super) force: bool,
 }
@@ -47,6 +51,7 @@ impl Job<'_> {
         // Checked again: on a file system that treats two names as one, an earlier song may have created it.
         self.refuse_existing(target)?;
         let rate = loaded.config.sample_rate;
+        format.check_rate(rate)?;
         let mut reader = AudioReader::open(song, rate, ReadOptions::NEARLY_COMPLETE)?;
         if let Some(frames) = reader.frames() {
             format.check_length(frames)?;
@@ -61,7 +66,12 @@ impl Job<'_> {
         );
 
         let folder = Staging::create(target)?;
-        let open = |output: &Output| AudioWriter::create(&output.path(folder.path(), format), format, rate);
+        let tags = self.read_tags(song);
+        let open = |output: &Output| {
+            let tags = tags.for_stem(&output.name);
+            let options = WriteOptions { tags, ..WriteOptions::new(format, rate) };
+            StemFile::create(&output.path(folder.path(), format), options, self.clip)
+        };
         let mut writers = outputs.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let mut separator = Separator::new(loaded.model.clone(), self.options)?;
         let label = song.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -85,7 +95,7 @@ impl Job<'_> {
         }
         let stems = pollster::block_on(separator.finish())?;
         write(&mut writers, outputs, &mut mixture, &stems)?;
-        let clipped = writers.into_iter().map(AudioWriter::finish).collect::<Result<Vec<_>, _>>()?;
+        let Finished { clipped, gain_db } = stem_file::finish(writers)?;
         bar.finish_and_clear();
         let names: Vec<_> = outputs.iter().map(|output| output.path(Path::new(""), format)).collect();
         folder.publish(target, &names)?;
@@ -94,23 +104,39 @@ impl Job<'_> {
         let wall_seconds = began.elapsed().as_secs_f64();
         let shown = target.display();
         notice(format_args!("{shown}: {audio_seconds:.1} s of music in {wall_seconds:.1} s"));
+        if let Some(gain) = gain_db.filter(|&gain| gain < 0.0) {
+            notice(format_args!("all stems were lowered by {:.2} dB, to full scale", -gain));
+        }
         for (output, &count) in outputs.iter().zip(&clipped) {
             if count > 0 {
                 let name = &output.name;
                 notice(format_args!(
-                    "{name}: {count} samples were clipped at full scale; `--format wav32f` keeps them"
+                    "{name}: {count} samples were clipped at full scale; `--clip rescale` lowers all stems, and \
+                     `--format wav32f` keeps them"
                 ));
             }
         }
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let stems = names.iter().map(|name| text(&target.join(name))).collect();
-        Ok(SongReport { song: text(song), stems, audio_seconds, wall_seconds, clipped })
+        Ok(SongReport { song: text(song), stems, audio_seconds, wall_seconds, clipped, gain_db })
+    }
+
+    /// The tags for the stems. A song whose tags cannot be read is separated all the same.
+    fn read_tags(&self, song: &Path) -> Tags {
+        if !self.tags {
+            return Tags::default();
+        }
+        let (tags, problem) = Tags::read(song);
+        if let Some(problem) = problem {
+            notice(format_args!("{}: {problem}", song.display()));
+        }
+        tags
     }
 }
 
 /// Writes finished samples, and drops the part of the mixture that belongs to them.
 fn write(
-    writers: &mut [AudioWriter],
+    writers: &mut [StemFile],
     outputs: &[Output],
     mixture: &mut Stereo,
     stems: &[Stereo],
