@@ -45,6 +45,7 @@ pub use error::{AudioError, Problem};
 pub use info::AudioInfo;
 pub use notice::{Notice, ReadOptions};
 pub use reader::{AudioReader, read_segment};
+pub use resample::Resampler;
 /// A source for [`AudioReader::from_source`], for example a `std::io::Cursor` over bytes.
 pub use symphonia::core::io::MediaSource;
 pub use unbraid_base::Stereo;

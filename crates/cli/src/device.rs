@@ -3,6 +3,7 @@
 use clap::Args;
 use unbraid_ops::device::{self, Choice, DeviceError, DeviceInfo, DeviceKind};
 
+use crate::advice::advised;
 use crate::output::notice;
 
 #[derive(Debug, Args)]
@@ -61,4 +62,11 @@ mod tests {
         let text = warning(&software).expect("a warning");
         assert!(text.contains("llvmpipe") && text.contains("--device cpu"), "{text}");
     }
+}
+
+/// The error that the device refused memory, in this process. After it, other errors may follow that are not the cause.
+pub(crate) fn out_of_memory() -> Option<anyhow::Error> {
+    let refused = device::memory_refused()?;
+    let advice = "Give a shorter `--segment`, or compute with `--device cpu`.";
+    Some(advised(format_args!("the device does not have enough memory: {refused}"), advice))
 }

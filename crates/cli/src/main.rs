@@ -8,6 +8,7 @@ mod device;
 mod doctor;
 mod evaluate;
 mod interrupt;
+mod models;
 mod output;
 mod plan;
 mod progress;
@@ -19,10 +20,8 @@ mod train;
 
 use std::process::ExitCode;
 
+use crate::output::error;
 use clap::{CommandFactory, Parser, Subcommand};
-use unbraid_ops::device::memory_refused;
-
-use crate::output::notice;
 
 /// glibc returns the pages of freed tensors to the system, and the next tensor of the same shape faults them in again.
 /// On the CPU that takes a tenth of a training step. mimalloc keeps the pages.
@@ -40,6 +39,15 @@ struct Cli {
 const SETTINGS_HELP: &str =
     "`unbraid settings` explains every setting, with its name in TOML and its bounds.";
 
+const SEPARATE_HELP: &str = "\
+Examples:
+  unbraid separate song.mp3                         writes separated/song/{drums,bass,other,vocals}.wav
+  unbraid separate ~/Music/Album --skip-existing    all songs of a folder that have no stems yet
+  unbraid separate song.flac --two-stems vocals --sample-rate song --format flac
+  unbraid separate song.mp3 --start 1:30 --end 2:00 --name '{song} ({stem})'
+  curl https://… | unbraid separate - --stems vocals --out - | aplay
+A song that fails does not stop the others. The exit code is 1 if a song failed, and 130 after Ctrl-C.";
+
 const TRAIN_HELP: &str = "\
 A new run needs --out, --data and --model, as flags or in the file of --config. Examples:
   unbraid train --config configs/train/demo.toml --data data/synth --out runs/first
@@ -55,7 +63,10 @@ Examples:
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Separate songs into stems
-    Separate(separate::Arguments),
+    #[command(after_help = SEPARATE_HELP)]
+    Separate(Box<separate::Arguments>),
+    /// List the built-in models with their size, stems, scores and provenance
+    Models(models::Arguments),
     /// Train a network on a folder of stems in the MUSDB18-HQ layout
     #[command(after_help = TRAIN_HELP)]
     Train(Box<train::Arguments>),
@@ -78,26 +89,16 @@ enum Verb {
     Man(shell::Manual),
 }
 
-/// An error and its causes. Many messages of the libraries include the cause's message, so it is not repeated.
-fn message(error: &anyhow::Error) -> String {
-    let mut message = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !message.contains(&cause) {
-            message = format!("{message}: {cause}");
-        }
-    }
-    message
-}
-
 fn main() -> ExitCode {
     let verb = Cli::parse().verb;
-    let separates = matches!(verb, Verb::Separate(_) | Verb::Evaluate(_));
     // Separation stops at a safe point. Training installs its own handler, and the other commands may stop immediately.
-    if separates {
+    let evaluates = matches!(verb, Verb::Evaluate(_));
+    if evaluates || matches!(verb, Verb::Separate(_)) {
         interrupt::install();
     }
     let result = match verb {
         Verb::Separate(arguments) => arguments.run(),
+        Verb::Models(arguments) => arguments.run(),
         Verb::Train(arguments) => arguments.run(),
         Verb::Plan(arguments) => arguments.run(),
         Verb::Evaluate(arguments) => arguments.run(),
@@ -107,40 +108,18 @@ fn main() -> ExitCode {
         Verb::Completions(arguments) => arguments.run(Cli::command()),
         Verb::Man(arguments) => arguments.run(Cli::command()),
     };
-    let Err(error) = result else { return ExitCode::SUCCESS };
-    // After a refused allocation other errors may follow, so the refusal is reported in their place.
-    let (fact, advice) = match memory_refused() {
-        Some(refused) if separates => (
-            format!("the device does not have enough memory: {refused}"),
-            Some("Give a shorter `--segment`, or compute with `--device cpu`."),
-        ),
-        _ => (message(&error), advice::advice(&error)),
-    };
-    notice(format_args!("error: {fact}"));
-    if let Some(advice) = advice {
-        notice(format_args!("help: {advice}"));
+    let Err(reason) = result else { return ExitCode::SUCCESS };
+    let reason = device::out_of_memory().filter(|_| evaluates).unwrap_or(reason);
+    error(format_args!("error: {}", advice::fact(&reason)));
+    if let Some(advice) = advice::advice(&reason) {
+        error(format_args!("help: {advice}"));
     }
-    // The exit code that shells report for a program that Ctrl-C has ended.
-    if interrupt::requested() { ExitCode::from(130) } else { ExitCode::FAILURE }
+    interrupt::exit_code().map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::Context;
-    use std::path::Path;
-    use unbraid_train::TrainConfig;
-
-    #[test]
-    fn a_cause_is_reported_once() {
-        let loaded = TrainConfig::load(Path::new("no/such.toml")).context("there is no run to resume");
-        let error = loaded.expect_err("there is no such file");
-        let cause = error.root_cause().to_string();
-        assert_eq!(
-            message(&error),
-            format!("there is no run to resume: cannot read the settings no/such.toml: {cause}")
-        );
-    }
 
     #[test]
     fn the_arguments_are_consistent() {

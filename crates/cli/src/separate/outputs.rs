@@ -1,15 +1,11 @@
-//! The files that are written for each song.
-
-use std::path::{Path, PathBuf};
+//! The stems that are written for each song.
 
 use anyhow::{Context, ensure};
-use unbraid_audio::Format;
 use unbraid_model::ModelConfig;
 
-/// One file to write.
+/// A stem that is written.
 #[derive(Debug, Clone)]
 pub(super) struct Output {
-    /// The file name without its extension.
     pub(super) name: String,
     /// Index of the stem in the network's output.
     pub(super) stem: usize,
@@ -17,14 +13,7 @@ pub(super) struct Output {
     pub(super) rest: bool,
 }
 
-impl Output {
-    /// The file in `folder`.
-    pub(super) fn path(&self, folder: &Path, format: Format) -> PathBuf {
-        folder.join(format!("{}.{}", self.name, format.extension()))
-    }
-}
-
-/// The files of `stems` (all if there are none), or of the stem `two_stems` and the rest.
+/// `stems` (all if there are none), or the stem `two_stems` and the rest.
 pub(super) fn choose(
     config: &ModelConfig,
     stems: &[String],
