@@ -77,8 +77,8 @@ fn stems_are_clipped_rescaled_or_kept() {
         }
     }
 
-    for flags in ["--format flac16", "--format wav32f --clip clip"] {
-        let clipped = report(&separate(folder.path(), &flags.replace(' ', "_"), flags));
+    for (name, flags) in [("flac16", "--format flac16"), ("floats", "--format wav32f --clip clip")] {
+        let clipped = report(&separate(folder.path(), name, flags));
         let counts = clipped["clipped"].as_array().unwrap();
         assert!(counts.iter().any(|count| count.as_u64().unwrap() > 0), "{flags}");
         let stems = stems(folder.path(), &clipped);
