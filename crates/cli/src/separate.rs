@@ -217,12 +217,12 @@ impl Arguments {
                 Err(error) => out_of_memory().unwrap_or(error),
             };
             let failure = Failure::of(&error);
-            if total > 1 {
-                notice(format_args!("failed: {}", named(&song, &failure.error)));
-            }
             report.songs.push(if interrupt::requested() {
                 Entry::Unfinished { song: song.clone() }
             } else {
+                if total > 1 {
+                    notice(format_args!("failed: {}", named(&song, &failure.error)));
+                }
                 Entry::Failed { song: song.clone(), failure }
             });
             if total == 1 {
