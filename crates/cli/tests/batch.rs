@@ -22,10 +22,8 @@ fn a_folder_keeps_its_structure_and_a_bad_song_does_not_stop_the_others() {
         let output = separate(&folder, "Music --out Music/stems --json --force").output().unwrap();
         let text = stderr_text(&output);
         assert_eq!(output.status.code(), Some(1), "{text}");
-        assert!(
-            text.contains("error: 2 of 3 songs separated, 1 failed\n  Music/broken.mp3: not an audio"),
-            "{text}"
-        );
+        assert!(text.contains("error: 2 of 3 songs separated, 1 failed\n  Music/broken.mp3: "), "{text}");
+        assert!(text.contains("not an audio file"), "{text}");
         let report = report(&output);
         let status = |name: &str| {
             let songs = report["songs"].as_array().unwrap();

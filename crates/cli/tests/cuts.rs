@@ -150,8 +150,9 @@ fn an_incomplete_song_is_separated_on_request() {
     song(&folder.join("song.flac"), 3.0, 44_100);
     let bytes = fs::read(folder.join("song.flac")).unwrap();
     let frames = |arguments: &str| {
-        let output =
-            separate(&folder, &format!("song.flac --stems bass --json --force {arguments}")).output().unwrap();
+        let output = separate(&folder, &format!("song.flac --stems bass --json --force {arguments}"))
+            .output()
+            .unwrap();
         let report = report(&output);
         let song = &report["songs"][0];
         if output.status.success() {

@@ -104,8 +104,7 @@ fn progress_is_plain_lines_without_a_terminal() {
     let text = stderr_text(&output);
     let lines: Vec<_> = text.lines().filter(|line| line.ends_with(" %")).collect();
     assert!(!lines.is_empty() && lines.len() <= 10, "{text}");
-    assert!(lines.iter().all(|line| !line.contains(|c: char| c.is_control())), "{text:?}");
-    assert!(!text.contains('\r'), "{text:?}");
+    assert!(text.lines().all(|line| !line.contains(|c: char| c.is_control())), "{text:?}");
 }
 
 #[test]
