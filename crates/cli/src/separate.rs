@@ -39,13 +39,13 @@ use template::Template;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Songs: files, folders with their subfolders, pipes, or - for standard input.
+    /// Songs: files, folders with their subfolders, pipes, or - for standard input
     ///
     /// Formats: wav, flac, mp3, ogg (Vorbis), m4a (AAC-LC, ALAC) and aiff. A folder's stems keep its structure: the
     /// stems of Music/CD/song.mp3 go to DIR/Music/CD/song. From a folder, only files with the extension of an audio
     /// format are taken. Hidden files and the folder of the stems are passed over. Of two songs with the same name, the
     /// second one becomes "song (2)". A pipe is stored in the temporary folder, which TMPDIR names.
-    #[arg(required = true, value_name = "SONG", verbatim_doc_comment)]
+    #[arg(required = true, value_name = "SONG")]
     songs: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelArgument,
@@ -66,7 +66,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FORMAT", default_value_t = Format::Wav16)]
     format: Format,
     /// Sample rate of the stems: model (that of the model, 44100 Hz for the built-in one), song (that of each song, with
-    /// exactly its length) or a number in Hz. Frequencies that the model does not hear are missing at any rate
+    /// exactly its length) or a number in Hz. There are no frequencies above half of the model's rate in any case
     #[arg(long, value_name = "RATE", default_value_t = StemRate::Model)]
     sample_rate: StemRate,
     #[command(flatten)]

@@ -78,6 +78,22 @@ fn a_signal_that_arrives_twice_at_once_counts_once() {
     assert!(!out.exists());
 }
 
+#[test]
+fn a_signal_ends_the_wait_for_standard_input() {
+    let (_guard, folder) = temporary();
+    let mut command = separate(&folder, "- --json");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Nothing is written to it.
+    let input = child.stdin.take();
+    std::thread::sleep(Duration::from_secs(2));
+    send("-TERM", &child);
+    let output = end(child);
+    drop(input);
+    assert_eq!(output.status.code(), Some(143), "{}", stderr_text(&output));
+    assert_eq!(report(&output)["interrupted"], true);
+}
+
 /// The network computes for several seconds and nothing asks whether it should stop.
 #[test]
 fn a_second_signal_ends_the_program_at_once() {
