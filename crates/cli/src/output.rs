@@ -30,7 +30,12 @@ pub(crate) fn notice(line: impl Display) {
 /// The reader may be gone: Ctrl-C also ends a `tee`, and a terminal can lose its connection. Then the line is lost and
 /// the work continues.
 pub(crate) fn error(line: impl Display) {
-    writeln!(io::stderr(), "{line}").ok();
+    writeln!(io::stderr(), "{}", printable(&line.to_string())).ok();
+}
+
+/// A text without characters that control the terminal. A file's name may contain them.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 /// Writes a result to standard output. A reader that closes the pipe early, as `head` does, is not an error.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unbraid_train::{Event, Flow, Listener, StepEvent};
 
-use crate::output::{is_quiet, notice};
+use crate::output::{is_quiet, notice, printable};
 
 /// Time between lines if there is no bar.
 const LINE_INTERVAL: Duration = Duration::from_secs(15);
@@ -25,8 +25,7 @@ pub(crate) struct SongProgress {
 impl SongProgress {
     /// `length` is in the caller's unit. `None`: it is unknown.
     pub(crate) fn new(label: &str, length: Option<f64>) -> Self {
-        // A file's name may contain characters that control the terminal.
-        let label: String = label.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let label = printable(label);
         let target = if is_quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(length.map(|_| POSITIONS), target);
         let template = if length.is_some() {

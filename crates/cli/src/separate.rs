@@ -41,13 +41,13 @@ use template::Template;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Songs: files, folders with their subfolders, pipes, or - for standard input.
+    /// Songs: files, folders with their subfolders, pipes, or - for standard input
     ///
     /// Formats: wav, flac, mp3, ogg (Vorbis), m4a (AAC-LC, ALAC) and aiff. A folder's stems keep its structure: the
     /// stems of Music/CD/song.mp3 go to DIR/Music/CD/song. From a folder, only files with the extension of an audio
     /// format are taken. Hidden files and the folder of the stems are passed over. Of two songs with the same name, the
     /// second one becomes "song (2)". A pipe is stored in the temporary folder, which TMPDIR names.
-    #[arg(required = true, value_name = "SONG", verbatim_doc_comment)]
+    #[arg(required = true, value_name = "SONG")]
     songs: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelArgument,
@@ -76,7 +76,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     no_tags: bool,
     /// Sample rate of the stems: model (that of the model, 44100 Hz for the built-in one), song (that of each song, with
-    /// exactly its length) or a number in Hz. Frequencies that the model does not hear are missing at any rate
+    /// exactly its length) or a number in Hz. There are no frequencies above half of the model's rate in any case
     #[arg(long, value_name = "RATE", default_value_t = StemRate::Model)]
     sample_rate: StemRate,
     #[command(flatten)]
@@ -230,12 +230,12 @@ impl Arguments {
                 Err(error) => out_of_memory().unwrap_or(error),
             };
             let failure = Failure::of(&error);
-            if total > 1 {
-                notice(format_args!("failed: {}", named(&song, &failure.error)));
-            }
             report.songs.push(if interrupt::requested() {
                 Entry::Unfinished { song: song.clone() }
             } else {
+                if total > 1 {
+                    notice(format_args!("failed: {}", named(&song, &failure.error)));
+                }
                 Entry::Failed { song: song.clone(), failure }
             });
             if total == 1 {

@@ -5,11 +5,11 @@ use clap::Args;
 /// The part of a song that is separated, in seconds.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Cut {
-    /// Separate the song from this time on: seconds, mm:ss or h:mm:ss, with decimals if you like.
+    /// Separate the song from this time on: seconds, mm:ss or h:mm:ss, with decimals if you like
     ///
     /// Only the part from --start to --end is separated, as if it were the whole song. Its stems begin at --start. Near
     /// the cuts they may differ slightly from those of the whole song, because the network hears less of it.
-    #[arg(long, value_name = "TIME", value_parser = time, verbatim_doc_comment)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     start: Option<f64>,
     /// Separate the song up to this time. See --start
     #[arg(long, value_name = "TIME", value_parser = time)]

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use unbraid_audio::{AudioReader, Problem, ReadOptions};
 
 use crate::advice::advised;
@@ -18,10 +18,14 @@ use super::songs::{Song, Source};
 /// The bytes after which a source is refused if it is no audio. Otherwise an endless source would fill the disk.
 const HEAD: usize = 1 << 20;
 
+/// The most bytes that are stored: more than a day of music.
+const MOST: u64 = 32 << 30;
+
 /// Reads the song's pipe to its end. The file has no name, so it disappears with the process.
 ///
 /// # Errors
-/// If the pipe cannot be read, if the temporary folder has no space, or if its first bytes are no audio.
+/// If the pipe cannot be read, if the temporary folder has no space, if the first bytes are no audio, or if there are
+/// too many bytes.
 pub(super) fn spool(song: &Song, rate: u32) -> anyhow::Result<File> {
     let folder = std::env::temp_dir();
     let full = |error: io::Error| {
@@ -30,6 +34,7 @@ pub(super) fn spool(song: &Song, rate: u32) -> anyhow::Result<File> {
     };
     let mut file = tempfile::tempfile_in(&folder).map_err(full)?;
     let mut head = Some(Vec::new());
+    let mut stored = 0;
     // Opening and reading a pipe can block forever. The other thread waits, and this one can be interrupted.
     let (sender, receiver) = mpsc::sync_channel(4);
     let (path, source) = (song.path.clone(), song.source);
@@ -49,6 +54,8 @@ pub(super) fn spool(song: &Song, rate: u32) -> anyhow::Result<File> {
             Err(RecvTimeoutError::Disconnected) => break,
         };
         file.write_all(&block).map_err(full)?;
+        stored += block.len() as u64;
+        ensure!(stored <= MOST, "the song has more than {} GiB", MOST >> 30);
         if let Some(bytes) = &mut head {
             bytes.extend(&block);
             if bytes.len() >= HEAD {
@@ -76,9 +83,14 @@ fn send_blocks(path: &Path, source: Source, mut send: impl FnMut(Vec<u8>) -> boo
     }
 }
 
+/// Refuses a source whose first bytes are no audio. Its end is still missing, so other errors mean nothing.
 fn refuse_if_unknown(head: Vec<u8>, rate: u32) -> anyhow::Result<()> {
-    match AudioReader::from_source(Box::new(Cursor::new(head)), None, rate, ReadOptions::ANY_LENGTH) {
-        Err(error) if matches!(error.problem, Problem::UnknownFormat) => Err(error.into()),
-        _ => Ok(()),
+    let opened = AudioReader::from_source(Box::new(Cursor::new(head)), None, rate, ReadOptions::ANY_LENGTH);
+    let Err(error) = opened else { return Ok(()) };
+    match error.problem {
+        Problem::Truncated(_) | Problem::Malformed { .. } | Problem::NoAudio | Problem::Read(_) => Ok(()),
+        Problem::Unsupported(_) | Problem::Channels(_) | Problem::SampleRate(_) => Ok(()),
+        Problem::NonFinite { .. } => Ok(()),
+        _ => Err(error.into()),
     }
 }
