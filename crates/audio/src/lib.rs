@@ -26,18 +26,28 @@ mod extent;
 mod flac;
 mod flac_frames;
 mod foreign;
+#[cfg(not(target_family = "wasm"))]
+mod format;
 mod formats;
 mod info;
 mod joined;
 mod mp3;
+#[cfg(not(target_family = "wasm"))]
+mod mp3_writer;
 mod mp4;
 mod notice;
 mod ogg;
+#[cfg(not(target_family = "wasm"))]
+mod opus_writer;
 mod pcm;
 mod reader;
 mod resample;
 mod source;
+#[cfg(not(target_family = "wasm"))]
+mod spool;
 mod symphonia_decoder;
+#[cfg(not(target_family = "wasm"))]
+mod tags;
 mod trim;
 mod w64;
 mod wav;
@@ -48,8 +58,14 @@ pub use error::{AudioError, Problem};
 pub use info::AudioInfo;
 pub use notice::{Notice, ReadOptions};
 pub use reader::{AudioReader, read_segment};
+pub use resample::Resampler;
 /// A source for [`AudioReader::from_source`], for example a `std::io::Cursor` over bytes.
 pub use symphonia::core::io::MediaSource;
 pub use unbraid_base::Stereo;
 #[cfg(not(target_family = "wasm"))]
-pub use writer::{AudioWriter, Format};
+pub use {
+    format::Format,
+    spool::Spool,
+    tags::Tags,
+    writer::{AudioWriter, WriteOptions},
+};

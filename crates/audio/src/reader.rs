@@ -91,6 +91,12 @@ impl AudioReader {
         self.decoder.info()
     }
 
+    /// The frame of the file that the decoder has reached, at the file's own rate. It is the length of the song when
+    /// [`read`](Self::read) has returned fewer frames than it was asked for.
+    pub fn decoded(&self) -> u64 {
+        self.decoded
+    }
+
     /// What the file lacks and what was assumed about it, so far. It is complete when [`read`](Self::read) has returned
     /// fewer frames than it was asked for.
     pub fn notices(&self) -> &[Notice] {

@@ -12,8 +12,8 @@ use unbraid_base::Stereo;
 /// frequency.
 const SINC: usize = 1024;
 
-/// Streaming sample rate converter for stereo.
-pub(crate) struct Resampler {
+/// Converts a stream of stereo to another sample rate. Output sample 0 is at the time of input sample 0.
+pub struct Resampler {
     fft: Fft<f32>,
     from: u32,
     to: u32,
@@ -30,7 +30,11 @@ pub(crate) struct Resampler {
 }
 
 impl Resampler {
-    pub(crate) fn new(from: u32, to: u32) -> Self {
+    /// A converter from `from` to `to` Hz.
+    ///
+    /// # Panics
+    /// If a rate is 0.
+    pub fn new(from: u32, to: u32) -> Self {
         let divisor = gcd(from, to);
         let (step_in, step_out) = ((from / divisor) as usize, (to / divisor) as usize);
         // The delay is half a block. An even number of steps makes it an integer number of samples at both rates.
@@ -88,7 +92,7 @@ impl Resampler {
     }
 
     /// Takes a block of any length and appends the output that is complete.
-    pub(crate) fn push(&mut self, block: &Stereo, out: &mut Stereo) {
+    pub fn push(&mut self, block: &Stereo, out: &mut Stereo) {
         for (input, block) in self.input.iter_mut().zip(block) {
             input.extend_from_slice(block);
         }
@@ -102,7 +106,14 @@ impl Resampler {
 
     /// Appends the rest, up to the output length of all input frames.
     pub(crate) fn finish(&mut self, out: &mut Stereo) {
-        let total = self.length(self.taken + self.input[0].len() as u64);
+        self.finish_at(self.length(self.taken + self.input[0].len() as u64), out);
+    }
+
+    /// Appends the rest, up to a length of `total` frames since the beginning. The input is followed by silence.
+    ///
+    /// A conversion there and back can give a length that is one frame off, because both lengths are rounded. `total`
+    /// corrects it.
+    pub fn finish_at(&mut self, total: u64, out: &mut Stereo) {
         while self.position < total {
             let before = self.position;
             self.input.iter_mut().for_each(|input| input.resize(self.block_in, 0.0));

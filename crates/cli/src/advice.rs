@@ -43,6 +43,17 @@ pub(crate) fn advice(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(for_cause)
 }
 
+/// An error and its causes. Many messages of the libraries include the cause's message, so it is not repeated.
+pub(crate) fn fact(error: &anyhow::Error) -> String {
+    let mut fact = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !fact.contains(&cause) {
+            fact = format!("{fact}: {cause}");
+        }
+    }
+    fact
+}
+
 fn for_cause<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a str> {
     if let Some(advised) = cause.downcast_ref::<Advised>() {
         return Some(&advised.advice);
@@ -155,7 +166,10 @@ fn for_audio_problem(problem: &Problem) -> Option<&'static str> {
     Some(match problem {
         Problem::Write(_) => "Check the folder's permissions and the free space of the disk.",
         Problem::NotAFile => "Give the path of an audio file on disk.",
-        Problem::Empty | Problem::Truncated(_) => "Copy or download the file again.",
+        Problem::Empty => "Copy or download the file again.",
+        Problem::Truncated(_) => {
+            "Copy or download the file again. `unbraid separate --allow-truncated` takes what the file holds."
+        }
         Problem::Unsupported(_) | Problem::OtherFormat(_) => {
             "Convert the file first, for example with `ffmpeg -i INPUT OUTPUT.wav`."
         }
@@ -166,6 +180,7 @@ fn for_audio_problem(problem: &Problem) -> Option<&'static str> {
             "Convert the file first, for example with `ffmpeg -i INPUT -ar 44100 OUTPUT.wav`."
         }
         Problem::Malformed { .. } | Problem::NonFinite { .. } => "Export the file again from its source.",
+        Problem::FormatRate { .. } => "`--format wav16`, wav24 and wav32f hold any sample rate.",
         Problem::TooLong(_) => "`--format flac` has no such limit.",
         _ => return None,
     })
@@ -201,7 +216,9 @@ fn for_separation(error: &SeparateError) -> Option<&'static str> {
 
 fn for_device(error: &DeviceError) -> Option<&'static str> {
     Some(match error {
-        DeviceError::NoAdapter => "`--device cpu` computes without a GPU.",
+        DeviceError::NoAdapter => {
+            "`unbraid doctor` says what a GPU of this machine lacks. `--device cpu` computes without a GPU."
+        }
         DeviceError::Untrusted { reason, .. } if reason.contains("llvmpipe") => {
             "Install Mesa 25 or newer (mesa-vulkan-drivers), or compute with `--device cpu`."
         }
@@ -228,6 +245,16 @@ mod tests {
 
     fn of(error: impl Into<anyhow::Error>) -> String {
         advice(&error.into()).unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn a_cause_is_reported_once() {
+        let missing = std::path::Path::new("no/such.toml");
+        let loaded = unbraid_train::TrainConfig::load(missing).context("there is no run to resume");
+        let error = loaded.expect_err("there is no such file");
+        let cause = error.root_cause().to_string();
+        let expected = format!("there is no run to resume: cannot read the settings no/such.toml: {cause}");
+        assert_eq!(fact(&error), expected);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use unbraid_base::counted;
 use unbraid_synth::Options;
 
 use crate::output::notice;
-use crate::progress::song_bar;
+use crate::progress::SongProgress;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -31,11 +31,10 @@ impl Verb {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let Self::Synth { out, tracks, seconds, seed } = self;
         let (train, test) = Options::divide(tracks);
-        let bar = song_bar("generating songs".into(), Some(tracks as u64));
+        let mut progress = SongProgress::new("generating songs", Some(tracks as f64));
         let options = Options { train, test, seconds, seed, rate: 44_100 };
-        let result =
-            unbraid_synth::write_dataset(&out, &options, &mut |done, _| bar.set_position(done as u64));
-        bar.finish_and_clear();
+        let result = unbraid_synth::write_dataset(&out, &options, &mut |done, _| progress.set(done as f64));
+        drop(progress);
         result?;
         let out = out.display();
         let train = counted(train as u64, "song");

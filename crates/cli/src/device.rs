@@ -1,8 +1,9 @@
 //! The flag `--device`.
 
 use clap::Args;
-use unbraid_ops::device::{self, Choice, DeviceError, DeviceInfo};
+use unbraid_ops::device::{self, Choice, DeviceError, DeviceInfo, DeviceKind};
 
+use crate::advice::advised;
 use crate::output::notice;
 
 #[derive(Debug, Args)]
@@ -37,4 +38,35 @@ impl DeviceArgument {
 
 fn print_name(info: &DeviceInfo) {
     notice(format_args!("device: {} ({})", info.name, info.kind));
+    if let Some(warning) = warning(info) {
+        notice(format_args!("warning: {warning}"));
+    }
+}
+
+/// `--device gpu` takes a software adapter if there is nothing else, because tests need one.
+fn warning(info: &DeviceInfo) -> Option<String> {
+    (info.kind == DeviceKind::Software)
+        .then(|| format!("{} is no GPU: it computes on the CPU, slower than `--device cpu`", info.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_software_adapter_is_warned_about() {
+        let cpu = device::find(Choice::Cpu).expect("the CPU is always there");
+        assert_eq!(warning(&cpu), None);
+        let name = "llvmpipe (LLVM 19.1.7, 256 bits)".to_owned();
+        let software = DeviceInfo { name, kind: DeviceKind::Software, ..cpu };
+        let text = warning(&software).expect("a warning");
+        assert!(text.contains("llvmpipe") && text.contains("--device cpu"), "{text}");
+    }
+}
+
+/// The error that the device refused memory, in this process. After it, other errors may follow that are not the cause.
+pub(crate) fn out_of_memory() -> Option<anyhow::Error> {
+    let refused = device::memory_refused()?;
+    let advice = "Give a shorter `--segment`, or compute with `--device cpu`.";
+    Some(advised(format_args!("the device does not have enough memory: {refused}"), advice))
 }

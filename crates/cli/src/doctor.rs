@@ -1,10 +1,15 @@
-//! `unbraid doctor`: the devices of this machine.
+//! `unbraid doctor`: the devices of this machine, and what a GPU lacks that is not among them.
+
+mod vulkan;
+
+use std::path::Path;
 
 use clap::Args;
 use serde::Serialize;
-use unbraid_ops::device::{self, Choice, DeviceInfo};
+use unbraid_ops::device::{self, Choice, DeviceInfo, DeviceKind};
 
 use crate::output::print;
+use vulkan::{Finding, Probe};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -82,15 +87,31 @@ impl DeviceEntry {
     }
 }
 
+#[derive(Debug, Serialize)]
+struct Report {
+    devices: Vec<DeviceEntry>,
+    /// Why a GPU of this machine is not among the devices.
+    findings: Vec<Finding>,
+}
+
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let auto = device::select(Choice::Auto).ok().map(|(_, info)| info.choice);
-        let entries: Vec<_> = device::list().into_iter().map(|info| DeviceEntry::of(info, auto)).collect();
-        if self.json {
-            print(serde_json::to_string_pretty(&entries)?)?;
+        let devices = device::list();
+        let is_gpu = |info: &DeviceInfo| !matches!(info.kind, DeviceKind::Cpu | DeviceKind::Software);
+        let findings = if cfg!(target_os = "linux") && !devices.iter().any(is_gpu) {
+            Probe::new(Path::new("/"), |name| std::env::var(name).ok()).findings()
         } else {
-            print(entries.iter().map(DeviceEntry::lines).collect::<Vec<_>>().join("\n"))?;
+            Vec::new()
+        };
+        let devices = devices.into_iter().map(|info| DeviceEntry::of(info, auto)).collect();
+        let report = Report { devices, findings };
+        if self.json {
+            return print(serde_json::to_string_pretty(&report)?);
         }
-        Ok(())
+        let devices = report.devices.iter().map(DeviceEntry::lines);
+        let findings = report.findings.iter();
+        let findings = findings.map(|Finding { fact, advice }| format!("missing: {fact}\n         {advice}"));
+        print(devices.chain(findings).collect::<Vec<_>>().join("\n"))
     }
 }

@@ -8,20 +8,20 @@ mod device;
 mod doctor;
 mod evaluate;
 mod interrupt;
+mod models;
 mod output;
 mod plan;
 mod progress;
 mod reference;
 mod separate;
 mod settings;
+mod shell;
 mod train;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use unbraid_ops::device::memory_refused;
-
-use crate::output::notice;
+use crate::output::error;
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// glibc returns the pages of freed tensors to the system, and the next tensor of the same shape faults them in again.
 /// On the CPU that takes a tenth of a training step. mimalloc keeps the pages.
@@ -30,7 +30,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Separates a recording into its stems (vocals, drums, bass, other), and trains the network that does it
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(version = env!("UNBRAID_VERSION"), propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -39,16 +39,34 @@ struct Cli {
 const SETTINGS_HELP: &str =
     "`unbraid settings` explains every setting, with its name in TOML and its bounds.";
 
+const SEPARATE_HELP: &str = "\
+Examples:
+  unbraid separate song.mp3                         writes separated/song/{drums,bass,other,vocals}.wav
+  unbraid separate ~/Music/Album --skip-existing    all songs of a folder that have no stems yet
+  unbraid separate song.flac --two-stems vocals --sample-rate song --format flac
+  unbraid separate song.mp3 --start 1:30 --end 2:00 --name '{song} ({stem})'
+  curl https://… | unbraid separate - --stems vocals --out - | aplay
+A song that fails does not stop the others. The exit code is 1 if a song failed, and 130 after Ctrl-C.";
+
 const TRAIN_HELP: &str = "\
 A new run needs --out, --data and --model, as flags or in the file of --config. Examples:
   unbraid train --config configs/train/demo.toml --data data/synth --out runs/first
   unbraid train --resume --out runs/first
 `unbraid settings` explains every setting, with its name in TOML and its bounds.";
 
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  unbraid completions bash > ~/.local/share/bash-completion/completions/unbraid
+  unbraid completions zsh > ~/.zfunc/_unbraid    (in a folder of $fpath)
+  unbraid completions fish > ~/.config/fish/completions/unbraid.fish";
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Separate songs into stems
-    Separate(separate::Arguments),
+    #[command(after_help = SEPARATE_HELP)]
+    Separate(Box<separate::Arguments>),
+    /// List the built-in models with their size, stems, scores and provenance
+    Models(models::Arguments),
     /// Train a network on a folder of stems in the MUSDB18-HQ layout
     #[command(after_help = TRAIN_HELP)]
     Train(Box<train::Arguments>),
@@ -64,70 +82,44 @@ enum Verb {
     Doctor(doctor::Arguments),
     /// Explain all training settings: TOML name, flag, type, default, bounds and meaning
     Settings,
-}
-
-/// An error and its causes. Many messages of the libraries include the cause's message, so it is not repeated.
-fn message(error: &anyhow::Error) -> String {
-    let mut message = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !message.contains(&cause) {
-            message = format!("{message}: {cause}");
-        }
-    }
-    message
+    /// Print a script that completes commands and flags in a shell
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions(shell::Completions),
+    /// Print the manual page, or write a page per command into a folder
+    Man(shell::Manual),
 }
 
 fn main() -> ExitCode {
     let verb = Cli::parse().verb;
-    let separates = matches!(verb, Verb::Separate(_) | Verb::Evaluate(_));
     // Separation stops at a safe point. Training installs its own handler, and the other commands may stop immediately.
-    if separates {
+    let evaluates = matches!(verb, Verb::Evaluate(_));
+    if evaluates || matches!(verb, Verb::Separate(_)) {
         interrupt::install();
     }
     let result = match verb {
         Verb::Separate(arguments) => arguments.run(),
+        Verb::Models(arguments) => arguments.run(),
         Verb::Train(arguments) => arguments.run(),
         Verb::Plan(arguments) => arguments.run(),
         Verb::Evaluate(arguments) => arguments.run(),
         Verb::Data(verb) => verb.run(),
         Verb::Doctor(arguments) => arguments.run(),
         Verb::Settings => reference::run(),
+        Verb::Completions(arguments) => arguments.run(Cli::command()),
+        Verb::Man(arguments) => arguments.run(Cli::command()),
     };
-    let Err(error) = result else { return ExitCode::SUCCESS };
-    // After a refused allocation other errors may follow, so the refusal is reported in their place.
-    let (fact, advice) = match memory_refused() {
-        Some(refused) if separates => (
-            format!("the device does not have enough memory: {refused}"),
-            Some("Give a shorter `--segment`, or compute with `--device cpu`."),
-        ),
-        _ => (message(&error), advice::advice(&error)),
-    };
-    notice(format_args!("error: {fact}"));
-    if let Some(advice) = advice {
-        notice(format_args!("help: {advice}"));
+    let Err(reason) = result else { return ExitCode::SUCCESS };
+    let reason = device::out_of_memory().filter(|_| evaluates).unwrap_or(reason);
+    error(format_args!("error: {}", advice::fact(&reason)));
+    if let Some(advice) = advice::advice(&reason) {
+        error(format_args!("help: {advice}"));
     }
-    // The exit code that shells report for a program that Ctrl-C has ended.
-    if interrupt::requested() { ExitCode::from(130) } else { ExitCode::FAILURE }
+    interrupt::exit_code().map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::Context;
-    use clap::CommandFactory;
-    use std::path::Path;
-    use unbraid_train::TrainConfig;
-
-    #[test]
-    fn a_cause_is_reported_once() {
-        let loaded = TrainConfig::load(Path::new("no/such.toml")).context("there is no run to resume");
-        let error = loaded.expect_err("there is no such file");
-        let cause = error.root_cause().to_string();
-        assert_eq!(
-            message(&error),
-            format!("there is no run to resume: cannot read the settings no/such.toml: {cause}")
-        );
-    }
 
     #[test]
     fn the_arguments_are_consistent() {

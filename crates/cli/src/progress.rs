@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unbraid_train::{Event, Flow, Listener, StepEvent};
 
-use crate::output::notice;
+use crate::output::{is_quiet, notice, printable};
 
 /// Time between lines if there is no bar.
 const LINE_INTERVAL: Duration = Duration::from_secs(15);
@@ -13,13 +13,57 @@ const LINE_INTERVAL: Duration = Duration::from_secs(15);
 /// Positions of the bar. The number exceeds the columns of any terminal.
 const POSITIONS: u64 = 10_000;
 
-/// A bar over a song, with the percentage and the remaining time. `length` is in the caller's unit.
-pub(crate) fn song_bar(label: String, length: Option<u64>) -> ProgressBar {
-    let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-    let template = "{msg} {wide_bar} {percent}% {eta} left";
-    bar.set_style(ProgressStyle::with_template(template).expect("the template is valid"));
-    bar.set_message(label);
-    bar
+/// Progress over a song: a bar on a terminal, otherwise a line now and then.
+pub(crate) struct SongProgress {
+    bar: ProgressBar,
+    label: String,
+    length: Option<f64>,
+    /// Percentage and time of the last line.
+    shown: (f64, Instant),
+}
+
+impl SongProgress {
+    /// `length` is in the caller's unit. `None`: it is unknown.
+    pub(crate) fn new(label: &str, length: Option<f64>) -> Self {
+        let label = printable(label);
+        let target = if is_quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(length.map(|_| POSITIONS), target);
+        let template = if length.is_some() {
+            "{msg} {wide_bar} {percent}% {eta} left"
+        } else {
+            "{spinner} {msg} {elapsed}"
+        };
+        bar.set_style(ProgressStyle::with_template(template).expect("the template is valid"));
+        bar.set_message(label.clone());
+        Self { bar, label, length, shown: (0.0, Instant::now()) }
+    }
+
+    /// Shows that the work has reached `position`.
+    pub(crate) fn set(&mut self, position: f64) {
+        let share = self.length.filter(|length| *length > 0.0).map(|length| (position / length).min(1.0));
+        self.bar.set_position(share.map_or(0, |share| (share * POSITIONS as f64) as u64));
+        let percent = 100.0 * share.unwrap_or(0.0);
+        let (shown, last) = self.shown;
+        if self.bar.is_hidden() && line_is_due(percent - shown, last.elapsed()) {
+            match share {
+                Some(_) => notice(format_args!("{}: {percent:.0} %", self.label)),
+                None => notice(format_args!("{}: in progress", self.label)),
+            }
+            self.shown = (percent, Instant::now());
+        }
+    }
+}
+
+/// Whether a line is due `percent` and `time` after the last one: after 10 % if they took more than a second, and
+/// after 10 s.
+fn line_is_due(percent: f64, time: Duration) -> bool {
+    time >= Duration::from_secs(10) || (percent >= 10.0 && time >= Duration::from_secs(1))
+}
+
+impl Drop for SongProgress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// Shows a training run or an evaluation.
@@ -104,5 +148,17 @@ impl Listener for Screen {
             Event::Saved { step, path } => self.line(&format!("step {step}: wrote {}", path.display())),
         }
         if (self.stop_requested)() { Flow::Stop } else { Flow::Continue }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, line_is_due};
+
+    #[test]
+    fn lines_are_rare() {
+        let due = |percent, milliseconds| line_is_due(percent, Duration::from_millis(milliseconds));
+        assert!(due(10.0, 1000) && due(0.1, 10_000));
+        assert!(!due(100.0, 900) && !due(9.9, 9900));
     }
 }

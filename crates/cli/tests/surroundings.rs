@@ -2,46 +2,12 @@
 //! starts.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
+mod common;
+
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
 
-use unbraid_audio::{AudioWriter, Format};
-
-fn program(folder: &Path, arguments: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_unbraid"));
-    command.args(arguments.split_whitespace()).current_dir(folder);
-    command
-}
-
-fn stderr_text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Trains two steps and returns the model.
-fn train(folder: &Path, stderr: impl Into<Stdio>) -> PathBuf {
-    let songs = program(folder, "data synth songs --tracks 3 --seconds 4 --seed 1").output().unwrap();
-    assert!(songs.status.success(), "{}", stderr_text(&songs));
-    let run = "train --data songs --out run --model tfswa_unet_tiny --device cpu --steps 2";
-    let flags = "--segment 0.5 --batch-size 1 --validation-interval 0";
-    let status = program(folder, &format!("{run} {flags}")).stderr(stderr).status().unwrap();
-    assert!(status.success(), "{status}");
-    folder.join("run/model.safetensors")
-}
-
-fn separate(folder: &Path, model: &Path, flags: &str) -> Command {
-    let mut command = program(folder, "separate --device cpu --out stems --model");
-    command.arg(model).args(flags.split_whitespace());
-    command
-}
-
-/// A second of a square wave.
-fn song(path: &Path) {
-    let wave: Vec<f32> = (0..44_100).map(|n| if n % 100 < 50 { 0.25 } else { -0.25 }).collect();
-    let mut writer = AudioWriter::create(path, Format::Wav16, 44_100).unwrap();
-    writer.write(&[wave.clone(), wave]).unwrap();
-    writer.finish().unwrap();
-}
+use common::*;
 
 /// Happens with `| tee`: Ctrl-C ends tee too.
 #[test]
@@ -49,8 +15,13 @@ fn a_run_continues_when_nobody_reads_its_notices() {
     let folder = tempfile::tempdir().unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let model = train(folder.path(), writer);
-    assert!(model.is_file());
+    let songs = program(folder.path(), "data synth songs --tracks 3 --seconds 4 --seed 1").output().unwrap();
+    assert!(songs.status.success(), "{}", stderr_text(&songs));
+    let run = "train --data songs --out run --model tfswa_unet_tiny --device cpu --steps 2";
+    let flags = "--segment 0.5 --batch-size 1 --validation-interval 0";
+    let status = program(folder.path(), &format!("{run} {flags}")).stderr(writer).status().unwrap();
+    assert!(status.success(), "{status}");
+    assert!(folder.path().join("run/model.safetensors").is_file());
     assert!(folder.path().join("run/checkpoints/step-000002.safetensors").is_file());
 }
 
@@ -76,8 +47,8 @@ fn a_result_that_cannot_be_written_is_an_error() {
 #[test]
 fn a_file_with_the_name_of_the_stems_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    song(&folder.path().join("song"));
-    let output = program(folder.path(), "separate song --model none --out .").output().unwrap();
+    song(&folder.path().join("song"), 1.0, 44_100);
+    let output = separate(folder.path(), "song --out .").output().unwrap();
     let text = stderr_text(&output);
     assert!(
         !output.status.success() && text.contains("song exists and is not a folder\nhelp: `--out DIR`"),
@@ -90,16 +61,15 @@ fn a_file_with_the_name_of_the_stems_folder_is_refused() {
 fn two_names_of_one_folder_do_not_overwrite_the_stems_of_the_first_song() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let model = train(folder.path(), Stdio::inherit());
-    song(&path("one.wav"));
-    song(&path("two.wav"));
+    song(&path("one.wav"), 1.0, 44_100);
+    song(&path("two.wav"), 1.0, 44_100);
     // Other systems have such names: they ignore upper and lower case.
     fs::create_dir_all(path("stems/one")).unwrap();
     std::os::unix::fs::symlink("one", path("stems/two")).unwrap();
-    let output = separate(folder.path(), &model, "one.wav two.wav").output().unwrap();
+    let output = separate(folder.path(), "one.wav two.wav --out stems").output().unwrap();
     let text = stderr_text(&output);
-    assert!(!output.status.success() && text.contains("two.wav was not separated"), "{text}");
-    assert!(text.contains("exists\nhelp: `--force`"), "{text}");
+    assert!(!output.status.success() && text.contains("  two.wav: stems/two/"), "{text}");
+    assert!(text.contains("exists\n    help: `--force`"), "{text}");
     assert!(path("stems/one/vocals.wav").is_file());
 }
 
@@ -108,7 +78,6 @@ fn two_names_of_one_folder_do_not_overwrite_the_stems_of_the_first_song() {
 fn a_song_too_long_for_the_format_is_refused() {
     const SECOND: usize = 4 * 44_100;
     let folder = tempfile::tempdir().unwrap();
-    let model = train(folder.path(), Stdio::inherit());
     let bytes = 3_u32 << 30;
     let header = [
         *b"RIFF",
@@ -133,7 +102,7 @@ fn a_song_too_long_for_the_format_is_refused() {
     fs::write(&path, long).unwrap();
     // The rest is silence, which needs no space on the disk.
     File::options().write(true).open(&path).unwrap().set_len(8 + 36 + u64::from(bytes)).unwrap();
-    let output = separate(folder.path(), &model, "long.wav --format wav32f").output().unwrap();
+    let output = separate(folder.path(), "long.wav --format wav32f --out stems").output().unwrap();
     let text = stderr_text(&output);
     assert!(
         !output.status.success() && text.contains("4 GiB") && text.contains("help: `--format flac`"),
@@ -148,12 +117,11 @@ fn a_song_too_long_for_the_format_is_refused() {
 fn a_report_includes_songs_whose_names_are_not_utf8() {
     use std::os::unix::ffi::OsStrExt;
     let folder = tempfile::tempdir().unwrap();
-    let model = train(folder.path(), Stdio::inherit());
     let name = std::ffi::OsStr::from_bytes(b"caf\xe9.wav");
-    song(&folder.path().join(name));
-    let output = separate(folder.path(), &model, "--json").arg(name).output().unwrap();
+    song(&folder.path().join(name), 1.0, 44_100);
+    let output = separate(folder.path(), "--json").arg(name).output().unwrap();
     assert!(output.status.success(), "{}", stderr_text(&output));
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = report(&output);
     assert_eq!(report["songs"][0]["song"], "caf\u{fffd}.wav");
     assert_eq!(report["songs"][0]["stems"].as_array().unwrap().len(), 4);
 }

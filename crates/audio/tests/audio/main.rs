@@ -6,9 +6,11 @@ mod common;
 mod decode;
 mod flac;
 mod length;
+mod lossy;
 mod relatives;
 mod resample;
 mod surround;
+mod tags;
 mod write;
 
 /// Training reads on worker threads, so readers move between threads.

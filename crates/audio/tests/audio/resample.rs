@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use unbraid_audio::{AudioReader, ReadOptions};
+use unbraid_audio::{AudioReader, ReadOptions, Resampler};
 
 use crate::common::*;
 
@@ -91,5 +91,20 @@ fn frequencies_above_the_lower_nyquist_frequency_are_removed() {
     }
     for gone in [22_100.0, 24_000.0, 40_000.0] {
         assert!(level(gone) < -110.0, "{gone} Hz at {} dB", level(gone));
+    }
+}
+
+/// Lengths are rounded in both directions, so only a given length is exact.
+#[test]
+fn a_conversion_there_and_back_has_the_length_of_the_song() {
+    for (rate, _) in RATES {
+        for frames in [1, 2, 5, 97, 1023, 20_000, 48_001] {
+            let there = resample(&vec![0.1; frames], rate, 44_100);
+            let mut resampler = Resampler::new(44_100, rate);
+            let mut back = unbraid_audio::Stereo::default();
+            resampler.push(&[there.clone(), there], &mut back);
+            resampler.finish_at(frames as u64, &mut back);
+            assert_eq!(back.map(|side| side.len()), [frames; 2], "{frames} frames at {rate} Hz");
+        }
     }
 }
