@@ -161,7 +161,13 @@ fn an_au_holds_samples_by_the_number_of_its_encoding() {
 }
 
 /// A caf with the codec, the packets and the frames of an m4a of the fixtures.
-fn caf_of(name: &str, codec: &[u8; 4], cookie: fn(&[u8]) -> Vec<u8>, table: [u32; 4], packet_frames: u32) -> Vec<u8> {
+fn caf_of(
+    name: &str,
+    codec: &[u8; 4],
+    cookie: fn(&[u8]) -> Vec<u8>,
+    table: [u32; 4],
+    packet_frames: u32,
+) -> Vec<u8> {
     let m4a = std::fs::read(fixture(name)).unwrap();
     let at = |name: &[u8]| m4a.windows(4).position(|four| four == name).unwrap();
     let number = |at: usize| u32::from_be_bytes(m4a[at..at + 4].try_into().unwrap());
@@ -216,7 +222,10 @@ fn a_caf_holds_what_an_m4a_holds() {
         assert!(read_all(&path, 44_100).unwrap() == whole, "{name}");
         for start in [0, 1, 3_000, 4_100] {
             let segment = read_segment(&path, start as u64, 300, 44_100).unwrap();
-            assert!(segment == whole.each_ref().map(|channel| channel[start..start + 300].to_vec()), "{start}");
+            assert!(
+                segment == whole.each_ref().map(|channel| channel[start..start + 300].to_vec()),
+                "{start}"
+            );
         }
         for cut in [bytes.len() - 1, bytes.len() / 2, 60] {
             let error = read_bytes(&bytes[..cut], 44_100).unwrap_err();
