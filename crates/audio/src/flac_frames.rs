@@ -3,6 +3,8 @@
 //! A flac's header may not state its length, the end may be missing, and other programs append tags. Frames are
 //! numbered, so the last one gives the length. Format: RFC 9639.
 
+use std::ops::Range;
+
 use symphonia::core::checksum::{Crc8Ccitt, Crc16Ansi};
 use symphonia::core::codecs::audio::well_known::CODEC_ID_FLAC;
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
@@ -76,6 +78,15 @@ impl FlacFrames {
         let no_frame = || Problem::Truncated("it holds no complete frame".into());
         let (frame, end) = last_frame(source, &info, begin, length)?.ok_or_else(no_frame)?;
         let held = frame.sample + frame.samples;
+        if !is_ascending(source, &info, begin..end, held)? {
+            let first = match info.total {
+                0 => String::new(),
+                total => {
+                    format!(" (the first ends at {:.2} s)", total as f64 / f64::from(info.sample_rate.max(1)))
+                }
+            };
+            return Err(Problem::Unsupported(format!("a file of several flacs joined end to end{first}")));
+        }
         let mut head = [0; MAX_HEADER];
         let got = read_up_to(source, begin, &mut head)?;
         let first = match info.parse_frame(&head[..got]) {
@@ -212,6 +223,35 @@ fn last_frame(
         step = (2 * step).min(MAX_STEP.max(bound));
     }
     Ok(None)
+}
+
+/// Whether the frames are numbered in ascending order at a few places of the file. They are not if files were joined.
+/// `held`: one past the number of the last sample.
+fn is_ascending(
+    source: &mut dyn MediaSource,
+    info: &Info,
+    positions: Range<u64>,
+    held: u64,
+) -> Result<bool, Problem> {
+    const PLACES: u64 = 4;
+    let mut bytes = vec![0; info.max_frame() + MAX_HEADER];
+    // A file of a few frames is decoded as a whole when it is opened, or soon after.
+    if positions.end - positions.start < PLACES * bytes.len() as u64 {
+        return Ok(true);
+    }
+    let mut last = 0;
+    for place in 1..PLACES {
+        let position = positions.start + (positions.end - positions.start) / PLACES * place;
+        let got = read_up_to(source, position, &mut bytes)?;
+        // The place may be damaged. Then decoding tells.
+        if let Some(frame) = (0..got).find_map(|at| info.parse_frame(&bytes[at..got])) {
+            if frame.sample < last || frame.sample > held {
+                return Ok(false);
+            }
+            last = frame.sample;
+        }
+    }
+    Ok(true)
 }
 
 impl Info {

@@ -44,9 +44,11 @@ pub(crate) fn open(
     options: ReadOptions,
 ) -> Result<Box<dyn Decoder>, Problem> {
     let (format, body, stated) = find_audio(&mut *source, start)?;
-    let extent = stated.extent(&mut *source, body, length)?;
+    let mut extent = stated.extent(&mut *source, body, length)?;
     if matches!(format.tag, 0x0002 | 0x0011) {
         let byte_rate = f64::from(format.byte_rate.max(1));
+        // Samples come in blocks. A part of a block is left out.
+        extent.bytes -= extent.bytes % format.frame_bytes.max(1) as u64;
         let adpcm = AdpcmWav::new(extent, byte_rate, (start, body));
         let source = adpcm.patch(source);
         return Ok(Box::new(SymphoniaDecoder::open(&adpcm, source, start, options)?));

@@ -169,6 +169,27 @@ fn flacs_joined_end_to_end_are_not_read_as_one() {
 }
 
 #[test]
+fn long_flacs_joined_end_to_end_fail_on_opening() {
+    let long: Vec<u8> = {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long.flac");
+        let mut writer = AudioWriter::create(&path, Format::Flac, 44_100).unwrap();
+        (0..5).for_each(|_| writer.write(&sweeps(44_100, FRAMES)).unwrap());
+        writer.finish().unwrap();
+        std::fs::read(path).unwrap()
+    };
+    let twice = [long.as_slice(), &long].concat();
+    let source = Box::new(std::io::Cursor::new(twice));
+    let error = AudioReader::from_source(source, None, 44_100, ReadOptions::NEARLY_COMPLETE).err().unwrap();
+    let expected = format!(
+        "a file of several flacs joined end to end (the first ends at {:.2} s) cannot be read",
+        (5 * FRAMES) as f64 / 44_100.0
+    );
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(read_bytes(&long, 44_100).unwrap()[0].len(), 5 * FRAMES);
+}
+
+#[test]
 fn more_frames_than_the_header_states_are_read() {
     let plain = file();
     let whole = read_bytes(&plain, 44_100).unwrap();

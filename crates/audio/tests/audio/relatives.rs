@@ -1,6 +1,6 @@
 //! W64, caf, aiff and au give the samples of the same wav.
 
-use unbraid_audio::{AudioReader, Notice, Problem, ReadOptions};
+use unbraid_audio::{AudioReader, Notice, Problem, ReadOptions, read_segment};
 
 use crate::common::*;
 
@@ -59,33 +59,39 @@ fn a_caf_holds_samples_in_either_order() {
     assert_eq!(other.to_string(), "a caf file with IMA ADPCM inside cannot be read");
 }
 
+/// The end of the names of a w64's chunks.
+const W64_END: &[u8; 12] = b"\xf3\xac\xd3\x11\x8c\xd1\0\xc0\x4f\x8e\xdb\x8a";
+
+/// A w64 of 24-bit stereo whose audio chunk states the size `audio`.
+fn w64(audio: u64, data: &[u8], after: &[u8]) -> Vec<u8> {
+    let total = (24 + 16 + 40 + 24 + data.len() + after.len()) as u64;
+    let format = &wav(1, 2, 44_100, 24, &[])[20..36];
+    let head = [b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0".as_slice(), &total.to_le_bytes()];
+    let format = [b"wave", W64_END.as_slice(), b"fmt ", W64_END, &40_u64.to_le_bytes(), format];
+    let audio = [b"data", W64_END.as_slice(), &audio.to_le_bytes(), data, after];
+    [head.concat(), format.concat(), audio.concat()].concat()
+}
+
+/// A file of each format, for tests of damage.
+pub(crate) fn one_of_each() -> [(&'static str, Vec<u8>); 5] {
+    let data = [7; 4_200];
+    let au = [b".snd".as_slice(), &[24, 4_200, 3, 44_100, 2].map(u32::to_be_bytes).concat(), &data].concat();
+    [
+        ("caf", caf(b"lpcm", 2, 16, 4_204, &data)),
+        ("w64", w64(4_224, &data, &[])),
+        ("aiff", aiff(None, 16, None, &data)),
+        ("aiff-c", aiff(Some(b"sowt"), 16, None, &data)),
+        ("au", au),
+    ]
+}
+
 #[test]
 fn a_w64_is_a_wav_with_long_names_and_sizes() {
-    const END: &[u8; 12] = b"\xf3\xac\xd3\x11\x8c\xd1\0\xc0\x4f\x8e\xdb\x8a";
     let data = data(&|x| integer(24, x).to_le_bytes()[..3].to_vec());
-    let file = |audio: u64, after: &[u8]| {
-        let total = (24 + 16 + 40 + 24 + data.len() + after.len()) as u64;
-        let format = &wav(1, 2, 44_100, 24, &[])[20..36];
-        [
-            b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0".as_slice(),
-            &total.to_le_bytes(),
-            b"wave",
-            END,
-            b"fmt ",
-            END,
-            &40_u64.to_le_bytes(),
-            format,
-            b"data",
-            END,
-            &audio.to_le_bytes(),
-            &data,
-            after,
-        ]
-        .concat()
-    };
+    let file = |audio: u64, after: &[u8]| w64(audio, &data, after);
     let size = 24 + data.len() as u64;
     assert_samples(&file(size, b""), "w64", &[]);
-    let after = [b"\0\0\0\0\0\0levl".as_slice(), END, &24_u64.to_le_bytes()].concat();
+    let after = [b"\0\0\0\0\0\0levl".as_slice(), W64_END, &24_u64.to_le_bytes()].concat();
     assert_samples(&file(size, &after), "w64", &[]);
     for unknown in [0, 24, u64::MAX, i64::MAX as u64] {
         assert_samples(&file(unknown, b""), "w64", &[Notice::LengthNotStated]);
@@ -151,5 +157,79 @@ fn an_au_holds_samples_by_the_number_of_its_encoding() {
         assert_samples(&file(u32::MAX), "au", &[Notice::LengthNotStated]);
         let cut = read_bytes(&file(data.len() as u32 + 1), 44_100).unwrap_err();
         assert!(matches!(cut.problem, Problem::Truncated(_)), "{cut}");
+    }
+}
+
+/// A caf with the codec, the packets and the frames of an m4a of the fixtures.
+fn caf_of(
+    name: &str,
+    codec: &[u8; 4],
+    cookie: fn(&[u8]) -> Vec<u8>,
+    table: [u32; 4],
+    packet_frames: u32,
+) -> Vec<u8> {
+    let m4a = std::fs::read(fixture(name)).unwrap();
+    let at = |name: &[u8]| m4a.windows(4).position(|four| four == name).unwrap();
+    let number = |at: usize| u32::from_be_bytes(m4a[at..at + 4].try_into().unwrap());
+    let sizes_at = at(b"stsz") + 12;
+    let sizes: Vec<u32> = (0..number(sizes_at) as usize).map(|n| number(sizes_at + 4 + 4 * n)).collect();
+    let data = &m4a[at(b"mdat") + 4..][..sizes.iter().sum::<u32>() as usize];
+    let sizes = sizes.iter().flat_map(|&size| [(size >> 7) as u8 | 0x80, size as u8 & 0x7f]);
+    let table = [table.map(u32::to_be_bytes).concat(), sizes.collect()].concat();
+    let chunk = |name: &[u8; 4], content: &[u8]| {
+        [name.as_slice(), &(content.len() as u64).to_be_bytes(), content].concat()
+    };
+    let numbers = [0, 0, packet_frames, 2, 0].map(u32::to_be_bytes).concat();
+    let description = [&44_100_f64.to_be_bytes(), codec.as_slice(), &numbers].concat();
+    let head = [b"caff\0\x01\0\0".to_vec(), chunk(b"desc", &description), chunk(b"kuki", &cookie(&m4a))];
+    let count = (table.len() as u64 - 16) / 2;
+    let table = [&count.to_be_bytes()[..], &table].concat();
+    [head.concat(), chunk(b"pakt", &table), chunk(b"data", &[&[0; 4], data].concat())].concat()
+}
+
+#[test]
+fn a_caf_holds_what_an_m4a_holds() {
+    // The frames of the song, of the encoder's delay and of the padding. The number of frames has 64 bits.
+    let aac = caf_of(
+        "aac.m4a",
+        b"aac ",
+        |m4a| {
+            let at = m4a.windows(4).position(|four| four == b"esds").unwrap();
+            let size = u32::from_be_bytes(m4a[at - 4..at].try_into().unwrap()) as usize;
+            m4a[at + 8..at - 4 + size].to_vec()
+        },
+        [0, 22_050, 1024, 478],
+        1024,
+    );
+    // Some programs write the frames of full packets, although the last one is shorter.
+    let alac = caf_of(
+        "alac.m4a",
+        b"alac",
+        |m4a| {
+            let at = m4a.windows(4).rposition(|four| four == b"alac").unwrap();
+            m4a[at + 8..at + 32].to_vec()
+        },
+        [0, 8_192, 0, 0],
+        4096,
+    );
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in [("aac.m4a", aac), ("alac.m4a", alac)] {
+        let path = folder.path().join("song.caf");
+        std::fs::write(&path, &bytes).unwrap();
+        let whole = read_all(&fixture(name), 44_100).unwrap();
+        let reader = AudioReader::open(&path, 44_100, ReadOptions::COMPLETE).unwrap();
+        assert_eq!(reader.frames(), Some(whole[0].len() as u64), "{name}");
+        assert!(read_all(&path, 44_100).unwrap() == whole, "{name}");
+        for start in [0, 1, 3_000, 4_100] {
+            let segment = read_segment(&path, start as u64, 300, 44_100).unwrap();
+            assert!(
+                segment == whole.each_ref().map(|channel| channel[start..start + 300].to_vec()),
+                "{start}"
+            );
+        }
+        for cut in [bytes.len() - 1, bytes.len() / 2, 60] {
+            let error = read_bytes(&bytes[..cut], 44_100).unwrap_err();
+            assert!(matches!(error.problem, Problem::Truncated(_)), "{name} cut to {cut}: {error}");
+        }
     }
 }
