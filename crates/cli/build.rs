@@ -1,4 +1,5 @@
-//! Tells the program the commit that it is built from, if it is built in a checkout with git installed.
+//! Tells the program the commit that it is built from, if it is built in a checkout with git installed. Leaves the
+//! symbols out of a release.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +13,11 @@ fn main() {
         None => version.to_owned(),
     };
     println!("cargo::rustc-env=UNBRAID_VERSION={version}");
+    // Cargo's option `strip` would build every dependency again.
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    if variable("PROFILE") == "release" && variable("CARGO_CFG_TARGET_OS") == "linux" {
+        println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
+    }
 }
 
 /// The commit and its date, such as `865e326f, 2026-11-27`.
