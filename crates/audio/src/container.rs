@@ -46,7 +46,12 @@ pub(crate) fn identify(
         [b'F', b'O', b'R', b'M', .., b'A', b'I', b'F', b'F' | b'C'] => Container::Aiff,
         [b'f', b'L', b'a', b'C', ..] => Container::Flac,
         [b'O', b'g', b'g', b'S', ..] => Container::Ogg,
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => Container::Mp4,
+        // Files of early QuickTime begin with any box.
+        [_, _, _, _, b'f', b't', b'y', b'p', ..]
+        | [_, _, _, _, b'm', b'o', b'o', b'v', ..]
+        | [_, _, _, _, b'm', b'd', b'a', b't', ..]
+        | [_, _, _, _, b'w', b'i', b'd', b'e', ..]
+        | [_, _, _, _, b's', b't', b'y', b'p', ..] => Container::Mp4,
         [0xff, second, ..] if second & 0xe0 == 0xe0 => Container::Mp3,
         _ if tagged || extension.is_some_and(|e| e.eq_ignore_ascii_case("mp3")) => Container::Mp3,
         _ => return Err(Problem::UnknownFormat),

@@ -9,7 +9,7 @@ use crate::container::{Container, identify};
 use crate::decoder::Decoder;
 use crate::error::Problem;
 use crate::mp3::Mp3;
-use crate::mp4::Mp4;
+use crate::mp4;
 use crate::notice::ReadOptions;
 use crate::ogg;
 use crate::plain::Plain;
@@ -42,10 +42,7 @@ pub(crate) fn open(
             SymphoniaDecoder::open(&mp3, source, mp3.start, options)
         }
         Container::Ogg => return Ok(Box::new(guarded(|| ogg::open(source, start, length, options))?)),
-        Container::Mp4 => {
-            let mp4 = guarded(|| Mp4::parse(&mut *source, length))?;
-            SymphoniaDecoder::open(&mp4, source, start, options)
-        }
+        Container::Mp4 => return Ok(Box::new(guarded(|| mp4::open(source, start, length, options))?)),
     }?;
     Ok(Box::new(decoder))
 }

@@ -10,6 +10,7 @@
 //! Files are not trusted. A file that is incomplete, damaged or empty gives an [`AudioError`]. Sizes in headers are
 //! compared with the file's size before memory is allocated.
 
+mod aac;
 mod container;
 mod decoder;
 mod error;
@@ -22,11 +23,14 @@ mod mp3;
 mod mp4;
 mod notice;
 mod ogg;
+mod opus;
+mod packet_codec;
 mod plain;
 mod reader;
 mod resample;
 mod source;
 mod symphonia_decoder;
+mod table;
 mod trim;
 mod wav;
 #[cfg(not(target_family = "wasm"))]

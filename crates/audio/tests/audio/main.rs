@@ -4,6 +4,7 @@
 mod bad_input;
 mod common;
 mod decode;
+mod ffmpeg;
 mod resample;
 mod write;
 
