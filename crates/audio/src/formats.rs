@@ -5,10 +5,12 @@
 
 use symphonia::core::io::MediaSource;
 
+use crate::adts;
 use crate::container::{Container, identify};
 use crate::decoder::Decoder;
 use crate::error::Problem;
 use crate::mp3::Mp3;
+use crate::mkv;
 use crate::mp4;
 use crate::notice::ReadOptions;
 use crate::ogg;
@@ -42,6 +44,8 @@ pub(crate) fn open(
             SymphoniaDecoder::open(&mp3, source, mp3.start, options)
         }
         Container::Ogg => return Ok(Box::new(guarded(|| ogg::open(source, start, length, options))?)),
+        Container::Adts => return Ok(Box::new(guarded(|| adts::open(source, start, length, options))?)),
+        Container::Matroska => return Ok(Box::new(guarded(|| mkv::open(source, start, length, options))?)),
         Container::Mp4 => return Ok(Box::new(guarded(|| mp4::open(source, start, length, options))?)),
     }?;
     Ok(Box::new(decoder))

@@ -11,6 +11,7 @@
 //! compared with the file's size before memory is allocated.
 
 mod aac;
+mod adts;
 mod container;
 mod decoder;
 mod error;
@@ -19,12 +20,14 @@ mod flac;
 mod formats;
 mod info;
 mod joined;
+mod mkv;
 mod mp3;
 mod mp4;
 mod notice;
 mod ogg;
 mod opus;
 mod packet_codec;
+mod pieces;
 mod plain;
 mod reader;
 mod resample;

@@ -7,6 +7,7 @@ use symphonia::core::packet::PacketRef;
 use symphonia::core::units::{Duration, Timestamp};
 use unbraid_base::Stereo;
 
+use crate::aac;
 use crate::error::Problem;
 use crate::ogg::codec::Codec;
 
@@ -39,6 +40,42 @@ pub(crate) struct Settings {
     pub(crate) channels: usize,
     /// The header of the codec: AAC's configuration, ALAC's cookie, FLAC's stream information. Mp3 has none.
     pub(crate) header: Vec<u8>,
+}
+
+impl Settings {
+    /// Frames of a packet of mp3.
+    pub(crate) fn mp3_frames(&self) -> u64 {
+        if self.rate < 32_000 { 576 } else { 1152 }
+    }
+}
+
+/// Parses the stream information of a flac: 20 bits of rate and 3 bits of channels less one, after 10 bytes.
+pub(crate) fn flac(header: &[u8]) -> Result<Settings, Problem> {
+    if header.len() != 34 {
+        return Err(Problem::header("its FLAC header is damaged"));
+    }
+    let rate = u32::from(header[10]) << 12 | u32::from(header[11]) << 4 | u32::from(header[12]) >> 4;
+    let channels = usize::from(header[12] >> 1 & 7) + 1;
+    Ok(Settings { kind: Kind::Flac, rate, channels, header: header.to_vec() })
+}
+
+/// The number of frames of a flac packet (RFC 9639, 9.1).
+fn flac_block(packet: &[u8]) -> Option<u64> {
+    let &[0xff, 0xf8 | 0xf9, sizes, _, number, ..] = packet else { return None };
+    // The number of the packet has as many bytes as its first byte has leading ones.
+    let after = 4 + usize::from(u8::try_from(number.leading_ones()).ok()?.max(1));
+    let explicit = |count: usize| {
+        let bytes = packet.get(after..after + count)?;
+        Some(bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)) + 1)
+    };
+    match sizes >> 4 {
+        1 => Some(192),
+        code @ 2..=5 => Some(144 << code),
+        6 => explicit(1),
+        7 => explicit(2),
+        code @ 8..=15 => Some(1 << code),
+        _ => None,
+    }
 }
 
 /// Decoder of the packets.
@@ -84,8 +121,14 @@ impl Codec for PacketCodec {
         }
     }
 
-    fn block(&self, _packet: &[u8]) -> Option<u64> {
-        None
+    fn block(&self, packet: &[u8]) -> Option<u64> {
+        match self.settings.kind {
+            Kind::Aac => Some(aac::FRAMES),
+            Kind::Mp3 => Some(self.settings.mp3_frames()),
+            Kind::Flac => flac_block(packet),
+            // Only the whole packet tells.
+            Kind::Alac => None,
+        }
     }
 
     fn frames(&self, _previous: Option<u64>, block: u64) -> u64 {

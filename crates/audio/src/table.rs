@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use unbraid_base::Stereo;
 
+use crate::aac;
 use crate::error::Problem;
 use crate::joined::{Gap, SectionDecoder};
 use crate::ogg::codec::Codec;
@@ -16,6 +17,9 @@ const MAX_PACKETS: usize = 4_000_000;
 
 /// Maximum size of a packet in bytes. `Window` reads no more at once.
 const MAX_PACKET: u32 = 64 * 1024;
+
+/// Number of packets that are searched for SBR.
+const SBR_SAMPLES: usize = 64;
 
 /// Consecutive packets of one length.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +52,11 @@ impl Table {
         self.places.push((position, size));
         self.frames = self.frames.saturating_add(frames);
         Ok(())
+    }
+
+    /// Appends a packet that the file does not hold.
+    pub(crate) fn push_missing(&mut self, frames: u64) -> Result<(), Problem> {
+        self.push(u64::MAX, 1, frames)
     }
 
     /// Number of packets.
@@ -114,6 +123,20 @@ impl Table {
             return Err(Problem::header(format!("it has a packet of {size} bytes")));
         }
         window.at(position, size as usize).map(|bytes| Some(bytes).filter(|bytes| bytes.len() == size as usize))
+    }
+}
+
+impl Table {
+    /// Whether most of the AAC packets end with SBR data. Some packets of the whole file are compared.
+    pub(crate) fn ends_with_sbr(&self, window: &mut Window) -> Result<bool, Problem> {
+        let (mut count, mut found) = (0, 0);
+        for packet in (0..self.len()).step_by(self.len().div_ceil(SBR_SAMPLES).max(1)) {
+            if let Some(packet) = self.read(window, packet)? {
+                count += 1;
+                found += usize::from(aac::ends_with_sbr(packet));
+            }
+        }
+        Ok(2 * found > count)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::boxes::Fields;
 use crate::error::Problem;
-use crate::notice::Notices;
+use crate::pieces::Piece;
 
 /// Maximum length of the song, as a multiple of the audio that the file holds. An edit list may repeat parts.
 const MAX_REPEATS: u64 = 8;
@@ -14,14 +14,6 @@ pub(super) struct Edit {
     pub(super) length: u64,
     /// In units of the track's timescale. `None` for a pause.
     pub(super) start: Option<u64>,
-}
-
-/// A part of the song.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    /// Its first frame in the decoder's output. `None` for silence.
-    pub(super) start: Option<u64>,
-    pub(super) frames: u64,
 }
 
 /// Parses the contents of an `elst` box.
@@ -111,46 +103,4 @@ pub(super) fn pieces(edits: &[Edit], clock: Clock) -> Result<Vec<Piece>, Problem
         return Err(Problem::header("its edit list is far longer than its audio"));
     }
     Ok(pieces)
-}
-
-/// Reports the frames of the song that are missing in the file, in the ranges `missing` of the decoder's output. If the
-/// end of the song is missing, the song becomes shorter. Any other gap becomes silence.
-pub(super) fn report_missing(
-    pieces: &mut Vec<Piece>,
-    missing: &[(u64, u64)],
-    rate: u32,
-    notices: &mut Notices,
-) -> Result<(), Problem> {
-    let overlap = |piece: &Piece, &(from, to): &(u64, u64)| {
-        let start = piece.start?;
-        let (from, to) = (from.max(start), to.min(start.saturating_add(piece.frames)));
-        (to > from).then(|| (from - start, to - from))
-    };
-    let mut at = 0_u64;
-    let mut gaps = Vec::new();
-    for piece in pieces.iter() {
-        let inside = missing.partition_point(|&(_, to)| to <= piece.start.unwrap_or(0));
-        let found = missing[inside..].iter().map_while(|range| overlap(piece, range));
-        gaps.extend(found.map(|(offset, frames)| (at + offset, frames)));
-        at = at.saturating_add(piece.frames);
-    }
-    let seconds = |frames: u64| frames as f64 / f64::from(rate);
-    let total: u64 = gaps.iter().map(|(_, frames)| frames).sum();
-    for &(start, frames) in &gaps {
-        let refused = || Problem::Truncated(format!("{:.3} s of its audio are missing", seconds(total)));
-        notices.missing(seconds(start), seconds(frames), "the file is cut short", refused)?;
-    }
-    while let Some(&(start, frames)) = gaps.last()
-        && start + frames == at
-        && let Some(last) = pieces.last_mut()
-    {
-        let cut = frames.min(last.frames);
-        last.frames -= cut;
-        at -= cut;
-        if last.frames == 0 {
-            pieces.pop();
-        }
-        gaps.pop();
-    }
-    Ok(())
 }

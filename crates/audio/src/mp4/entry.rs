@@ -5,7 +5,7 @@ use crate::aac;
 use crate::error::Problem;
 use crate::ogg::codec::Codec;
 use crate::opus::{Head, Opus};
-use crate::packet_codec::{Kind, PacketCodec, Settings};
+use crate::packet_codec::{Kind, PacketCodec, Settings, flac};
 
 /// How a track is decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Description {
     pub(super) fn each(&self) -> Option<u64> {
         match self {
             Self::Plain(Settings { kind: Kind::Aac, .. }) => Some(aac::FRAMES),
-            Self::Plain(Settings { kind: Kind::Mp3, rate, .. }) => Some(if *rate < 32_000 { 576 } else { 1152 }),
+            Self::Plain(settings) if settings.kind == Kind::Mp3 => Some(settings.mp3_frames()),
             _ => None,
         }
     }
@@ -86,7 +86,7 @@ pub(super) fn description(stsd: &[u8], index: u32) -> Result<Description, Proble
         b"mp4a" => mpeg(header(b"esds")?, rate, channels),
         b"alac" => alac(header(b"alac")?),
         b"Opus" => Head::of_mp4(header(b"dOps")?).map(Description::Opus),
-        b"fLaC" => flac(header(b"dfLa")?.get(8..42).unwrap_or_default()),
+        b"fLaC" => flac(header(b"dfLa")?.get(8..42).unwrap_or_default()).map(Description::Plain),
         b".mp3" | b"ms\0U" => Ok(plain(Kind::Mp3, rate, channels, Vec::new())),
         name => Err(Problem::Unsupported(match name {
             b"drms" | b"enca" => "encrypted audio (DRM)".into(),
@@ -169,14 +169,4 @@ fn alac(content: &[u8]) -> Result<Description, Problem> {
     let rate = u32::from_be_bytes([cookie[20], cookie[21], cookie[22], cookie[23]]);
     let header = if cookie.len() < 48 { &cookie[..24] } else { &cookie[..48] };
     Ok(plain(Kind::Alac, rate, usize::from(cookie[9]), header.to_vec()))
-}
-
-/// Parses the stream information of a flac: 20 bits of rate and 3 bits of channels less one, after 10 bytes.
-pub(crate) fn flac(header: &[u8]) -> Result<Description, Problem> {
-    if header.len() != 34 {
-        return Err(Problem::header("its FLAC header is damaged"));
-    }
-    let rate = u32::from(header[10]) << 12 | u32::from(header[11]) << 4 | u32::from(header[12]) >> 4;
-    let channels = usize::from(header[12] >> 1 & 7) + 1;
-    Ok(plain(Kind::Flac, rate, channels, header.to_vec()))
 }

@@ -11,24 +11,19 @@ mod fragments;
 mod gapless;
 mod samples;
 
-use std::sync::Arc;
-
 use symphonia::core::io::MediaSource;
-use unbraid_base::Stereo;
 
 use self::boxes::{Atom, Walk, find};
-use self::edits::{Clock, Edit, Piece};
+use self::edits::{Clock, Edit};
 use self::entry::Description;
 use self::samples::Builder;
 use crate::aac;
 use crate::error::Problem;
-use crate::joined::{Gap, Joined, OpenSection, Section, SectionDecoder};
+use crate::joined::Joined;
 use crate::notice::{Notice, Notices, ReadOptions};
+use crate::pieces::{self, Piece, Stream};
 use crate::source::{Shared, Window};
-use crate::table::{Table, TableDecoder};
-
-/// Number of packets that are searched for SBR.
-const SBR_SAMPLES: usize = 64;
+use crate::table::Table;
 
 /// Opens a file of `length` bytes, whose first box is at `start`.
 pub(crate) fn open(
@@ -40,72 +35,15 @@ pub(crate) fn open(
     let mut notices = Notices::new(options);
     let movie = Movie::parse(&mut Walk::new(&mut *source, length), start, &mut notices)?;
     let source = Shared::new(source);
-    if movie.description.is_aac() && holds_sbr(&movie.table, &source, length)? {
+    if movie.description.is_aac()
+        && movie.table.ends_with_sbr(&mut Window::new(source.part(0..length)))?
+    {
         return Err(aac::implicit_sbr());
     }
-    let rate = movie.description.rate();
-    let mut pieces = movie.pieces;
-    let missing = movie.table.missing(length);
-    edits::report_missing(&mut pieces, &missing, rate, &mut notices)?;
-    if pieces.is_empty() {
-        return Err(Problem::Truncated("all of its audio is missing".into()));
-    }
-    let channels = movie.description.open()?.channels();
-    let sections = pieces.iter().map(|piece| Section { rate, channels, frames: piece.frames }).collect();
-    let format = movie.description.format();
-    let (description, table) = (movie.description, Arc::new(movie.table));
-    Joined::open(format, sections, Box::new(Pieces { source, length, description, table, pieces }), notices)
-}
-
-/// Whether most of the packets hold SBR data.
-fn holds_sbr(table: &Table, source: &Shared, length: u64) -> Result<bool, Problem> {
-    let mut window = Window::new(source.part(0..length));
-    let (mut count, mut found) = (0, 0);
-    for packet in (0..table.len()).step_by(table.len().div_ceil(SBR_SAMPLES).max(1)) {
-        if let Some(packet) = table.read(&mut window, packet)? {
-            count += 1;
-            found += usize::from(aac::ends_with_sbr(packet));
-        }
-    }
-    Ok(2 * found > count)
-}
-
-/// Opens the parts of the song.
-struct Pieces {
-    source: Shared,
-    length: u64,
-    description: Description,
-    table: Arc<Table>,
-    pieces: Vec<Piece>,
-}
-
-impl OpenSection for Pieces {
-    fn open(&self, index: usize) -> Result<Box<dyn SectionDecoder>, Problem> {
-        let piece = self.pieces[index];
-        let Some(start) = piece.start else { return Ok(Box::new(Silence { left: piece.frames })) };
-        let codec = self.description.open()?;
-        let range = [start, start.saturating_add(piece.frames)];
-        Ok(Box::new(TableDecoder::new(self.table.clone(), &self.source, self.length, codec, range)))
-    }
-}
-
-/// A pause between two parts of the song.
-struct Silence {
-    left: u64,
-}
-
-impl SectionDecoder for Silence {
-    fn read(&mut self, out: &mut Stereo, _gaps: &mut Vec<Gap>) -> Result<bool, Problem> {
-        let count = self.left.min(16_384);
-        self.left -= count;
-        out.iter_mut().for_each(|channel| channel.resize(channel.len() + count as usize, 0.0));
-        Ok(count > 0)
-    }
-
-    fn seek(&mut self, frame: u64) -> Result<(), Problem> {
-        self.left = self.left.saturating_sub(frame);
-        Ok(())
-    }
+    let (format, description) = (movie.description.format(), movie.description);
+    let open = Box::new(move || description.open());
+    let stream = Stream { table: movie.table, open, pieces: movie.pieces };
+    pieces::open(format, vec![stream], Box::new(source.part(0..length)), length, notices)
 }
 
 /// The audio of a file.
