@@ -9,8 +9,8 @@ use crate::adts;
 use crate::container::{Container, identify};
 use crate::decoder::Decoder;
 use crate::error::Problem;
-use crate::mp3::Mp3;
 use crate::mkv;
+use crate::mp3;
 use crate::mp4;
 use crate::notice::ReadOptions;
 use crate::ogg;
@@ -39,10 +39,7 @@ pub(crate) fn open(
         },
         Container::Aiff => SymphoniaDecoder::open(&Plain::Aiff, source, start, options),
         Container::Flac => SymphoniaDecoder::open(&Plain::Flac, source, start, options),
-        Container::Mp3 => {
-            let mp3 = guarded(|| Mp3::scan(&mut *source, start, length))?;
-            SymphoniaDecoder::open(&mp3, source, mp3.start, options)
-        }
+        Container::Mp3 => return Ok(Box::new(guarded(|| mp3::open(source, length, options))?)),
         Container::Ogg => return Ok(Box::new(guarded(|| ogg::open(source, start, length, options))?)),
         Container::Adts => return Ok(Box::new(guarded(|| adts::open(source, start, length, options))?)),
         Container::Matroska => return Ok(Box::new(guarded(|| mkv::open(source, start, length, options))?)),

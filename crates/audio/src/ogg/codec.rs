@@ -43,6 +43,8 @@ pub(crate) struct Kind {
     pub(crate) magic: &'static [u8],
     /// The number of packets before the audio.
     pub(crate) headers: usize,
-    /// Opens the codec with its header packets.
-    pub(crate) open: fn(&[Vec<u8>]) -> Result<Box<dyn Codec>, Problem>,
+    pub(crate) open: OpenCodec,
 }
+
+/// Opens a codec with its header packets.
+pub(crate) type OpenCodec = fn(&[Vec<u8>]) -> Result<Box<dyn Codec>, Problem>;
