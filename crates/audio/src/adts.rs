@@ -39,7 +39,12 @@ impl Header {
         let size = u32::from(b3 & 3) << 11 | u32::from(b4) << 3 | u32::from(b5 >> 5);
         let rate = b2 >> 2 & 15;
         let config = (b2 >> 6, rate, (b2 & 1) << 2 | b3 >> 6);
-        (b1 & 0xf6 == 0xf0 && rate < 13 && size > head).then_some(Self { config, head, size, blocks: (b6 & 3) + 1 })
+        (b1 & 0xf6 == 0xf0 && rate < 13 && size > head).then_some(Self {
+            config,
+            head,
+            size,
+            blocks: (b6 & 3) + 1,
+        })
     }
 }
 
@@ -116,12 +121,14 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    /// Whether a packet that begins at `position` is followed by another one, by a tag or by the end.
-    fn packet(&mut self, position: u64) -> Result<Option<Header>, Problem> {
+    /// The packet that begins at `position`. It must be followed by another one, by a tag or by the end, or, if it is
+    /// `expected` there, have the configuration of the packets before.
+    fn packet(&mut self, position: u64, expected: bool) -> Result<Option<Header>, Problem> {
         let Some(header) = Header::parse(self.window.at(position, HEADER)?) else { return Ok(None) };
         let known = self.streams.last().is_some_and(|(config, _)| *config == header.config);
         let next = position + u64::from(header.size);
         let follows = match self.window.at(next.min(self.length), HEADER)? {
+            _ if expected && known => true,
             [] => known || next == self.length,
             rest if rest.len() < HEADER => true,
             rest => Header::parse(rest).is_some() || rest.starts_with(b"ID3") || rest.starts_with(b"TAG"),
@@ -130,7 +137,7 @@ impl Scan<'_> {
     }
 
     fn at(&mut self, position: u64) -> Result<Found, Problem> {
-        if let Some(header) = self.packet(position)? {
+        if let Some(header) = self.packet(position, true)? {
             return Ok(Found::Packet(header));
         }
         let bytes = self.window.at(position, SEARCH)?.to_vec();
@@ -150,7 +157,7 @@ impl Scan<'_> {
         }
         for offset in 1..bytes.len() {
             let here = &bytes[offset..];
-            if here[0] == 0xff && self.packet(position + offset as u64)?.is_some()
+            if here[0] == 0xff && self.packet(position + offset as u64, false)?.is_some()
                 || here.starts_with(b"ID3")
                 || here.starts_with(b"TAG") && left - offset as u64 == 128
             {

@@ -41,16 +41,33 @@ impl Head {
     /// Parses the first packet of an Ogg stream, which is also the codec's header in Matroska.
     pub(crate) fn of_ogg(packet: &[u8]) -> Result<Self, Problem> {
         match *packet {
-            [b'O', b'p', b'u', b's', b'H', b'e', b'a', b'd', version, channels, s0, s1, _, _, _, _, g0, g1, family, ..]
-                if version < 16 =>
-            {
-                Ok(Self {
-                    channels,
-                    skip: u16::from_le_bytes([s0, s1]),
-                    gain: i16::from_le_bytes([g0, g1]),
-                    family,
-                })
-            }
+            [
+                b'O',
+                b'p',
+                b'u',
+                b's',
+                b'H',
+                b'e',
+                b'a',
+                b'd',
+                version,
+                channels,
+                s0,
+                s1,
+                _,
+                _,
+                _,
+                _,
+                g0,
+                g1,
+                family,
+                ..,
+            ] if version < 16 => Ok(Self {
+                channels,
+                skip: u16::from_le_bytes([s0, s1]),
+                gain: i16::from_le_bytes([g0, g1]),
+                family,
+            }),
             _ => Err(Problem::header("its Opus header is damaged")),
         }
     }

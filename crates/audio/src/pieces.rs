@@ -90,7 +90,12 @@ pub(crate) fn open(
     if sections.is_empty() {
         return Err(Problem::Truncated("all of its audio is missing".into()));
     }
-    Joined::open(format, sections, Box::new(Parts { source: Shared::new(source), length, tables, parts }), notices)
+    Joined::open(
+        format,
+        sections,
+        Box::new(Parts { source: Shared::new(source), length, tables, parts }),
+        notices,
+    )
 }
 
 /// The parts of `missing` that lie inside of a piece, as offset and number of frames.

@@ -114,7 +114,11 @@ impl Table {
     }
 
     /// Reads a packet. `None` if it lies beyond the end of the file.
-    pub(crate) fn read<'a>(&self, window: &'a mut Window, packet: usize) -> Result<Option<&'a [u8]>, Problem> {
+    pub(crate) fn read<'a>(
+        &self,
+        window: &'a mut Window,
+        packet: usize,
+    ) -> Result<Option<&'a [u8]>, Problem> {
         if !self.present(packet, window.length()) {
             return Ok(None);
         }
@@ -122,7 +126,9 @@ impl Table {
         if size > MAX_PACKET {
             return Err(Problem::header(format!("it has a packet of {size} bytes")));
         }
-        window.at(position, size as usize).map(|bytes| Some(bytes).filter(|bytes| bytes.len() == size as usize))
+        window
+            .at(position, size as usize)
+            .map(|bytes| Some(bytes).filter(|bytes| bytes.len() == size as usize))
     }
 }
 
@@ -173,8 +179,10 @@ impl TableDecoder {
 
     fn go_to(&mut self, frame: u64) {
         self.wanted = frame;
-        self.packet =
-            self.codec.preroll().map_or(0, |preroll| self.table.packet_of(frame.saturating_sub(preroll)));
+        let preroll = self.codec.preroll();
+        let packet = preroll.map_or(0, |preroll| self.table.packet_of(frame.saturating_sub(preroll)));
+        // The first packet of some codecs has no output of its own.
+        self.packet = packet.saturating_sub(1);
     }
 
     /// Decodes a packet into `self.block`. A packet that cannot be decoded becomes silence.
@@ -206,7 +214,7 @@ impl TableDecoder {
             }
         }
         let decoded = self.block[0].len();
-        let at = (first + decoded as u64).clamp(self.start, self.end);
+        let at = (first + decoded as u64).clamp(self.wanted, self.end);
         let until = (first + frames).clamp(at, self.end);
         if until > at {
             gaps.push(Gap { at: at - self.start, frames: until - at, detail });

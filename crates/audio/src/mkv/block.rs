@@ -36,9 +36,7 @@ impl Block {
                         frames.push(match (index, frames.last()) {
                             (0, _) | (_, None) => value,
                             // A difference with a bias.
-                            (_, Some(last)) => {
-                                (last + value).checked_sub((1 << (bits - 1)) - 1)?
-                            }
+                            (_, Some(last)) => (last + value).checked_sub((1 << (bits - 1)) - 1)?,
                         });
                         rest = after;
                     }
@@ -74,7 +72,11 @@ mod tests {
         assert_eq!(sizes(&[0x81, 0, 0, 0x02, 2, 255, 45, 7], 1008), (8, vec![300, 7, 693]), "Xiph");
         assert_eq!(sizes(&[0x81, 0, 0, 0x04, 3], 45), (5, vec![10; 4]), "fixed");
         // 800, then 500 as a difference of -300 in two bytes.
-        assert_eq!(sizes(&[0x81, 0, 0, 0x06, 2, 0x43, 0x20, 0x5e, 0xd3], 2309), (9, vec![800, 500, 1000]), "EBML");
+        assert_eq!(
+            sizes(&[0x81, 0, 0, 0x06, 2, 0x43, 0x20, 0x5e, 0xd3], 2309),
+            (9, vec![800, 500, 1000]),
+            "EBML"
+        );
         assert_eq!(Block::parse(&[0x81, 0, 0, 0x02, 1, 200], 100), None);
         assert_eq!(Block::parse(&[0x81, 0], 2), None);
     }

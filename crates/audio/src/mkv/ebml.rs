@@ -47,8 +47,7 @@ pub(super) fn children(mut bytes: &[u8]) -> Vec<(u32, &[u8])> {
     let mut children = Vec::new();
     while let Some((id, rest)) = number(bytes, false)
         && let Some((size, rest)) = number(rest, true)
-        && let Some((content, rest)) =
-            usize::try_from(size).ok().and_then(|size| rest.split_at_checked(size))
+        && let Some((content, rest)) = usize::try_from(size).ok().and_then(|size| rest.split_at_checked(size))
     {
         children.push((u32::try_from(id).unwrap_or(0), content));
         bytes = rest;
@@ -97,8 +96,14 @@ mod tests {
         assert_eq!(number(&[0x01, 0, 0, 0, 0, 0, 0, 7], true), Some((7, [].as_slice())));
         assert_eq!(number(&[0], true), None);
         assert_eq!(number(&[0x40], true), None);
-        assert_eq!((unsigned(&[1, 0]), signed(&[0xff, 0x38]), signed(&[]), signed(&[200])), (256, -200, 0, -56));
-        assert_eq!((float(&1.5_f32.to_be_bytes()), float(&2.5_f64.to_be_bytes()), float(&[])), (1.5, 2.5, 0.0));
+        assert_eq!(
+            (unsigned(&[1, 0]), signed(&[0xff, 0x38]), signed(&[]), signed(&[200])),
+            (256, -200, 0, -56)
+        );
+        assert_eq!(
+            (float(&1.5_f32.to_be_bytes()), float(&2.5_f64.to_be_bytes()), float(&[])),
+            (1.5, 2.5, 0.0)
+        );
         assert_eq!(children(&[0xd7, 0x81, 5, 0x83, 0x90]), [(0xd7, [5].as_slice())]);
     }
 }

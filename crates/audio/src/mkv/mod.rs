@@ -49,7 +49,11 @@ pub(crate) fn open(
     let mut scan = Scan::default();
     scan.walk(&mut window, start, &mut notices)?;
     let Some(Selected { track, codec, table, padding, .. }) = scan.selected else {
-        return Err(if scan.is_cut { Problem::Truncated("its audio is missing".into()) } else { Problem::NoAudio });
+        return Err(if scan.is_cut {
+            Problem::Truncated("its audio is missing".into())
+        } else {
+            Problem::NoAudio
+        });
     };
     let description = track.description?;
     if description.is_aac() && table.ends_with_sbr(&mut window)? {
@@ -129,7 +133,9 @@ impl Scan {
                     self.is_cut |= end > length;
                     match id {
                         INFO => self.duration = duration(&content(window, found)?),
-                        TRACKS if self.selected.is_none() => self.select(&content(window, found)?, notices)?,
+                        TRACKS if self.selected.is_none() => {
+                            self.select(&content(window, found)?, notices)?;
+                        }
                         SIMPLE_BLOCK | BLOCK => self.block(window, found, end)?,
                         DISCARD_PADDING => self.padding(signed(&content(window, found)?)),
                         _ => {}
@@ -156,8 +162,7 @@ impl Scan {
             Err(problem) => return Err(problem),
         };
         let codec = description.open()?;
-        self.selected =
-            Some(Selected { codec, track, table: Table::default(), previous: None, padding: 0 });
+        self.selected = Some(Selected { codec, track, table: Table::default(), previous: None, padding: 0 });
         Ok(())
     }
 
@@ -176,7 +181,8 @@ impl Scan {
         let mut position = element.start + block.head;
         for size in block.frames {
             let end = position.saturating_add(size);
-            let packet = window.at(position, PACKET_HEAD.min(usize::try_from(size).unwrap_or(PACKET_HEAD)))?;
+            let packet =
+                window.at(position, PACKET_HEAD.min(usize::try_from(size).unwrap_or(PACKET_HEAD)))?;
             if let Some(length) = selected.codec.block(packet) {
                 let frames = selected.codec.frames(selected.previous, length);
                 selected.previous = Some(length);

@@ -66,9 +66,7 @@ impl Description {
                 Ok(Self::Plain(Settings { kind: Kind::Aac, rate, channels, header }))
             }
             "A_FLAC" => flac(private.get(8..42).unwrap_or_default()).map(Self::Plain),
-            "A_MPEG/L3" => {
-                Ok(Self::Plain(Settings { kind: Kind::Mp3, rate, channels, header: Vec::new() }))
-            }
+            "A_MPEG/L3" => Ok(Self::Plain(Settings { kind: Kind::Mp3, rate, channels, header: Vec::new() })),
             other => Err(Problem::Unsupported(format!("the codec {other} in Matroska"))),
         }
     }

@@ -91,8 +91,7 @@ impl<'a> Walk<'a> {
     pub(super) fn bytes<const N: usize>(&mut self, atom: Atom, offset: u64) -> Result<[u8; N], Problem> {
         let mut bytes = [0; N];
         let position = atom.start.saturating_add(offset);
-        if position.saturating_add(N as u64) > atom.end
-            || read_up_to(self.source, position, &mut bytes)? < N
+        if position.saturating_add(N as u64) > atom.end || read_up_to(self.source, position, &mut bytes)? < N
         {
             let name = String::from_utf8_lossy(&atom.name);
             return Err(Problem::header(format!("the box '{name}' is too small")));

@@ -95,9 +95,8 @@ pub(super) fn description(stsd: &[u8], index: u32) -> Result<Description, Proble
             b"ac-4" => "AC-4".into(),
             b"dtsc" | b"dtse" | b"dtsh" | b"dtsl" => "DTS".into(),
             b"samr" | b"sawb" | b"sawp" => "AMR".into(),
-            b"sowt" | b"twos" | b"in24" | b"in32" | b"fl32" | b"fl64" | b"lpcm" | b"raw " | b"ipcm" | b"fpcm" => {
-                "PCM in mp4 or mov".into()
-            }
+            b"sowt" | b"twos" | b"in24" | b"in32" | b"fl32" | b"fl64" | b"lpcm" | b"raw " | b"ipcm"
+            | b"fpcm" => "PCM in mp4 or mov".into(),
             name => format!("the codec '{}' in mp4", String::from_utf8_lossy(name).trim_end()),
         })),
     }
@@ -137,7 +136,7 @@ fn mpeg(esds: &[u8], rate: u32, channels: usize) -> Result<Description, Problem>
         object => Err(Problem::Unsupported(match object {
             0xa5 => "AC-3 (Dolby Digital)".into(),
             0xa6 => "E-AC-3 (Dolby Digital Plus)".into(),
-            0xa9 | 0xaa | 0xab | 0xac => "DTS".into(),
+            0xa9..=0xac => "DTS".into(),
             0xdd => "Vorbis in mp4".into(),
             other => format!("the MPEG codec {other:#x}"),
         })),

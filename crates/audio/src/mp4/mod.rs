@@ -35,9 +35,7 @@ pub(crate) fn open(
     let mut notices = Notices::new(options);
     let movie = Movie::parse(&mut Walk::new(&mut *source, length), start, &mut notices)?;
     let source = Shared::new(source);
-    if movie.description.is_aac()
-        && movie.table.ends_with_sbr(&mut Window::new(source.part(0..length)))?
-    {
+    if movie.description.is_aac() && movie.table.ends_with_sbr(&mut Window::new(source.part(0..length)))? {
         return Err(aac::implicit_sbr());
     }
     let (format, description) = (movie.description.format(), movie.description);

@@ -31,7 +31,8 @@ impl Builder {
     pub(super) fn push(&mut self, position: u64, size: u32, duration: u32) -> Result<(), Problem> {
         self.stated = self.stated.saturating_add(u64::from(duration));
         // The difference of rounded times, so that errors do not add up.
-        let frames = self.each.unwrap_or_else(|| self.frames(self.stated).saturating_sub(self.table.frames()));
+        let frames =
+            self.each.unwrap_or_else(|| self.frames(self.stated).saturating_sub(self.table.frames()));
         self.table.push(position, size, frames)
     }
 
@@ -51,7 +52,12 @@ impl Builder {
     }
 
     /// Appends the packets of the tables in a `stbl` box.
-    pub(super) fn add_tables(&mut self, walk: &mut Walk<'_>, stbl: &[Atom], entry: u32) -> Result<(), Problem> {
+    pub(super) fn add_tables(
+        &mut self,
+        walk: &mut Walk<'_>,
+        stbl: &[Atom],
+        entry: u32,
+    ) -> Result<(), Problem> {
         let disagree = || Problem::header("its sample tables disagree");
         let sizes = Sizes::read(walk, stbl)?;
         if sizes.count == 0 {
@@ -132,7 +138,8 @@ impl Sizes {
             }
             return Ok(Self { count, size: 0, bits: bits.into(), content: fields.rest().to_vec() });
         }
-        let stsz = find(stbl, b"stsz").ok_or_else(|| Problem::header("it does not state where its audio is"))?;
+        let stsz =
+            find(stbl, b"stsz").ok_or_else(|| Problem::header("it does not state where its audio is"))?;
         let content = walk.content(stsz)?;
         let mut fields = Fields::new(&content, "stsz");
         fields.take(4)?;

@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 mod bad_input;
+mod boxes;
 mod common;
 mod decode;
 mod ffmpeg;
+mod mp4;
 mod resample;
 mod write;
 
