@@ -18,6 +18,8 @@ pub(crate) enum Container {
     Mp3,
     Ogg,
     Mp4,
+    Adts,
+    Matroska,
 }
 
 /// The container, and the position of its first byte after any ID3v2 tags.
@@ -67,8 +69,17 @@ pub(crate) fn identify(
 fn by_frames(head: &[u8; 16], tagged: bool, extension: Option<&str>) -> Result<Container, Problem> {
     Ok(match head {
         [b'O', b'g', b'g', b'S', ..] => Container::Ogg,
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => Container::Mp4,
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => Container::Matroska,
+        // Files of early QuickTime begin with any box.
+        [_, _, _, _, b'f', b't', b'y', b'p', ..]
+        | [_, _, _, _, b'm', b'o', b'o', b'v', ..]
+        | [_, _, _, _, b'm', b'd', b'a', b't', ..]
+        | [_, _, _, _, b'w', b'i', b'd', b'e', ..]
+        | [_, _, _, _, b's', b't', b'y', b'p', ..] => Container::Mp4,
+        // The layer of MPEG audio is 0 in ADTS only.
+        [0xff, second, ..] if second & 0xf6 == 0xf0 => Container::Adts,
         [0xff, second, ..] if second & 0xe0 == 0xe0 => Container::Mp3,
+        _ if extension.is_some_and(|e| e.eq_ignore_ascii_case("aac")) => Container::Adts,
         _ if tagged || extension.is_some_and(|e| e.eq_ignore_ascii_case("mp3")) => Container::Mp3,
         _ => return Err(Problem::UnknownFormat),
     })

@@ -5,12 +5,14 @@
 
 use symphonia::core::io::MediaSource;
 
+use crate::adts;
 use crate::container::{Container, identify};
 use crate::decoder::Decoder;
 use crate::error::Problem;
 use crate::flac_frames::FlacFrames;
+use crate::mkv;
 use crate::mp3;
-use crate::mp4::Mp4;
+use crate::mp4;
 use crate::notice::ReadOptions;
 use crate::ogg;
 use crate::source::Shared;
@@ -44,10 +46,9 @@ pub(crate) fn open(
         }
         Container::Mp3 => return Ok(Box::new(guarded(|| mp3::open(source, length, options))?)),
         Container::Ogg => return Ok(Box::new(guarded(|| ogg::open(source, start, length, options))?)),
-        Container::Mp4 => {
-            let mp4 = guarded(|| Mp4::parse(&mut *source, length))?;
-            SymphoniaDecoder::open(&mp4, source, start, options)
-        }
+        Container::Adts => return Ok(Box::new(guarded(|| adts::open(source, start, length, options))?)),
+        Container::Matroska => return Ok(Box::new(guarded(|| mkv::open(source, start, length, options))?)),
+        Container::Mp4 => return Ok(Box::new(guarded(|| mp4::open(source, start, length, options))?)),
     }?;
     Ok(Box::new(decoder))
 }

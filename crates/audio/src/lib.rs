@@ -12,7 +12,9 @@
 //! Files are not trusted. A file that is incomplete, damaged or empty gives an [`AudioError`]. Sizes in headers are
 //! compared with the file's size before memory is allocated.
 
+mod aac;
 mod adpcm;
+mod adts;
 mod aiff;
 mod au;
 mod caf;
@@ -31,21 +33,26 @@ mod format;
 mod formats;
 mod info;
 mod joined;
+mod mkv;
 mod mp3;
 #[cfg(not(target_family = "wasm"))]
 mod mp3_writer;
 mod mp4;
 mod notice;
 mod ogg;
+mod opus;
 #[cfg(not(target_family = "wasm"))]
 mod opus_writer;
+mod packet_codec;
 mod pcm;
+mod pieces;
 mod reader;
 mod resample;
 mod source;
 #[cfg(not(target_family = "wasm"))]
 mod spool;
 mod symphonia_decoder;
+mod table;
 #[cfg(not(target_family = "wasm"))]
 mod tags;
 mod trim;

@@ -55,6 +55,11 @@ pub enum Notice {
         /// The channels of the file, such as `5.1`.
         layout: String,
     },
+    /// The file holds several audio tracks, such as languages. One was read.
+    OneOfSeveralTracks {
+        /// The number of audio tracks.
+        tracks: usize,
+    },
 }
 
 impl fmt::Display for Notice {
@@ -77,6 +82,9 @@ impl fmt::Display for Notice {
             }
             Self::MixedDown { layout } => {
                 write!(f, "its {layout} channels were mixed down to stereo (ITU-R BS.775)")
+            }
+            Self::OneOfSeveralTracks { tracks } => {
+                write!(f, "it holds {tracks} audio tracks; only the first that is enabled was read")
             }
         }
     }

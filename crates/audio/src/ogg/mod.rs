@@ -5,12 +5,12 @@
 //!
 //! To add a codec, implement [`codec::Codec`] and list its [`codec::Kind`] in `KINDS`.
 
-mod codec;
+pub(crate) mod codec;
 mod link;
 mod packets;
 mod page;
 mod scan;
-mod vorbis;
+pub(crate) mod vorbis;
 
 use symphonia::core::io::MediaSource;
 
@@ -21,13 +21,14 @@ use self::vorbis::VORBIS;
 use crate::error::Problem;
 use crate::joined::{Joined, OpenSection, SectionDecoder};
 use crate::notice::ReadOptions;
+use crate::opus::OPUS;
 use crate::source::Shared;
 
 /// The codecs that can be read.
-const KINDS: &[&Kind] = &[&VORBIS];
+const KINDS: &[&Kind] = &[&VORBIS, &OPUS];
 
 /// The first bytes and the names of audio codecs that cannot be read.
-const OTHERS: &[(&[u8], &str)] = &[(b"OpusHead", "Opus"), (b"\x7fFLAC", "FLAC"), (b"Speex   ", "Speex")];
+const OTHERS: &[(&[u8], &str)] = &[(b"\x7fFLAC", "FLAC"), (b"Speex   ", "Speex")];
 
 /// Opens an Ogg file. `start`: position of its first page. `length`: of the file. Both in bytes.
 pub(crate) fn open(

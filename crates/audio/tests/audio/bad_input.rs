@@ -4,13 +4,20 @@ use std::path::Path;
 
 use unbraid_audio::{AudioReader, Problem, ReadOptions, read_segment};
 
+use crate::boxes::{adts, bytes_of, matroska, packets};
 use crate::common::*;
 
 const FIXTURES: [&str; 8] =
     ["tagged.mp3", "untagged.mp3", "mono22.mp3", "tone.ogg", "aac.m4a", "alac.m4a", "tone.flac", "tone.aiff"];
 
-fn bytes_of(name: &str) -> Vec<u8> {
-    std::fs::read(fixture(name)).unwrap()
+fn adts_file() -> Vec<u8> {
+    adts(&packets(&bytes_of("aac.m4a")))
+}
+
+fn matroska_file() -> Vec<u8> {
+    let packets = packets(&bytes_of("aac.m4a"));
+    let block = |packet: &Vec<u8>| [&[0x81, 0, 0, 0x80], packet.as_slice()].concat();
+    matroska(b"A_AAC", &[0x12, 0x10], &packets.iter().map(block).collect::<Vec<_>>())
 }
 
 fn problem(bytes: &[u8]) -> Problem {
@@ -71,6 +78,12 @@ fn a_file_cut_at_any_byte_is_truncated() {
                 "{name} cut to {cut} of {} bytes",
                 bytes.len()
             );
+        }
+    }
+    let mkv = matroska_file();
+    for cut in (500..mkv.len()).step_by(53) {
+        if !mkv[cut..].starts_with(&[0x1f, 0x43, 0xb6, 0x75]) {
+            assert_problem!(&mkv[..cut], Problem::Truncated(_), "mkv cut to {cut}");
         }
     }
     let whole = wav(1, 2, 44_100, 16, &[0; 4_000]);
@@ -209,7 +222,11 @@ fn random_damage_causes_no_panic() {
     };
     let tone = wav(1, 2, 44_100, 16, &[7; 4_000]);
     let fixtures = FIXTURES.map(|name| (name, bytes_of(name)));
-    let others = crate::relatives::one_of_each().into_iter().chain([("wav", tone)]);
+    let others = crate::relatives::one_of_each().into_iter().chain([
+        ("wav", tone),
+        ("adts", adts_file()),
+        ("mkv", matroska_file()),
+    ]);
     for (name, good) in fixtures.into_iter().chain(others) {
         for _ in 0..150 {
             let mut bytes = good.clone();

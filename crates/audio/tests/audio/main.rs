@@ -2,11 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 mod bad_input;
+mod boxes;
 mod common;
 mod decode;
+mod ffmpeg;
 mod flac;
 mod length;
 mod lossy;
+mod mp4;
 mod relatives;
 mod resample;
 mod surround;
