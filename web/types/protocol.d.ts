@@ -169,10 +169,12 @@ export interface TapeCalls {
   open: { request: { song: number; tracks: number; sampleRate: number; expected: number }; result: { hop: number } };
   /** Appends a block to all tracks. `frames`: the length of the tape afterwards. */
   append: { request: { song: number; block: Stereo[] }; result: { frames: number } };
-  finish: { request: { song: number }; result: void };
-  /** Allows more appends after `finish`. `keys`: the pictures to draw again, each with its tracks. */
-  reopen: { request: { song: number; keys: [string, number[]][] }; result: void };
-  addPicture: { request: { song: number; key: string; tracks: number[] }; result: void };
+  /** `sumSnr`: SNR of the sum of the stems against the original in dB; null for a silent original. */
+  finish: { request: { song: number }; result: { sumSnr: number | null } };
+  /** Allows more appends after `finish`. `pictures`: the pictures to draw again, as gains of all tracks. */
+  reopen: { request: { song: number; pictures: number[][] }; result: void };
+  /** Draws the picture of a sum of tracks. `gains`: of all tracks. */
+  addPicture: { request: { song: number; gains: number[] }; result: void };
   /** `from` and `count` in frames. */
   read: { request: { song: number; tracks: number[]; from: number; count: number }; result: Stereo[] };
   /** `clipped`: the number of samples that were limited to full scale. */
@@ -189,7 +191,7 @@ export type TapeRequest<C extends keyof TapeCalls = keyof TapeCalls> = {
 export type FromTape =
   | { id: number; result: TapeCalls[keyof TapeCalls]["result"] }
   | { id: number; error: { name: string; message: string } }
-  /** Finished cells of the picture `key`. */
+  /** Finished cells of the picture `key`: see `pictureKey` in app/tape/picture.js. */
   | {
       event: "cells";
       song: number;
