@@ -195,7 +195,7 @@ installDrop({
   failed: (message) => notify({ title: "The example is not available", message }),
   dropped: ({ empty, unreadable, cut }) => {
     for (const name of empty) {
-      notify({ title: `There are no songs in the folder ${name}`, message: "Neither the folder nor its subfolders contain an audio file.", info: true });
+      notify({ title: `There are no songs in the folder “${name}”`, message: "Neither the folder nor its subfolders contain an audio file.", info: true });
     }
     if (unreadable.length) notify({ title: "Some files could not be read", message: unreadable.join(", ") });
     if (cut) notify({ title: "There are too many files", message: "Only a part of them was looked at. Drop a smaller folder.", info: true });
@@ -239,7 +239,7 @@ byId("no-start").remove();
 if (!isSecureContext) {
   notify({
     title: "This address limits the browser",
-    message: `Pages from ${location.origin} have no access to the GPU and to the disk, because they come by plain http from another machine. The CPU computes, and the stems stay in memory. For full speed, run cargo xtask web serve on this machine, or serve the page by https.`,
+    message: `Pages from ${location.origin} have no access to the GPU and to the disk, because they come by plain http from another machine. The CPU computes, and the stems stay in memory. For full speed, run “cargo xtask web serve” on this machine, or serve the page by https.`,
     info: true,
     key: "insecure",
   });

@@ -5,6 +5,7 @@
 //! `UNBRAID_SHOTS` a folder for screenshots. Without these variables or without Chromium, all tests are ignored, with
 //! the reason.
 
+mod habits;
 mod invented;
 mod journey;
 mod looks;
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     // The driver starts with the first test, so `--list` needs none.
     let world = Arc::new(LazyLock::new(World::open as fn() -> _));
-    let tests = [worker::TESTS, looks::TESTS, journey::TESTS, trouble::TESTS, smooth::TESTS].concat();
+    let tests =
+        [worker::TESTS, looks::TESTS, journey::TESTS, trouble::TESTS, habits::TESTS, smooth::TESTS].concat();
     let trials = tests.into_iter().map(|test| trial(test, &world)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
