@@ -163,6 +163,11 @@ impl<N: SegmentModel> Separator<N> {
         })
     }
 
+    /// Samples between the starts of two segments.
+    pub fn hop(&self) -> usize {
+        self.hop
+    }
+
     /// Takes the song's next samples, any number of them. Returns, for each stem, the samples that are finished now.
     /// They follow those of earlier calls. There may be none, and all stems have the same number.
     ///

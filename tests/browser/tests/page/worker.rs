@@ -295,7 +295,7 @@ fn no_webgpu(world: &World) -> Result<()> {
         const { device, end } = await started('auto');
         end();
         const worker = openWorker();
-        worker.send({ type: 'start', device: 'gpu' });
+        worker.send({ type: 'start', device: 'gpu', workers: null });
         const { kind, message } = await worker.until(is('error'));
         const from = worker.messages.length;
         worker.send({ type: 'model', request: 1, file: new Blob([]) });
