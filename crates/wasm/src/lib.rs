@@ -22,8 +22,8 @@ pub use session::Session;
 
 use js_sys::{Function, Reflect};
 use unbraid_ops::device::note_error;
-use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
 
 /// Writes warnings and errors to the console, and passes errors of burn to the device, which reports them to the job.
 struct Logger;
