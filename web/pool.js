@@ -56,14 +56,15 @@ export class Pool {
   /**
    * Starts the helpers that are missing. The first helper starts alone, because only its first segment shows how much
    * memory a helper needs for the model.
+   * @param {number} segments there are no more helpers than segments
    * @returns {Promise<number>} the number of helpers that wait for a segment
    */
-  async ready() {
+  async ready(segments) {
     if (this.#heap > 0) {
       const most = 1 + Math.max(1, Math.floor(this.#memory / this.#heap));
       if (most < this.workers) this.#reduce(most, `each needs ${Math.ceil(this.#heap / 1e6)} MB of memory`);
     }
-    const wanted = Math.min(this.workers - 1, this.#heap > 0 ? Infinity : 1);
+    const wanted = Math.min(this.workers - 1, segments, this.#heap > 0 ? Infinity : 1);
     const missing = Math.max(0, wanted - this.#helpers.length);
     const started = await Promise.all(Array.from({ length: missing }, () => this.#start()));
     this.#helpers.push(...started.filter((helper) => helper !== null));

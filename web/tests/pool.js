@@ -68,24 +68,30 @@ test("helpers may use a quarter of the memory, also if the browser does not tell
 });
 
 poolTest("one helper starts, and the others when its memory is known", { workers: 4 }, async (pool) => {
-  equal(await pool.ready(), 1);
+  equal(await pool.ready(9), 1);
   equal(values([await pool.run(channel(1), channel(1))]), [1]);
-  equal(await pool.ready(), 3);
+  equal(await pool.ready(9), 3);
   equal([started.length, pool.workers, pool.reason, pool.heap], [3, 4, null, HEAP + 2e6]);
 });
 
 poolTest("segments that run at the same time return their own stems", { workers: 4 }, async (pool) => {
-  await pool.ready();
+  await pool.ready(9);
   await pool.run(channel(0), channel(0));
-  await pool.ready();
+  await pool.ready(9);
   equal(values(await Promise.all([5, 6, 7].map((value) => pool.run(channel(value), channel(value))))), [5, 6, 7]);
 });
 
 poolTest("there are no more helpers than fit into the memory", { workers: 8, memory: 2.5 * HEAP }, async (pool) => {
-  await pool.ready();
+  await pool.ready(9);
   await pool.run(channel(1), channel(1));
-  equal(await pool.ready(), 2);
+  equal(await pool.ready(9), 2);
   equal([pool.workers, started.length, pool.reason], [3, 2, "each needs 20 MB of memory"]);
+});
+
+poolTest("there are no more helpers than segments", { workers: 8 }, async (pool) => {
+  await pool.ready(7);
+  await pool.run(channel(1), channel(1));
+  equal([await pool.ready(2), started.length, await pool.ready(7), started.length, pool.workers], [2, 2, 7, 7, 8]);
 });
 
 for (const [how, helper] of /** @type {[string, typeof behaviour][]} */ ([
@@ -93,8 +99,8 @@ for (const [how, helper] of /** @type {[string, typeof behaviour][]} */ ([
   ["its script cannot be loaded", () => "error"],
 ])) {
   poolTest(`the pool goes on without a helper that does not start: ${how}`, { workers: 2, helper }, async (pool) => {
-    equal(await pool.ready(), 0);
-    equal([await pool.ready(), started.length, started[0].ended, pool.workers], [0, 1, true, 1]);
+    equal(await pool.ready(9), 0);
+    equal([await pool.ready(9), started.length, started[0].ended, pool.workers], [0, 1, true, 1]);
     equal(/further worker failed/.test(pool.reason ?? ""), true, "the reason");
     equal(await pool.run(channel(1), channel(1)), undefined);
   });
@@ -105,7 +111,7 @@ test("the pool goes on in a browser that allows a worker no workers", async () =
   /** @type {any} */ (window).Worker = class { constructor() { throw new Error("not allowed"); } };
   try {
     const pool = new Pool(2, /** @type {any} */ ({}), new Blob([]), 1e9);
-    equal([await pool.ready(), pool.workers], [0, 1]);
+    equal([await pool.ready(9), pool.workers], [0, 1]);
   } finally {
     window.Worker = real;
   }
@@ -116,24 +122,24 @@ poolTest("a helper that fails gives no stems, and the others stay", {
   helper: (message, number) => message.type === "segment" && number === 1 && message.segment[0][0] === 9
     ? { type: "failed", message: "out of memory" } : works(message),
 }, async (pool) => {
-  await pool.ready();
+  await pool.ready(9);
   await pool.run(channel(1), channel(1));
-  await pool.ready();
+  await pool.ready(9);
   equal(values(await Promise.all([9, 8].map((value) => pool.run(channel(value), channel(value))))), [null, 8]);
-  equal([await pool.ready(), pool.workers, started.map(({ ended }) => ended)], [1, 2, [true, false]]);
+  equal([await pool.ready(9), pool.workers, started.map(({ ended }) => ended)], [1, 2, [true, false]]);
 });
 
 poolTest("a spoilt helper loses its segment", { workers: 2 }, async (pool) => {
-  await pool.ready();
+  await pool.ready(9);
   pool.spoil();
   equal(values([await pool.run(channel(1), channel(1))]), [null]);
   equal(pool.workers, 1);
 });
 
 poolTest("the end of the pool ends all helpers", { workers: 3 }, async (pool) => {
-  await pool.ready();
+  await pool.ready(9);
   await pool.run(channel(1), channel(1));
-  await pool.ready();
+  await pool.ready(9);
   pool.end();
   equal([started.map(({ ended }) => ended), pool.heap], [[true, true], 0]);
 });

@@ -35,8 +35,8 @@ declare module "*/wasm/unbraid_wasm.js" {
   export interface Pool {
     /** The number of workers that may compute, including the one that owns the pool. */
     readonly workers: number;
-    /** The number of helpers that wait for a segment. */
-    ready(): Promise<number>;
+    /** The number of helpers that wait for one of `segments` segments. */
+    ready(segments: number): Promise<number>;
     /** The stems of a segment; undefined if the helper failed. */
     run(left: Float32Array<ArrayBuffer>, right: Float32Array<ArrayBuffer>): Promise<Stereo[] | undefined>;
   }

@@ -230,7 +230,7 @@ impl SegmentModel for EngineModel {
         let mut stems = Vec::with_capacity(segments.len());
         let mut rest = segments;
         while let [first, others @ ..] = rest {
-            let helpers = if others.is_empty() { 0 } else { pool.ready().await };
+            let helpers = if others.is_empty() { 0 } else { pool.ready(others.len()).await };
             let (helped, later) = others.split_at(helpers.min(others.len()));
             let running: Vec<_> = helped.iter().map(|segment| pool.run(segment)).collect();
             stems.extend(self.engine.run(std::slice::from_ref(first)).await?);

@@ -21,16 +21,16 @@ extern "C" {
     pub(crate) fn workers(this: &Pool) -> u32;
 
     #[wasm_bindgen(method, js_name = ready)]
-    fn ready_promise(this: &Pool) -> Promise;
+    fn ready_promise(this: &Pool, segments: u32) -> Promise;
 
     #[wasm_bindgen(method, js_name = run)]
     fn run_promise(this: &Pool, left: Float32Array, right: Float32Array) -> Promise;
 }
 
 impl Pool {
-    /// The number of helpers that wait for a segment. The pool starts the helpers here.
-    pub(crate) async fn ready(&self) -> usize {
-        let ready = JsFuture::from(self.ready_promise()).await;
+    /// The number of helpers that wait for a segment. The pool starts them here, at most one for each of `segments`.
+    pub(crate) async fn ready(&self, segments: usize) -> usize {
+        let ready = JsFuture::from(self.ready_promise(segments as u32)).await;
         ready.ok().and_then(|ready| ready.as_f64()).map_or(0, |ready| ready as usize)
     }
 
