@@ -18,8 +18,9 @@ import { showModel, showNoModel } from "./view/models.js";
 
 /** @typedef {import("./song.js").Song} Song */
 
-const asked = new URLSearchParams(location.search).get("device");
-const engine = new Engine(asked === "cpu" || asked === "gpu" ? asked : "auto");
+const query = new URLSearchParams(location.search);
+const asked = query.get("device");
+const engine = new Engine(asked === "cpu" || asked === "gpu" ? asked : "auto", Number(query.get("workers")) || null);
 const studio = new Studio(engine, new TapeDeck());
 const player = new Player();
 const mixer = new Mixer(player);

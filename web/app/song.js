@@ -12,7 +12,7 @@ export class Song {
   id = next++;
   /** @type {SongState} */ state = "ready";
   /** The file cannot be decoded. */ unreadable = false;
-  /** Facts about the file that the person should know, as sentences. @type {string[]} */ notices = [];
+  /** Facts about the file that the person should know, as clauses. @type {string[]} */ notices = [];
   /** The waveform of the whole file. */ overview = new Picture(1024, []);
   overviewRate = 44100;
   overviewDone = false;
@@ -32,6 +32,11 @@ export class Song {
   constructor(file) {
     this.file = file;
     this.name = songName(file.name);
+  }
+
+  /** The waveform and the separation report some facts twice. @param {string[]} notices */
+  learn(notices) {
+    this.notices = [...new Set([...this.notices, ...notices])];
   }
 
   get busy() {

@@ -209,10 +209,11 @@ export class Studio extends EventTarget {
         }
         writing = writing.then(() => tape.append(block)).catch((error) => stopJob(storageMessage(error)));
       },
-      done: async () => {
+      done: async ({ notices }) => {
         await writing;
         if (this.#jobs.get(song) !== job) return;
         this.#jobs.delete(song);
+        song.learn(notices);
         await this.#stop(song, "done");
       },
       error: async ({ kind, message }) => {
@@ -246,7 +247,8 @@ export class Studio extends EventTarget {
   }
 
   /** @param {Song} song @param {OverviewMessage} message */
-  #addOverview(song, { sampleRate, samples, start, peaks, done }) {
+  #addOverview(song, { sampleRate, samples, start, peaks, done, notices }) {
+    song.learn(notices);
     song.overviewRate = sampleRate;
     if (peaks.length) song.overview.add(Math.round(start / 1024), peaks);
     if (samples !== null) song.duration = samples / sampleRate;

@@ -35,10 +35,10 @@ test("waveforms are read one after the other, in the order of the songs", () => 
   const songs = ["a", "b", "c", "d"].map((name) => /** @type {import("../app/song.js").Song} */ (studio.add(new File(["song"], name))));
   const read = () => overviews.map(({ file }) => file.name).join("");
   equal(read(), "a");
-  overviews[0].listener.overview({ sampleRate: 100, samples: 9, start: 0, peaks: [], done: false });
+  overviews[0].listener.overview({ sampleRate: 100, samples: 9, start: 0, peaks: [], done: false, notices: [] });
   equal(read(), "a");
-  overviews[0].listener.overview({ sampleRate: 100, samples: 9, start: 0, peaks: [], done: true });
-  equal([read(), songs[0].overviewDone], ["ab", true]);
+  overviews[0].listener.overview({ sampleRate: 100, samples: 9, start: 0, peaks: [], done: true, notices: ["it is joined", "it is old"] });
+  equal([read(), songs[0].overviewDone, songs[0].notices], ["ab", true, ["it is joined", "it is old"]]);
   studio.remove(songs[2]);
   equal(read(), "ab", "a waiting song was removed");
   overviews[1].listener.error({ kind: "file", message: "bad" });
@@ -114,6 +114,19 @@ test("a song that is removed while its tape reopens is not continued", async () 
   studio.remove(song);
   await going;
   equal(jobs.length, 1);
+});
+
+test("facts about a file that the separation repeats are shown once", async () => {
+  const { studio, jobs, opens } = studioWith(model);
+  const song = /** @type {import("../app/song.js").Song} */ (studio.add(file()));
+  song.learn(["it is joined"]);
+  studio.separate(song);
+  await settle(() => opens.length === 1);
+  opens[0](tape());
+  await settle(() => jobs.length === 1);
+  jobs[0].listener.done({ samples: 9, seconds: 1, notices: ["it is joined", "a part is missing"] });
+  await settle(() => song.state === "done");
+  equal(song.notices, ["it is joined", "a part is missing"]);
 });
 
 test("the free space is checked as soon as the separation reports the song's length", async () => {
