@@ -3,7 +3,7 @@
 /** The extensions of audio files. `accept` in index.html has the same ones. */
 export const AUDIO_EXTENSIONS = [
   "wav", "wave", "w64", "aif", "aiff", "aifc", "caf", "flac", "mp3", "ogg", "oga", "opus", "m4a", "m4b", "mp4", "mov",
-  "aac", "webm", "weba",
+  "aac", "webm", "weba", "mka",
 ];
 
 /** Controls of text direction. In a name they can hide the extension. */
