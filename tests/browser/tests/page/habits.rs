@@ -90,7 +90,7 @@ fn plain_http(world: &World) -> Result<()> {
     let page = Page::blank(world, Gpu::None)?;
     // A browser does not take this address for the local machine.
     page.browser.go(&format!("http://0.0.0.0:{}/", forward(&world.page)?))?;
-    page.until("!$('model-details').hidden")?;
+    page.until("$('model-stems').children.length > 0")?;
     page.ensure("!isSecureContext && notices().length === 1")?;
     page.ensure("/^This address limits the browser.*http:\\/\\/0\\.0\\.0\\.0.*CPU.*cargo xtask web serve.*https/.test(notices()[0])")?;
     page.ensure("$('device').dataset.kind === 'cpu' && $('notice').getAttribute('role') === 'status'")?;
@@ -249,6 +249,7 @@ fn two_stems(world: &World) -> Result<()> {
     page.ensure("/^All stems together are the original with a signal-to-noise ratio of \\d+\\.\\d dB\\.$/.test($('sum').textContent)")?;
     page.choose("format", "float32")?;
     page.choose("pair", "3")?;
+    page.ensure("$('sum').textContent === 'Both rows together are exactly the original.'")?;
     page.until("[...document.querySelectorAll('#tracks canvas')].every(painted)")?;
     let out = world.folder.path().join("two");
     let mut command = Command::new(&world.program);
