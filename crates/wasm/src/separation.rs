@@ -89,7 +89,7 @@ impl Separation {
     /// The next samples of the mixture and the finished stems.
     fn block(&mut self) -> Object {
         let count = self.stems[0][0].len().min(self.hop);
-        let mut take = |stereo: &mut Stereo| -> JsValue {
+        let take = |stereo: &mut Stereo| -> JsValue {
             to_js(&stereo.each_mut().map(|channel| channel.drain(..count).collect()))
         };
         let block = Object::new();
