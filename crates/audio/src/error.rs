@@ -79,6 +79,15 @@ pub enum Problem {
     /// A sample rate that is not accepted.
     #[error("a sample rate of {0} Hz is outside 1000 to 384000 Hz")]
     SampleRate(u32),
+    /// A sample rate that a format cannot hold.
+    #[cfg(not(target_family = "wasm"))]
+    #[error("{format} cannot hold a sample rate of {rate} Hz")]
+    FormatRate {
+        /// The format.
+        format: crate::format::Format,
+        /// The rate in Hz.
+        rate: u32,
+    },
     /// A sample that is NaN, infinite or larger than 10⁶ times full scale.
     #[error("the sample at {seconds:.3} s is NaN, infinite or larger than 1e6 times full scale")]
     NonFinite {

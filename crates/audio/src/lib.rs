@@ -15,17 +15,27 @@ mod decoder;
 mod error;
 #[cfg(not(target_family = "wasm"))]
 mod flac;
+#[cfg(not(target_family = "wasm"))]
+mod format;
 mod formats;
 mod info;
 mod mp3;
+#[cfg(not(target_family = "wasm"))]
+mod mp3_writer;
 mod mp4;
 mod notice;
 mod ogg;
+#[cfg(not(target_family = "wasm"))]
+mod opus_writer;
 mod plain;
 mod reader;
 mod resample;
 mod source;
+#[cfg(not(target_family = "wasm"))]
+mod spool;
 mod symphonia_decoder;
+#[cfg(not(target_family = "wasm"))]
+mod tags;
 mod trim;
 mod wav;
 #[cfg(not(target_family = "wasm"))]
@@ -39,4 +49,9 @@ pub use reader::{AudioReader, read_segment};
 pub use symphonia::core::io::MediaSource;
 pub use unbraid_base::Stereo;
 #[cfg(not(target_family = "wasm"))]
-pub use writer::{AudioWriter, Format};
+pub use {
+    format::Format,
+    spool::Spool,
+    tags::Tags,
+    writer::{AudioWriter, WriteOptions},
+};

@@ -4,6 +4,10 @@
 //! window that fades over the overlap and is never zero. They are summed and divided by the summed weights. If only
 //! one segment contributes, as at both ends of the song, its weight cancels. The last segment is moved back so that it
 //! ends with the song: it is as long as the others and has as much context.
+//!
+//! Where a channel of the song is digitally silent, the same channel of every stem is (`silence.rs`).
+
+mod silence;
 
 use burn::tensor::{ExecutionError, Tensor, TensorData};
 use rayon::prelude::*;
@@ -12,6 +16,7 @@ use unbraid_ops::device;
 
 use crate::config::STEREO;
 use crate::family::Network;
+use silence::Silence;
 
 /// How a song is cut into segments.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -123,8 +128,9 @@ pub struct Separator<N = Network> {
     /// Weighted sums per stem, and the sums of the weights, from sample `finished` on.
     sums: Vec<Stereo>,
     weights: Vec<f32>,
-    /// Number of samples that were returned.
+    /// Number of samples that no later segment overlaps.
     finished: usize,
+    silence: Silence,
 }
 
 impl<N: SegmentModel> Separator<N> {
@@ -149,6 +155,7 @@ impl<N: SegmentModel> Separator<N> {
         }
         let shared = (segment as f64 * f64::from(overlap)).round() as usize;
         let sums = vec![Stereo::default(); network.stems()];
+        let silence = Silence::new(network.sample_rate(), network.stems());
         Ok(Self {
             network,
             segment,
@@ -160,6 +167,7 @@ impl<N: SegmentModel> Separator<N> {
             sums,
             weights: Vec::new(),
             finished: 0,
+            silence,
         })
     }
 
@@ -181,6 +189,7 @@ impl<N: SegmentModel> Separator<N> {
         if let Some(index) = (0..left).find(|&i| !(block[0][i].is_finite() && block[1][i].is_finite())) {
             return Err(SeparateError::Input { seconds: self.seconds(self.input_end() + index) });
         }
+        self.silence.observe(block);
         let mut output = vec![Stereo::default(); self.sums.len()];
         let mut taken = 0;
         while taken < left {
@@ -195,7 +204,7 @@ impl<N: SegmentModel> Separator<N> {
                 self.run_batch(self.batch, &mut output).await?;
             }
         }
-        Ok(output)
+        Ok(self.silence.apply(output))
     }
 
     /// Ends the song. Returns the remaining samples: together with those of all calls of [`Separator::push`], as many
@@ -221,7 +230,8 @@ impl<N: SegmentModel> Separator<N> {
             self.add(start, &stems);
         }
         self.give_out(end, &mut output);
-        Ok(output)
+        self.silence.end();
+        Ok(self.silence.apply(output))
     }
 
     fn input_end(&self) -> usize {

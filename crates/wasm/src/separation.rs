@@ -89,7 +89,7 @@ impl Separation {
     /// The next samples of the mixture and the finished stems.
     fn block(&mut self) -> Object {
         let count = self.stems[0][0].len().min(self.hop);
-        let mut take = |stereo: &mut Stereo| -> JsValue {
+        let take = |stereo: &mut Stereo| -> JsValue {
             to_js(&stereo.each_mut().map(|channel| channel.drain(..count).collect()))
         };
         let block = Object::new();
@@ -138,8 +138,8 @@ impl Separation {
     /// # Errors
     /// An `Error` of kind "file", "model" or "device". The separation cannot be used after an error.
     pub async fn next(&mut self) -> Result<Option<Object>, Failure> {
-        while self.stems[0][0].is_empty() {
-            let Some(mut separator) = self.separator.take() else { return Ok(None) };
+        while self.stems[0][0].len() < self.hop {
+            let Some(mut separator) = self.separator.take() else { break };
             let wanted = self.left.min(DECODED);
             let block = self.reader.read(wanted)?;
             let count = block[0].len();
@@ -147,13 +147,19 @@ impl Separation {
             for (mixture, block) in self.mixture.iter_mut().zip(&block) {
                 mixture.extend_from_slice(block);
             }
-            self.stems = if count == 0 {
+            let stems = if count == 0 {
                 separator.finish().await?
             } else {
                 let stems = separator.push(&block).await?;
                 self.separator = Some(separator);
                 stems
             };
+            for (stem, new) in self.stems.iter_mut().flatten().zip(stems.into_iter().flatten()) {
+                stem.extend(new);
+            }
+        }
+        if self.stems[0][0].is_empty() {
+            return Ok(None);
         }
         Ok(Some(self.block()))
     }

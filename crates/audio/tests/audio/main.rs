@@ -4,7 +4,9 @@
 mod bad_input;
 mod common;
 mod decode;
+mod lossy;
 mod resample;
+mod tags;
 mod write;
 
 /// Training reads on worker threads, so readers move between threads.
