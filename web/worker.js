@@ -1,7 +1,8 @@
-// The separation worker: all decoding and all computation happen here. types/protocol.d.ts describes its messages.
-// One request runs at a time. Later requests wait.
+// The separation worker: all decoding and all computation happen here, with helpers if there is no GPU.
+// types/protocol.d.ts describes its messages. One request runs at a time. Later requests wait.
 
-import init, { Overview, Session, heapBytes } from "./wasm/unbraid_wasm.js";
+import init, { Overview, Session, compiledModule, heapBytes } from "./wasm/unbraid_wasm.js";
+import { Pool, workersFor } from "./pool.js";
 
 /** @import { ErrorMessage, FromWorker, ToWorker } from "./types/protocol.d.ts" */
 /** @import { OverviewRequest, SeparateRequest, WorkerRequest } from "./types/protocol.d.ts" */
@@ -11,6 +12,16 @@ const OVERLAP = 0.25;
 
 /** @type {Session | null} */
 let session = null;
+/** The number of workers that compute without a GPU, including this one, if nothing prevents it. */
+let planned = 1;
+/** The number that does. */
+let workers = 1;
+/** Why fewer workers compute than the device has threads. @type {string|null} */
+let fewer = null;
+/** The model's weights file. @type {Blob} */
+let weights = new Blob();
+/** The helpers of the running separation. @type {Pool|null} */
+let pool = null;
 /** Why there is no session. @type {unknown} */
 let unopened = new Error("the worker was not started");
 /** The cancelled jobs. @type {Set<number>} */
@@ -21,7 +32,7 @@ let busy = false;
 
 self.onmessage = (/** @type {MessageEvent<ToWorker>} */ { data }) => {
   if (data.type === "cancel") cancel(data.job);
-  else if (data.type === "lose") session?.loseDevice();
+  else if (data.type === "lose") lose();
   else {
     waiting.push(data);
     work();
@@ -106,6 +117,11 @@ async function continues(job) {
   return false;
 }
 
+function lose() {
+  session?.loseDevice();
+  pool?.spoil();
+}
+
 /** The session, or the error that prevented it. */
 function opened() {
   if (!session) throw unopened;
@@ -113,7 +129,9 @@ function opened() {
 }
 
 /** @param {Extract<WorkerRequest, {type: "start"}>} request */
-async function start({ device }) {
+async function start({ device, workers: wanted }) {
+  planned = workersFor(wanted);
+  workers = planned;
   try {
     await init({ module_or_path: new URL("./wasm/unbraid_wasm_bg.wasm", import.meta.url) });
     session = await Session.open(device);
@@ -126,8 +144,8 @@ async function start({ device }) {
 
 /** Reports the device. @param {Session} session */
 async function ready({ kind, software, note }) {
-  const name = kind === "gpu" ? await adapterName() : "one thread";
-  send({ type: "ready", device: { kind, name, software, note: note ?? null } });
+  const name = kind === "gpu" ? await adapterName() : workers === 1 ? "one thread" : `${workers} threads`;
+  send({ type: "ready", device: { kind, name, software, note: fewer ?? note ?? null } });
 }
 
 async function adapterName() {
@@ -140,12 +158,18 @@ async function adapterName() {
 async function model({ request, file }) {
   const session = opened();
   const { kind } = session;
+  const before = workers;
   const bytes = await file.arrayBuffer().catch(() => {
     throw Object.assign(new Error("The model file can no longer be read. Choose it again."), { kind: "model" });
   });
+  // A copy, because a person may change or delete the file.
+  weights = new Blob([bytes]);
   const model = await session.setModel(new Uint8Array(bytes));
+  // The workers may have enough memory for another model.
+  workers = planned;
+  fewer = null;
   // A GPU that fails the test of a new model is replaced by the CPU.
-  if (session.kind !== kind) await ready(session);
+  if (session.kind !== kind || workers !== before) await ready(session);
   send({ type: "model", request, model });
 }
 
@@ -158,7 +182,8 @@ async function overview({ job, file }) {
       const peaks = song.next_peaks();
       done = song.done;
       const samples = done ? song.samples : song.total() ?? null;
-      send({ type: "overview", job, sampleRate, samples, start, peaks, done }, [peaks.buffer]);
+      const notices = done ? song.notices() : [];
+      send({ type: "overview", job, sampleRate, samples, start, peaks, done, notices }, [peaks.buffer]);
     }
   } finally {
     song.free();
@@ -170,12 +195,14 @@ async function separate({ job, file, from, to }) {
   const began = performance.now();
   const session = opened();
   const { sampleRate } = session;
-  const song = session.separate(file, from, to ?? undefined, OVERLAP);
   const elapsed = () => (performance.now() - began) / 1000;
+  const helpers = session.kind === "cpu" && workers > 1 ? new Pool(workers, compiledModule(), weights) : null;
+  const song = session.separate(file, from, to ?? undefined, OVERLAP, helpers ?? undefined);
+  pool = helpers;
   const progress = () => {
     const { done, total } = song;
     send({ type: "progress", job, done, total: total ?? null, speed: done / sampleRate / elapsed() });
-    send({ type: "memory", wasm: heapBytes(), gpu: session.gpuBytes() ?? null });
+    send({ type: "memory", wasm: heapBytes() + (helpers?.heap ?? 0), gpu: session.gpuBytes() ?? null });
   };
   try {
     progress();
@@ -187,8 +214,9 @@ async function separate({ job, file, from, to }) {
         const message = `The separation continues. The reason: ${failure}.`;
         send({ type: "recovered", job, message });
       }
+      if (helpers && helpers.workers < workers) await lessWorkers(session, helpers);
       if (!block) {
-        send({ type: "done", job, samples: song.done, seconds: elapsed() });
+        send({ type: "done", job, samples: song.done, seconds: elapsed(), notices: song.notices() });
         break;
       }
       const { start, mixture, stems } = block;
@@ -198,5 +226,15 @@ async function separate({ job, file, from, to }) {
     }
   } finally {
     song.free();
+    helpers?.end();
+    pool = null;
   }
+}
+
+/** Later separations use no more workers than this one. @param {Session} session @param {Pool} helpers */
+async function lessWorkers(session, helpers) {
+  const { workers: left, reason } = helpers;
+  fewer = `${left === 1 ? "One worker computes" : `${left} workers compute`} instead of ${workers} (${reason}). The stems are the same.`;
+  workers = left;
+  await ready(session);
 }

@@ -1,8 +1,12 @@
-/** The page's side of the separation worker: starts the worker, gives it jobs, and replaces it after a crash. */
+/**
+ * The page's side of the separation worker: starts the worker, gives it jobs, and replaces it after a crash. The browser
+ * decodes songs whose format the worker does not know.
+ */
+import { decode } from "./decode.js";
 
 /** @import { Device, DeviceChoice, FailureKind, ModelInfo } from "../types/protocol.d.ts" */
 /** @import { FromWorker, OverviewRequest, SeparateRequest, ToWorker } from "../types/protocol.d.ts" */
-/** @import { BlockMessage, DoneMessage, OverviewMessage, ProgressMessage } from "../types/protocol.d.ts" */
+/** @import { BlockMessage, DoneMessage, ErrorMessage, OverviewMessage, ProgressMessage } from "../types/protocol.d.ts" */
 
 /** @typedef {ModelInfo & {file: Blob}} Model `file`: the file that the model was loaded from */
 /**
@@ -10,6 +14,11 @@
  * @typedef {{kind: FailureKind, message: string, file?: Blob|null}} Trouble
  */
 /** @typedef {OverviewRequest|SeparateRequest} JobRequest */
+/** @typedef {import("./decode.js").Decoded} Decoded */
+/**
+ * `decoded`: the song as the browser decoded it, if the worker does not know its format.
+ * @typedef {{request: JobRequest, listener: Listener, cancelled: boolean, decoded: Decoded|null}} Job
+ */
 
 /**
  * @typedef {object} Listener receives the events of a job until the job is cancelled
@@ -25,6 +34,9 @@
  */
 const PATIENCE = 20_000;
 
+/** The sample rate of most music, in Hz, for songs that the browser decodes before there is a model. */
+const USUAL_RATE = 44100;
+
 /**
  * Events (CustomEvent): `device`, `model` (null when a model starts to load), `memory`, `recovered`, `fallback` (from
  * the GPU to the CPU), `trouble` (a failure that belongs to no job).
@@ -33,14 +45,17 @@ export class Engine extends EventTarget {
   /** @type {Worker} */ #worker;
   /**
    * The jobs in the order of the worker. The first job is running.
-   * @type {Map<number, {request: JobRequest, listener: Listener, cancelled: boolean}>}
+   * @type {Map<number, Job>}
    */
   #jobs = new Map();
+  /** The jobs whose songs the browser decodes. The worker does not have them. @type {Map<number, Job>} */ #decoding = new Map();
+  /** The songs that the browser decodes or has decoded. @type {WeakMap<File, Promise<Decoded|null>>} */ #decoded = new WeakMap();
   #nextJob = 1;
   /** The last model file that was sent to the worker. @type {Blob|null} */ #modelFile = null;
   /** Number of the last model request. The worker's answers carry it; answers to earlier requests are ignored. */
   #request = 0;
   #choice;
+  #workers;
   /** Crashes since the last success. A worker that cannot start must not be restarted forever. */
   #crashes = 0;
   /** Jobs that failed because of the device or in a crash since the last finished block. */
@@ -48,10 +63,11 @@ export class Engine extends EventTarget {
   /** @type {Device|null} */ device = null;
   /** The model for the next job; null while a model is loading. @type {Model|null} */ model = null;
 
-  /** @param {DeviceChoice} choice */
-  constructor(choice) {
+  /** @param {DeviceChoice} choice @param {number|null} [workers] without a GPU; null: as many as the device allows */
+  constructor(choice, workers = null) {
     super();
     this.#choice = choice;
+    this.#workers = workers;
     this.#worker = this.#start();
   }
 
@@ -62,7 +78,7 @@ export class Engine extends EventTarget {
       event.preventDefault();
       if (worker === this.#worker) this.#broken(event.message || "The separation program could not be loaded.");
     };
-    this.#send({ type: "start", device: this.#choice }, worker);
+    this.#send({ type: "start", device: this.#choice, workers: this.#workers }, worker);
     return worker;
   }
 
@@ -118,9 +134,10 @@ export class Engine extends EventTarget {
 
   /** The listener of this job receives no more events. @param {number} job */
   cancel(job) {
-    const entry = this.#jobs.get(job);
+    const entry = this.#jobs.get(job) ?? this.#decoding.get(job);
     if (!entry || entry.cancelled) return;
     entry.cancelled = true;
+    if (!this.#jobs.has(job)) return;
     this.#send({ type: "cancel", job });
     const worker = this.#worker;
     setTimeout(() => {
@@ -132,9 +149,37 @@ export class Engine extends EventTarget {
   #post(message, listener) {
     const job = this.#nextJob++;
     const request = { ...message, job };
-    this.#jobs.set(job, { request, listener, cancelled: false });
+    this.#jobs.set(job, { request, listener, cancelled: false, decoded: null });
     this.#send(request);
     return job;
+  }
+
+  /**
+   * The worker does not know the format of a song. The browser decodes the song, and the worker gets the job again.
+   * @param {number} job @param {Job} entry @param {string} reason of the worker
+   */
+  async #decode(job, entry, reason) {
+    const { file } = entry.request;
+    this.#decoding.set(job, entry);
+    let decoding = this.#decoded.get(file);
+    if (!decoding) {
+      decoding = decode(file, this.model?.sampleRate ?? USUAL_RATE);
+      this.#decoded.set(file, decoding);
+    }
+    let refusal = "This browser cannot decode it either";
+    const decoded = await decoding.catch((/** @type {Error} */ { message }) => {
+      refusal = message;
+      return null;
+    });
+    this.#decoding.delete(job);
+    if (entry.cancelled) return;
+    if (!decoded) {
+      entry.listener.error?.({ kind: "file", message: `${reason}. ${refusal}. Convert it to wav or flac first` });
+      return;
+    }
+    const request = { ...entry.request, file: decoded.file };
+    this.#jobs.set(job, { ...entry, request, decoded });
+    this.#send(request);
   }
 
   #first() {
@@ -160,7 +205,7 @@ export class Engine extends EventTarget {
         break;
       case "overview":
         if (message.done) this.#jobs.delete(message.job);
-        if (entry && !entry.cancelled) entry.listener.overview?.(message);
+        if (entry && !entry.cancelled) entry.listener.overview?.(withNotices(message, entry));
         break;
       case "progress":
         if (entry && !entry.cancelled) entry.listener.progress?.(message);
@@ -172,23 +217,32 @@ export class Engine extends EventTarget {
       case "done":
         this.#failures = 0;
         this.#jobs.delete(message.job);
-        if (entry && !entry.cancelled) entry.listener.done?.(message);
+        if (entry && !entry.cancelled) entry.listener.done?.(withNotices(message, entry));
         break;
       case "cancelled":
         this.#jobs.delete(message.job);
         break;
       case "error":
-        if (message.kind === "bug") {
-          this.#broken(message.message);
-        } else if (entry && job !== null) {
-          this.#jobs.delete(job);
-          if (!entry.cancelled) entry.listener.error?.(message);
-          if (message.kind === "device" && this.#fallsBack()) this.#restart();
-        } else if (message.request === undefined || message.request === this.#request) {
-          this.#emit("trouble", { ...message, file: this.#modelFile });
-        }
+        this.#failed(message, entry);
         break;
     }
+  }
+
+  /** @param {ErrorMessage} error @param {Job|undefined} entry */
+  #failed({ kind, message, job, request }, entry) {
+    if (kind === "bug") return this.#broken(message);
+    if (!entry || job === null) {
+      if (request === undefined || request === this.#request) {
+        this.#emit("trouble", { kind, message, file: this.#modelFile });
+      }
+      return;
+    }
+    this.#jobs.delete(job);
+    if (!entry.cancelled) {
+      if (kind === "format") this.#decode(job, entry, message);
+      else entry.listener.error?.({ kind, message });
+    }
+    if (kind === "device" && this.#fallsBack()) this.#restart();
   }
 
   /** @param {string} message */
@@ -240,4 +294,13 @@ export class Engine extends EventTarget {
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
+}
+
+/**
+ * A message with what a person should know about the file, including the browser's part.
+ * @template {OverviewMessage|DoneMessage} M
+ * @param {M} message @param {Job} job @returns {M}
+ */
+function withNotices(message, { decoded }) {
+  return decoded ? { ...message, notices: [...decoded.notices, ...message.notices] } : message;
 }

@@ -1,4 +1,4 @@
-/** Formats numbers and names for people. */
+/** Formats numbers and texts for people. */
 
 /**
  * Seconds as a clock: `3:07`, `1:02:03`, with tenths `0:03.2`. Rounds down.
@@ -68,20 +68,6 @@ export function bytes(count) {
  */
 export function millions(count) {
   return `${(count / 1e6).toFixed(count < 1e7 ? 2 : 1)} M`;
-}
-
-/** `My song.final.flac` → `My song.final`. @param {string} name */
-export function withoutExtension(name) {
-  return name.replace(/(.)\.[^./\\]{1,12}$/, "$1");
-}
-
-/**
- * A file name that every file system accepts.
- * @param {string} name
- */
-export function safeFileName(name) {
-  const clean = name.replace(/[\u0000-\u001f<>:"/\\|?*\u007f]/g, "_").replace(/^[. ]+|[. ]+$/g, "");
-  return clean.slice(0, 120) || "song";
 }
 
 /** A stem's name as a title: `lead_vocals` → `Lead vocals`. @param {string} name */

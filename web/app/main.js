@@ -4,11 +4,13 @@ import { Player } from "./player.js";
 import { Studio } from "./studio.js";
 import { TapeDeck } from "./tape-deck.js";
 import { clearModel, defaultModel, storeModel, storedModel } from "./models.js";
-import { bytes, clock } from "./format.js";
+import { Awake } from "./awake.js";
+import { bytes } from "./format.js";
+import { tabTitle } from "./title.js";
 import { byId, setText } from "./view/dom.js";
 import { Downloads } from "./view/downloads.js";
 import { Mixer } from "./view/mixer.js";
-import { SongsView, share, timeLeft } from "./view/songs.js";
+import { SongsView } from "./view/songs.js";
 import { announce, notify, withdraw } from "./view/notices.js";
 import { installDrop } from "./view/drop.js";
 import { installShortcuts } from "./view/shortcuts.js";
@@ -16,13 +18,15 @@ import { showModel, showNoModel } from "./view/models.js";
 
 /** @typedef {import("./song.js").Song} Song */
 
-const asked = new URLSearchParams(location.search).get("device");
-const engine = new Engine(asked === "cpu" || asked === "gpu" ? asked : "auto");
+const query = new URLSearchParams(location.search);
+const asked = query.get("device");
+const engine = new Engine(asked === "cpu" || asked === "gpu" ? asked : "auto", Number(query.get("workers")) || null);
 const studio = new Studio(engine, new TapeDeck());
 const player = new Player();
 const mixer = new Mixer(player);
 const downloads = new Downloads(mixer);
 const songsView = new SongsView(studio, () => engine.model !== null);
+const awake = new Awake();
 installShortcuts(mixer, player);
 
 /** The sample rate of most music and of the built-in model, in Hz. */
@@ -30,6 +34,8 @@ const USUAL_RATE = 44100;
 
 /** @type {Song|null} */
 let chosen = null;
+/** The last song that ended while the tab was hidden. @type {Song|null} */
+let unseen = null;
 
 /** @param {Song|null} song */
 function choose(song) {
@@ -54,6 +60,7 @@ on(studio, "songs", (/** @type {Song} */ song) => {
   const { songs } = studio;
   if (chosen === null || !songs.includes(chosen)) choose(songs.includes(song) ? song : songs.at(-1) ?? null);
   else songsView.updateList();
+  showWork();
 });
 on(studio, "overview", (/** @type {Song} */ song) => {
   songsView.updateOverview(song);
@@ -75,30 +82,30 @@ on(studio, "song", (/** @type {Song} */ song) => {
     downloads.update();
   }
   if (song.state === "done" && song.tape?.finished) announce(`${song.name} is separated. You can play and download its stems.`);
-  showInTitle();
+  if (document.hidden && (song.state === "done" || song.state === "failed")) unseen = song;
+  showWork();
 });
 on(studio, "progress", (/** @type {Song} */ song) => {
   if (song === chosen) songsView.update();
   songsView.updateList();
-  showInTitle();
+  showWork();
 });
 on(studio, "trouble", notify);
 on(songsView, "choose", choose);
 on(player, "trouble", (/** @type {string} */ message) => notify({ title: "The stems cannot be played", message }));
 
-function showInTitle() {
-  const song = studio.songs.find(({ state }) => state === "running");
-  let title = "Unbraid";
-  if (song) {
-    const part = share(song);
-    const left = timeLeft(song);
-    title = [part === null ? null : `${Math.floor(100 * part)} %`, left === null ? null : `${clock(left)} left`, song.name]
-      .filter(Boolean).join(" · ");
-  } else if (studio.songs.some(({ state }) => state === "done")) {
-    title = "Done · Unbraid";
-  }
+/** Shows the work in the title, and keeps the browser awake for it. */
+function showWork() {
+  awake.set(studio.songs.some(({ busy }) => busy));
+  const title = tabTitle(studio.songs, unseen);
   if (document.title !== title) document.title = title;
 }
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  unseen = null;
+  showWork();
+});
 
 // The model
 
@@ -187,6 +194,13 @@ installDrop({
     }
   },
   failed: (message) => notify({ title: "The example is not available", message }),
+  dropped: ({ empty, unreadable, cut }) => {
+    for (const name of empty) {
+      notify({ title: `There are no songs in the folder “${name}”`, message: "Neither the folder nor its subfolders contain an audio file.", info: true });
+    }
+    if (unreadable.length) notify({ title: "Some files could not be read", message: unreadable.join(", ") });
+    if (cut) notify({ title: "There are too many files", message: "Only a part of them was looked at. Drop a smaller folder.", info: true });
+  },
 });
 
 // The device
@@ -201,7 +215,7 @@ function showDevice(device) {
 
 on(engine, "device", (/** @type {import("../types/protocol.d.ts").Device} */ device) => {
   showDevice(device);
-  if (device.note) notify({ title: "The CPU is used.", message: device.note, info: true, key: "device" });
+  if (device.note && isSecureContext) notify({ title: "The CPU is used.", message: device.note, info: true, key: "device" });
 });
 on(engine, "recovered", (/** @type {{message: string}} */ { message }) => {
   notify({ title: "The GPU failed and was reopened.", message, info: true, key: "recovered" });
@@ -222,5 +236,14 @@ addEventListener("beforeunload", (event) => {
   if (studio.songs.some(({ busy, tape }) => busy || (tape !== null && tape.frames > 0 && !tape.saved))) event.preventDefault();
 });
 
+byId("no-start").remove();
+if (!isSecureContext) {
+  notify({
+    title: "This address limits the browser",
+    message: `Pages from ${location.origin} have no access to the GPU and to the disk, because they come by plain http from another machine. The CPU computes, and the stems stay in memory. For full speed, run “cargo xtask web serve” on this machine, or serve the page by https.`,
+    info: true,
+    key: "insecure",
+  });
+}
 choose(null);
 restoreModel();

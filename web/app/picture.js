@@ -9,11 +9,11 @@ export class Picture {
 
   /**
    * @param {number} hop samples per cell
-   * @param {number[]} tracks the picture shows their sum
+   * @param {number[]} gains of the tracks whose sum the picture shows
    */
-  constructor(hop, tracks) {
+  constructor(hop, gains) {
     this.hop = hop;
-    this.tracks = tracks;
+    this.gains = gains;
   }
 
   clear() {

@@ -1,7 +1,7 @@
 /** One song on the page: its file, its waveform, and the state of its separation. */
 import { newMix } from "./mix.js";
 import { Picture } from "./picture.js";
-import { withoutExtension } from "./format.js";
+import { songName } from "./names.js";
 
 /** @typedef {"ready"|"queued"|"running"|"done"|"stopped"|"failed"} SongState */
 /** @typedef {import("./tape-deck.js").TapeHandle} TapeHandle */
@@ -12,6 +12,7 @@ export class Song {
   id = next++;
   /** @type {SongState} */ state = "ready";
   /** The file cannot be decoded. */ unreadable = false;
+  /** Facts about the file that the person should know, as clauses. @type {string[]} */ notices = [];
   /** The waveform of the whole file. */ overview = new Picture(1024, []);
   overviewRate = 44100;
   overviewDone = false;
@@ -30,11 +31,29 @@ export class Song {
   /** @param {File} file */
   constructor(file) {
     this.file = file;
-    this.name = withoutExtension(file.name);
+    this.name = songName(file.name);
+  }
+
+  /** The waveform and the separation report some facts twice. @param {string[]} notices */
+  learn(notices) {
+    this.notices = [...new Set([...this.notices, ...notices])];
   }
 
   get busy() {
     return this.state === "queued" || this.state === "running";
+  }
+
+  /** The finished share of the separation, 0 to 1; null if unknown. */
+  get share() {
+    const { done, total } = this.progress;
+    return total ? Math.min(1, done / total) : null;
+  }
+
+  /** Seconds until the end of the separation; null if unknown. */
+  get timeLeft() {
+    const { done, total, speed } = this.progress;
+    if (!total || !this.tape || !(speed > 0)) return null;
+    return Math.max(0, total - done) / this.tape.sampleRate / speed;
   }
 
   /** Length of the chosen part in seconds; null if unknown. */

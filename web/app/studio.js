@@ -28,7 +28,8 @@ export class Studio extends EventTarget {
   #deck;
   /** The separation jobs. @type {Map<Song, number>} */ #jobs = new Map();
   /** Cancels the start of a song that has no job yet. @type {WeakMap<Song, AbortController>} */ #starts = new WeakMap();
-  /** The waveform jobs. @type {Map<Song, number>} */ #overviews = new Map();
+  /** The songs without a waveform. The first one has a job. @type {Song[]} */ #unread = [];
+  /** The waveform job. @type {number|null} */ #overview = null;
 
   /** @param {Engine} engine @param {TapeDeck} deck */
   constructor(engine, deck) {
@@ -50,30 +51,44 @@ export class Studio extends EventTarget {
     const song = new Song(file);
     this.songs.push(song);
     this.#emit("songs", song);
-    this.#overviews.set(song, this.#engine.overview(file, {
+    this.#unread.push(song);
+    this.#readNext();
+    return song;
+  }
+
+  /** Starts the next waveform job. There is one at a time, so that a separation need not wait for the others. */
+  #readNext() {
+    const [song] = this.#unread;
+    if (!song || this.#overview !== null) return;
+    this.#overview = this.#engine.overview(song.file, {
       overview: (message) => this.#addOverview(song, message),
       error: ({ kind, message }) => {
-        this.#overviews.delete(song);
         song.overviewDone = true;
         // After other failures the song has no waveform, but it may still be separated.
         if (kind === "file") {
           song.unreadable = true;
           song.state = "failed";
         }
-        this.#trouble(`${file.name} could not be read`, message);
+        this.#trouble(`${song.file.name} could not be read`, message);
         this.#emit("overview", song);
         this.#emit("song", song);
+        this.#read(song);
       },
-    }));
-    return song;
+    });
+  }
+
+  /** The waveform of a song is complete, or no longer needed. @param {Song} song */
+  #read(song) {
+    if (this.#unread[0] === song) this.#overview = null;
+    this.#unread = this.#unread.filter((other) => other !== song);
+    this.#readNext();
   }
 
   /** @param {Song} song */
   async remove(song) {
     this.cancel(song);
-    const overview = this.#overviews.get(song);
-    if (overview !== undefined) this.#engine.cancel(overview);
-    this.#overviews.delete(song);
+    if (this.#unread[0] === song && this.#overview !== null) this.#engine.cancel(this.#overview);
+    this.#read(song);
     this.songs = this.songs.filter((other) => other !== song);
     song.tape = null;
     this.#emit("songs", song);
@@ -194,10 +209,11 @@ export class Studio extends EventTarget {
         }
         writing = writing.then(() => tape.append(block)).catch((error) => stopJob(storageMessage(error)));
       },
-      done: async () => {
+      done: async ({ notices }) => {
         await writing;
         if (this.#jobs.get(song) !== job) return;
         this.#jobs.delete(song);
+        song.learn(notices);
         await this.#stop(song, "done");
       },
       error: async ({ kind, message }) => {
@@ -231,13 +247,14 @@ export class Studio extends EventTarget {
   }
 
   /** @param {Song} song @param {OverviewMessage} message */
-  #addOverview(song, { sampleRate, samples, start, peaks, done }) {
+  #addOverview(song, { sampleRate, samples, start, peaks, done, notices }) {
+    song.learn(notices);
     song.overviewRate = sampleRate;
     if (peaks.length) song.overview.add(Math.round(start / 1024), peaks);
     if (samples !== null) song.duration = samples / sampleRate;
     if (done) {
       song.overviewDone = true;
-      this.#overviews.delete(song);
+      this.#read(song);
     }
     this.#emit("overview", song);
   }

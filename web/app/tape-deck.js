@@ -1,5 +1,7 @@
 /** The page's side of the tape worker. */
+import { oneTrack } from "./mix.js";
 import { Picture } from "./picture.js";
+import { pictureKey } from "./tape/picture.js";
 
 /** @import { ExportRequest, FromTape, Stereo, TapeCalls } from "../types/protocol.d.ts" */
 
@@ -56,8 +58,9 @@ export class TapeDeck {
     const tape = new TapeHandle(this, song, tracks, sampleRate, expected);
     this.#tapes.set(song, tape);
     const { hop } = await this.ask("open", { song, tracks, sampleRate, expected });
-    for (let track = 0; track < tracks; track++) tape.pictures.set(String(track), new Picture(hop, [track]));
     tape.hop = hop;
+    // The worker draws these from the start.
+    for (let track = 0; track < tracks; track++) tape.addPicture(oneTrack(tracks, track));
     return tape;
   }
 
@@ -79,6 +82,12 @@ export class TapeHandle extends EventTarget {
   frames = 0;
   finished = false;
   /** A part of the present audio was downloaded. */ saved = false;
+  /**
+   * Signal-to-noise ratio in dB of the sum of the stems against the original. Infinite if they are equal; null for a
+   * silent original, and before the tape is finished.
+   * @type {number|null}
+   */
+  sumSnr = null;
   /** Frames of the first block: a multiple of the step between segments. */ firstBlock = 0;
 
   /**
@@ -112,7 +121,7 @@ export class TapeHandle extends EventTarget {
   }
 
   async finish() {
-    await this.#deck.ask("finish", { song: this.#song });
+    ({ sumSnr: this.sumSnr } = await this.#deck.ask("finish", { song: this.#song }));
     this.finished = true;
     this.dispatchEvent(new Event("grow"));
     this.dispatchEvent(new Event("cells"));
@@ -122,9 +131,10 @@ export class TapeHandle extends EventTarget {
   async reopen() {
     this.finished = false;
     this.saved = false;
+    this.sumSnr = null;
     for (const picture of this.pictures.values()) picture.clear();
-    const keys = [...this.pictures].map(([key, { tracks }]) => /** @type {[string, number[]]} */ ([key, tracks]));
-    await this.#deck.ask("reopen", { song: this.#song, keys });
+    const pictures = [...this.pictures.values()].map(({ gains }) => gains);
+    await this.#deck.ask("reopen", { song: this.#song, pictures });
   }
 
   /** @param {number} from frame @param {number} count frames @returns {Promise<Stereo[]>} all tracks */
@@ -135,16 +145,19 @@ export class TapeHandle extends EventTarget {
 
   /**
    * The picture of a sum of tracks. The first call for a sum starts to draw it.
-   * @param {number[]} tracks
+   * @param {number[]} gains of all tracks
    */
-  pictureOf(tracks) {
-    const key = tracks.join("+");
-    let picture = this.pictures.get(key);
-    if (!picture) {
-      picture = new Picture(this.hop, tracks);
-      this.pictures.set(key, picture);
-      this.#deck.ask("addPicture", { song: this.#song, key, tracks }).catch(() => {});
-    }
+  pictureOf(gains) {
+    const picture = this.pictures.get(pictureKey(gains));
+    if (picture) return picture;
+    this.#deck.ask("addPicture", { song: this.#song, gains }).catch(() => {});
+    return this.addPicture(gains);
+  }
+
+  /** @param {number[]} gains of all tracks */
+  addPicture(gains) {
+    const picture = new Picture(this.hop, gains);
+    this.pictures.set(pictureKey(gains), picture);
     return picture;
   }
 

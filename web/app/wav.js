@@ -8,8 +8,21 @@ export const WAV_LIMIT = 0xffffffff;
 /** @type {Record<SampleFormat, number>} */
 export const BYTES_PER_SAMPLE = { int16: 2, int24: 3, float32: 4 };
 
-/** PCM needs 44 bytes. Float also needs the extension size and a `fact` chunk. @param {SampleFormat} format */
-const headerSize = (format) => (format === "float32" ? 58 : 44);
+/** PCM needs 44 bytes. Float also needs the extension size and a `fact` chunk. @param {SampleFormat} format @param {number} channels */
+const headerSize = (format, channels) => (format === "float32" ? 58 : 44) + extensionSize(channels);
+
+/** The bytes that tell the loudspeakers of more than two channels, in a float file. @param {number} channels */
+const extensionSize = (channels) => (channels > 2 ? 22 : 0);
+
+/**
+ * The loudspeakers in the usual layout of a number of channels: 3.0, 4.0, 5.0, 5.1, 6.1 and 7.1, with the surround
+ * channels at the sides. The channels of an `AudioBuffer` are in the order of these bits.
+ * @type {Record<number, number>}
+ */
+const SPEAKERS = { 3: 0x7, 4: 0x33, 5: 0x607, 6: 0x60f, 7: 0x70f, 8: 0x63f };
+
+/** The end of a GUID that begins with a format tag. */
+const GUID = [0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x80, 0x00, 0x00, 0xaa, 0x00, 0x38, 0x9b, 0x71];
 
 /**
  * The size of a whole file in bytes, with its padding byte.
@@ -19,11 +32,11 @@ const headerSize = (format) => (format === "float32" ? 58 : 44);
  */
 export function wavSize(format, channels, frames) {
   const data = frames * channels * BYTES_PER_SAMPLE[format];
-  return headerSize(format) + data + (data % 2);
+  return headerSize(format, channels) + data + (data % 2);
 }
 
 /**
- * @param {SampleFormat} format
+ * @param {SampleFormat} format `float32` for more than two channels
  * @param {number} channels
  * @param {number} sampleRate in Hz
  * @param {number} frames samples of one channel
@@ -32,7 +45,8 @@ export function wavSize(format, channels, frames) {
 export function wavHeader(format, channels, sampleRate, frames) {
   const float = format === "float32";
   const sample = BYTES_PER_SAMPLE[format];
-  const header = headerSize(format);
+  const header = headerSize(format, channels);
+  const extension = extensionSize(channels);
   const out = new DataView(new ArrayBuffer(header));
   let at = 0;
   const tag = (/** @type {string} */ text) => { for (const c of text) out.setUint8(at++, c.charCodeAt(0)); };
@@ -41,15 +55,21 @@ export function wavHeader(format, channels, sampleRate, frames) {
   tag("RIFF");
   u32(wavSize(format, channels, frames) - 8);
   tag("WAVEfmt ");
-  u32(float ? 18 : 16);
-  u16(float ? 3 : 1);
+  u32((float ? 18 : 16) + extension);
+  u16(extension ? 0xfffe : float ? 3 : 1);
   u16(channels);
   u32(sampleRate);
   u32(sampleRate * channels * sample);
   u16(channels * sample);
   u16(8 * sample);
   if (float) {
-    u16(0);
+    u16(extension);
+    if (extension) {
+      u16(8 * sample);
+      u32(SPEAKERS[channels] ?? 0);
+      u16(3);
+      for (const byte of GUID) out.setUint8(at++, byte);
+    }
     tag("fact");
     u32(4);
     u32(frames);

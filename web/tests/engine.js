@@ -1,4 +1,5 @@
 import { equal, test, throws } from "./check.js";
+import { sine } from "./decode.js";
 import { Engine } from "../app/engine.js";
 
 /** A fake separation worker: records the messages to it, and sends the answers of a test. */
@@ -129,4 +130,47 @@ engineTest("a worker that cannot start is not restarted forever", (_, events) =>
   for (let crash = 0; crash < 3; crash++) workers.at(-1)?.answer({ type: "error", job: null, kind: "bug", message: "no" });
   equal([workers.length, workers.at(-1)?.ended], [3, true]);
   equal(/three times/.test(events.at(-1)?.[1].message), true, "the message");
+});
+
+/** Waits up to two seconds for a condition. @param {() => boolean} ready */
+async function settle(ready) {
+  for (let i = 0; i < 200 && !ready(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+  if (!ready()) throw new Error("the condition did not hold within two seconds");
+}
+
+engineTest("the browser decodes a song of a format that the worker does not know", async (engine) => {
+  const worker = workers[0];
+  const unknown = sine(2, 48000, 4800);
+  const messages = /** @type {any[]} */ ([]);
+  const job = engine.overview(unknown, { overview: (message) => messages.push(message) });
+  worker.answer({ type: "error", job, kind: "format", message: "Opus cannot be read" });
+  await settle(() => worker.of("overview").length === 2);
+  const [, again] = worker.of("overview");
+  equal([again.job, again.file.name], [job, "sine.xyz.wav"]);
+  worker.answer({ type: "overview", job, samples: 4410, done: true, notices: ["a fact"] });
+  equal(messages[0].notices, ["the browser decoded it, at 44100 Hz", "a fact"]);
+  // The song is decoded once.
+  const second = engine.separate(unknown, { from: 0, to: null }, {});
+  worker.answer({ type: "error", job: second, kind: "format", message: "Opus cannot be read" });
+  await settle(() => worker.of("separate").length === 2);
+  equal(worker.of("separate")[1].file === again.file, true, "the same file");
+});
+
+engineTest("a song that neither the worker nor the browser knows is refused with the worker's reason", async (engine) => {
+  const failures = /** @type {any[]} */ ([]);
+  const listener = { error: (/** @type {any} */ failure) => failures.push(failure) };
+  const job = engine.overview(song, listener);
+  workers[0].answer({ type: "error", job, kind: "format", message: "Monkey's Audio cannot be read" });
+  await settle(() => failures.length === 1);
+  equal([failures[0].kind, workers[0].of("overview").length], ["file", 1]);
+  equal(/^Monkey's Audio cannot be read\. This browser cannot decode it either/.test(failures[0].message), true, failures[0].message);
+});
+
+engineTest("a job that is cancelled while the browser decodes does not return to the worker", async (engine) => {
+  const [job, next] = [0, 1].map(() => engine.overview(sine(1, 44100, 1000), {}));
+  for (const each of [job, next]) workers[0].answer({ type: "error", job: each, kind: "format", message: "no" });
+  engine.cancel(job);
+  await settle(() => workers[0].of("overview").length === 3);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  equal([workers[0].of("overview").map((message) => message.job), workers[0].of("cancel").length], [[job, next, next], 0]);
 });

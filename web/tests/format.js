@@ -1,5 +1,5 @@
 import { equal, test } from "./check.js";
-import { bytes, clock, decibels, parseClock, safeFileName, sentence, spoken, withoutExtension } from "../app/format.js";
+import { bytes, clock, decibels, parseClock, sentence, spoken } from "../app/format.js";
 
 test("a clock has minutes and hours, and rounds down", () => {
   equal(clock(0), "0:00");
@@ -36,16 +36,6 @@ test("sizes have two significant figures", () => {
   equal(bytes(999_600), "1.0 MB");
   equal(bytes(63_500_000), "64 MB");
   equal(bytes(5.1e9), "5.1 GB");
-});
-
-test("file names", () => {
-  equal(withoutExtension("a.b.flac"), "a.b");
-  equal(withoutExtension(".hidden"), ".hidden");
-  equal(withoutExtension("none"), "none");
-  equal(safeFileName("AC/DC: <live>?"), "AC_DC_ _live__");
-  equal(safeFileName("../../x"), "_.._x");
-  equal(safeFileName("..."), "song");
-  equal(safeFileName("Ænima – 夢"), "Ænima – 夢");
 });
 
 test("gains as decibels", () => {

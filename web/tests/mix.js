@@ -1,5 +1,12 @@
 import { equal, test } from "./check.js";
-import { newMix, shownStrips, stemGains, trackGains } from "../app/mix.js";
+import { mixGains, newMix, shownStrips, trackGains } from "../app/mix.js";
+
+/** The gains of the stems; no stem of the mix needs the original. @param {import("../app/mix.js").Mix} mix */
+function stemGains(mix) {
+  const [original, ...stems] = mixGains(mix);
+  equal(original, 0, "gain of the original");
+  return stems;
+}
 
 test("a new mix plays all stems and not the original", () => {
   equal(trackGains(newMix(3)), [0, 1, 1, 1]);
@@ -30,16 +37,24 @@ test("the original replaces all stems, also with a solo", () => {
   equal(trackGains(mix), [1, 0, 0]);
 });
 
-test("the two-stem view has one strip for a stem and one strip for all other stems", () => {
+test("the two-stem view has a stem and the original without it", () => {
   const mix = newMix(4);
   mix.pair = 2;
-  equal(shownStrips(mix).map(({ stems }) => stems), [[2], [0, 1, 3]]);
+  equal(shownStrips(mix).map(({ gains, rest }) => [rest, gains]), [[false, [0, 0, 0, 1, 0]], [true, [1, 0, 0, -1, 0]]]);
+  equal(mixGains(mix), [1, 0, 0, 0, 0], "both together are the original");
   mix.rest.volume = 0.5;
-  equal(stemGains(mix), [0.5, 0.5, 1, 0.5]);
+  equal(mixGains(mix), [0.5, 0, 0, 0.5, 0], "half of the rest and all of the stem");
   mix.strips[2].muted = true;
-  equal(stemGains(mix), [0.5, 0.5, 0, 0.5]);
+  equal(mixGains(mix), [0.5, 0, 0, -0.5, 0]);
   mix.rest.soloed = true;
-  equal(stemGains(mix), [0.5, 0.5, 0, 0.5]);
+  equal(mixGains(mix), [0.5, 0, 0, -0.5, 0]);
+});
+
+test("a model with a single stem has a two-stem view too", () => {
+  const mix = newMix(1);
+  mix.pair = 0;
+  mix.strips[0].muted = true;
+  equal(mixGains(mix), [1, -1]);
 });
 
 test("the two-stem view ignores the settings of hidden strips", () => {
@@ -47,5 +62,5 @@ test("the two-stem view ignores the settings of hidden strips", () => {
   mix.strips[0].muted = true;
   mix.strips[1].soloed = true;
   mix.pair = 2;
-  equal(stemGains(mix), [1, 1, 1]);
+  equal(mixGains(mix), [1, 0, 0, 0]);
 });

@@ -1,14 +1,20 @@
 /** Runs all tests. The result is in `window.result` and in the text of #json. */
 import "./format.js";
+import "./names.js";
 import "./wav.js";
 import "./zip.js";
 import "./mix.js";
 import "./colours.js";
 import "./picture.js";
 import "./tape.js";
+import "./decode.js";
 import "./engine.js";
+import "./pool.js";
 import "./studio.js";
 import "./models.js";
+import "./awake.js";
+import "./title.js";
+import "./folders.js";
 import "./range.js";
 import "./downloads.js";
 import { runAll, tests } from "./check.js";

@@ -5,14 +5,15 @@ import { Studio, runIn } from "../app/studio.js";
 function studioWith(/** @type {any} */ model) {
   const jobs = /** @type {any[]} */ ([]);
   const opens = /** @type {((tape: any) => void)[]} */ ([]);
+  const overviews = /** @type {any[]} */ ([]);
   const engine = {
     model,
-    overview: () => 0,
+    overview: (/** @type {File} */ file, /** @type {object} */ listener) => overviews.push({ file, listener }),
     separate: (/** @type {File} */ file, /** @type {object} */ range, /** @type {object} */ listener) => jobs.push({ file, range, listener }),
     cancel: () => {},
   };
   const deck = { openTape: () => new Promise((resolve) => opens.push(resolve)), closeTape: async () => {} };
-  return { studio: new Studio(/** @type {any} */ (engine), /** @type {any} */ (deck)), engine, jobs, opens };
+  return { studio: new Studio(/** @type {any} */ (engine), /** @type {any} */ (deck)), engine, jobs, opens, overviews };
 }
 
 const model = { file: new Blob(["model"]), stems: ["a", "b"], sampleRate: 100 };
@@ -28,6 +29,24 @@ async function settle(ready) {
   for (let i = 0; i < 100 && !ready(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
   if (!ready()) throw new Error("the condition did not hold within a second");
 }
+
+test("waveforms are read one after the other, in the order of the songs", () => {
+  const { studio, overviews } = studioWith(model);
+  const songs = ["a", "b", "c", "d"].map((name) => /** @type {import("../app/song.js").Song} */ (studio.add(new File(["song"], name))));
+  const read = () => overviews.map(({ file }) => file.name).join("");
+  equal(read(), "a");
+  overviews[0].listener.overview({ sampleRate: 100, samples: 9, start: 0, peaks: [], done: false, notices: [] });
+  equal(read(), "a");
+  overviews[0].listener.overview({ sampleRate: 100, samples: 9, start: 0, peaks: [], done: true, notices: ["it is joined", "it is old"] });
+  equal([read(), songs[0].overviewDone, songs[0].notices], ["ab", true, ["it is joined", "it is old"]]);
+  studio.remove(songs[2]);
+  equal(read(), "ab", "a waiting song was removed");
+  overviews[1].listener.error({ kind: "file", message: "bad" });
+  equal([read(), songs[1].unreadable], ["abd", true]);
+  studio.remove(songs[3]);
+  studio.add(new File(["song"], "e"));
+  equal(read(), "abde", "the song under way was removed");
+});
 
 test("a continued separation starts a whole number of blocks before the end of the finished part", () => {
   equal(runIn(4500, 450, 100), 900);
@@ -95,6 +114,19 @@ test("a song that is removed while its tape reopens is not continued", async () 
   studio.remove(song);
   await going;
   equal(jobs.length, 1);
+});
+
+test("facts about a file that the separation repeats are shown once", async () => {
+  const { studio, jobs, opens } = studioWith(model);
+  const song = /** @type {import("../app/song.js").Song} */ (studio.add(file()));
+  song.learn(["it is joined"]);
+  studio.separate(song);
+  await settle(() => opens.length === 1);
+  opens[0](tape());
+  await settle(() => jobs.length === 1);
+  jobs[0].listener.done({ samples: 9, seconds: 1, notices: ["it is joined", "a part is missing"] });
+  await settle(() => song.state === "done");
+  equal(song.notices, ["it is joined", "a part is missing"]);
 });
 
 test("the free space is checked as soon as the separation reports the song's length", async () => {

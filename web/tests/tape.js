@@ -1,6 +1,7 @@
-import { equal, test, throws } from "./check.js";
+import { equal, near, test, throws } from "./check.js";
 import { readWav } from "./wav.js";
 import { readZip } from "./zip.js";
+import { oneTrack } from "../app/mix.js";
 import { TapeDeck } from "../app/tape-deck.js";
 
 /** @import { Stereo } from "../types/protocol.d.ts" */
@@ -15,6 +16,9 @@ function blockOf(tracks, from, count) {
 
 const deck = new TapeDeck();
 
+/** The picture of one track. */
+const pictureOf = (/** @type {import("../app/tape-deck.js").TapeHandle} */ tape, /** @type {number} */ track) => tape.pictureOf(oneTrack(tape.tracks, track));
+
 test("a tape returns the appended audio at any position, sample by sample", async () => {
   const tape = await deck.openTape(1, { tracks: 3, sampleRate: 44100, expected: 150_000 });
   let at = 0;
@@ -26,12 +30,16 @@ test("a tape returns the appended audio at any position, sample by sample", asyn
   const parts = await tape.read(69_998, 5);
   equal(parts.map((pair) => pair.map((channel) => [...channel])), blockOf(3, 69_998, 5).map((pair) => pair.map((channel) => [...channel])));
   await tape.finish();
-  const single = tape.pictures.get("1");
-  await settle(() => single?.count === Math.ceil(150_000 / tape.hop));
-  const sum = tape.pictureOf([1, 2]);
+  const single = pictureOf(tape, 1);
+  await settle(() => single.count === Math.ceil(150_000 / tape.hop));
+  const sum = tape.pictureOf([0, 1, 1]);
   await settle(() => sum.count === Math.ceil(150_000 / tape.hop));
   const first = Array.from({ length: tape.hop }, (_, i) => Math.max(sample(1, 0, i) + sample(2, 0, i), sample(1, 1, i) + sample(2, 1, i)));
   equal(sum.peaks[1], Math.fround(Math.max(...first)), "highest sample of the sum");
+  const rest = tape.pictureOf([1, 0, -1]);
+  await settle(() => rest.count === Math.ceil(150_000 / tape.hop));
+  const least = Array.from({ length: tape.hop }, (_, i) => Math.min(sample(0, 0, i) - sample(2, 0, i), sample(0, 1, i) - sample(2, 1, i)));
+  equal(rest.peaks[0], Math.fround(Math.min(...least)), "lowest sample of the difference");
   await deck.closeTape(1);
 });
 
@@ -52,16 +60,38 @@ test("a finished tape can be reopened, and its pictures are complete again", asy
   await tape.reopen();
   await tape.append(blockOf(2, 9000, 11_000));
   await tape.finish();
-  const picture = tape.pictures.get("0");
-  await settle(() => picture?.count === Math.ceil(20_000 / tape.hop));
+  const picture = pictureOf(tape, 0);
+  await settle(() => picture.count === Math.ceil(20_000 / tape.hop));
   const direct = await deck.openTape(4, { tracks: 2, sampleRate: 44100, expected: 20_000 });
   await direct.append(blockOf(2, 0, 20_000));
   await direct.finish();
-  const other = direct.pictures.get("0");
-  await settle(() => other?.count === picture?.count);
-  equal([...(picture?.peaks.slice(0, 2 * picture.count) ?? [])], [...(other?.peaks.slice(0, 2 * other.count) ?? [])]);
+  const other = pictureOf(direct, 0);
+  await settle(() => other.count === picture.count);
+  equal([...picture.peaks.slice(0, 2 * picture.count)], [...other.peaks.slice(0, 2 * other.count)]);
   await deck.closeTape(3);
   await deck.closeTape(4);
+});
+
+test("a finished tape knows how well its stems add up to the original", async () => {
+  const frames = 5000;
+  const noise = (/** @type {number} */ seed) => Float32Array.from({ length: frames }, (_, i) => Math.sin(seed * (i + 1) ** 2));
+  const pair = (/** @type {(channel: number) => Float32Array<ArrayBuffer>} */ of) => /** @type {Stereo} */ ([of(0), of(1)]);
+  const original = () => pair((channel) => noise(1 + channel));
+  const [half, less] = [0.5, 0.49].map((gain) => () => pair((channel) => noise(1 + channel).map((sample) => gain * sample)));
+  const silence = () => pair(() => new Float32Array(frames));
+  const snr = async (/** @type {Stereo[][]} */ ...blocks) => {
+    const tape = await deck.openTape(6, { tracks: 3, sampleRate: 44100, expected: 0 });
+    for (const block of blocks) await tape.append(block);
+    equal(tape.sumSnr, null);
+    await tape.finish();
+    await deck.closeTape(6);
+    return tape.sumSnr;
+  };
+  equal(await snr([original(), half(), half()]), Infinity);
+  near(await snr([original(), half(), less()]) ?? NaN, 40, 1e-4, "1 % is missing");
+  // The second block is exact, so the share of the difference is halved.
+  near(await snr([original(), half(), less()], [original(), half(), half()]) ?? NaN, 40 + 10 * Math.log10(2), 1e-4, "two blocks");
+  equal(await snr([silence(), silence(), silence()]), null);
 });
 
 test("a download is a WAV file of the mix, or a zip archive of one WAV file per item", async () => {

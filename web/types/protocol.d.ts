@@ -55,8 +55,8 @@ export interface SeparateRequest {
 
 /** A request that waits in the worker until all earlier requests are finished. */
 export type WorkerRequest =
-  /** Opens the device; the answer is `ready`. */
-  | { type: "start"; device: DeviceChoice }
+  /** Opens the device; the answer is `ready`. `workers` compute if there is no GPU; null: as many as the device allows. */
+  | { type: "start"; device: DeviceChoice; workers: number | null }
   /** Loads a weights file; the answer is `model`. The answer and an error carry the number `request`. */
   | { type: "model"; request: number; file: Blob }
   | OverviewRequest
@@ -66,7 +66,7 @@ export type ToWorker =
   | WorkerRequest
   /** Ends a job, waiting or running; the answer is `cancelled`. */
   | { type: "cancel"; job: number }
-  /** For tests: destroys the GPU device, as a failing driver does. */
+  /** For tests: destroys the GPU device, as a failing driver does; without a GPU, one helper fails. */
   | { type: "lose" };
 
 /** Peaks of the samples from `start` on: the minimum and the maximum of each 1024 samples, in pairs. */
@@ -80,6 +80,8 @@ export interface OverviewMessage {
   peaks: Float32Array<ArrayBuffer>;
   /** This is the last message of the job. */
   done: boolean;
+  /** Facts about the file that a person should know, as clauses in lower case. Empty until `done`. */
+  notices: string[];
 }
 
 /** `done` and `total` in samples; `total` is null until the length is known. `speed`: seconds of audio per second. */
@@ -106,9 +108,11 @@ export interface DoneMessage {
   samples: number;
   /** Run time. */
   seconds: number;
+  /** Those of {@link OverviewMessage}, for the part that was read. */
+  notices: string[];
 }
 
-/** Bytes of the wasm heap and of the GPU's memory; `gpu` is null on the CPU. */
+/** Bytes of the wasm heaps of all workers and of the GPU's memory; `gpu` is null on the CPU. */
 export interface MemoryMessage {
   type: "memory";
   wasm: number;
@@ -129,7 +133,8 @@ export interface ErrorMessage {
   job: number | null;
   /** The failed `model` request. */
   request?: number;
-  kind: FailureKind;
+  /** `format`: the worker does not read the format of the song. The browser's own decoder may. */
+  kind: FailureKind | "format";
   message: string;
 }
 
@@ -145,6 +150,21 @@ export type FromWorker =
   | RecoveredMessage
   | { type: "cancelled"; job: number }
   | ErrorMessage;
+
+// A helper of the separation worker: helper.js and pool.js
+
+export type ToHelper =
+  /** Loads the weights file; the answer is `ready`. */
+  | { type: "start"; module: WebAssembly.Module; model: Blob }
+  /** The answer is `stems`. */
+  | { type: "segment"; segment: Stereo };
+
+/** `heap`: bytes of the helper's wasm heap. */
+export type FromHelper =
+  | { type: "ready"; heap: number }
+  | { type: "stems"; stems: Stereo[]; heap: number }
+  /** The helper cannot be used any longer. */
+  | { type: "failed"; message: string };
 
 // The tape worker: app/tape/worker.js and app/tape-deck.js. `song` is the `id` of a Song.
 
@@ -169,10 +189,12 @@ export interface TapeCalls {
   open: { request: { song: number; tracks: number; sampleRate: number; expected: number }; result: { hop: number } };
   /** Appends a block to all tracks. `frames`: the length of the tape afterwards. */
   append: { request: { song: number; block: Stereo[] }; result: { frames: number } };
-  finish: { request: { song: number }; result: void };
-  /** Allows more appends after `finish`. `keys`: the pictures to draw again, each with its tracks. */
-  reopen: { request: { song: number; keys: [string, number[]][] }; result: void };
-  addPicture: { request: { song: number; key: string; tracks: number[] }; result: void };
+  /** `sumSnr`: SNR of the sum of the stems against the original in dB; null for a silent original. */
+  finish: { request: { song: number }; result: { sumSnr: number | null } };
+  /** Allows more appends after `finish`. `pictures`: the pictures to draw again, as gains of all tracks. */
+  reopen: { request: { song: number; pictures: number[][] }; result: void };
+  /** Draws the picture of a sum of tracks. `gains`: of all tracks. */
+  addPicture: { request: { song: number; gains: number[] }; result: void };
   /** `from` and `count` in frames. */
   read: { request: { song: number; tracks: number[]; from: number; count: number }; result: Stereo[] };
   /** `clipped`: the number of samples that were limited to full scale. */
@@ -189,7 +211,7 @@ export type TapeRequest<C extends keyof TapeCalls = keyof TapeCalls> = {
 export type FromTape =
   | { id: number; result: TapeCalls[keyof TapeCalls]["result"] }
   | { id: number; error: { name: string; message: string } }
-  /** Finished cells of the picture `key`. */
+  /** Finished cells of the picture `key`: see `pictureKey` in app/tape/picture.js. */
   | {
       event: "cells";
       song: number;

@@ -7,7 +7,10 @@ declare module "*/wasm/unbraid_wasm.js" {
   type Stereo = import("./protocol.d.ts").Stereo;
 
   /** Loads the module. */
-  export default function init(options: { module_or_path: URL }): Promise<unknown>;
+  export default function init(options: { module_or_path: URL | WebAssembly.Module }): Promise<unknown>;
+
+  /** The module, to be loaded by other workers. */
+  export function compiledModule(): WebAssembly.Module;
 
   /** Bytes of the module's heap. */
   export function heapBytes(): number;
@@ -23,9 +26,25 @@ declare module "*/wasm/unbraid_wasm.js" {
     readonly sampleRate: number;
     setModel(bytes: Uint8Array): Promise<import("./protocol.d.ts").ModelInfo>;
     /** `from` and `to` in seconds; without `to`, up to the end. */
-    separate(file: File, from: number, to: number | undefined, overlap: number): Separation;
+    separate(file: File, from: number, to: number | undefined, overlap: number, pool: Pool | undefined): Separation;
     gpuBytes(): number | undefined;
     loseDevice(): void;
+  }
+
+  /** Workers that compute segments at the same time. */
+  export interface Pool {
+    /** The number of workers that may compute, including the one that owns the pool. */
+    readonly workers: number;
+    /** The number of helpers that wait for one of `segments` segments. */
+    ready(segments: number): Promise<number>;
+    /** The stems of a segment; undefined if the helper failed. */
+    run(left: Float32Array<ArrayBuffer>, right: Float32Array<ArrayBuffer>): Promise<Stereo[] | undefined>;
+  }
+
+  /** The model in a helper. */
+  export class Helper {
+    constructor(model: Uint8Array);
+    run(left: Float32Array, right: Float32Array): Promise<Stereo[]>;
   }
 
   /** A running separation; `free` cancels it. */
@@ -36,6 +55,8 @@ declare module "*/wasm/unbraid_wasm.js" {
     readonly done: number;
     /** The device failure since the last call that the separation has recovered from. */
     recovered(): string | undefined;
+    /** Facts about the file that a person should know. */
+    notices(): string[];
     next(): Promise<{ start: number; mixture: Stereo; stems: Stereo[] } | undefined>;
     free(): void;
   }
@@ -48,6 +69,7 @@ declare module "*/wasm/unbraid_wasm.js" {
     /** Samples read so far. */
     readonly samples: number;
     readonly done: boolean;
+    notices(): string[];
     next_peaks(): Float32Array<ArrayBuffer>;
     free(): void;
   }

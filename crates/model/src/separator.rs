@@ -171,6 +171,11 @@ impl<N: SegmentModel> Separator<N> {
         })
     }
 
+    /// Samples between the starts of two segments.
+    pub fn hop(&self) -> usize {
+        self.hop
+    }
+
     /// Takes the song's next samples, any number of them. Returns, for each stem, the samples that are finished now.
     /// They follow those of earlier calls. There may be none, and all stems have the same number.
     ///
@@ -210,13 +215,19 @@ impl<N: SegmentModel> Separator<N> {
     pub async fn finish(mut self) -> Result<Vec<Stereo>, SeparateError> {
         let mut output = vec![Stereo::default(); self.sums.len()];
         let end = self.input_end();
-        if end >= self.next + self.segment {
-            let waiting = (end - self.next - self.segment) / self.hop + 1;
-            self.run_batch(waiting, &mut output).await?;
+        let waiting = (end + self.hop).saturating_sub(self.next + self.segment) / self.hop;
+        let mut starts = self.next_starts(waiting);
+        let covered = starts.last().map_or(self.finished + self.weights.len(), |start| start + self.segment);
+        if end > covered {
+            starts.push(end.saturating_sub(self.segment));
         }
-        if end > self.finished + self.weights.len() {
-            self.next = end.saturating_sub(self.segment);
-            self.run_segments(&[self.next]).await?;
+        let results = self.run_segments(&starts).await?;
+        self.next += waiting * self.hop;
+        for (index, (start, stems)) in starts.into_iter().zip(results).enumerate() {
+            if index == waiting {
+                self.give_out(self.next, &mut output);
+            }
+            self.add(start, &stems);
         }
         self.give_out(end, &mut output);
         self.silence.end();
@@ -231,10 +242,18 @@ impl<N: SegmentModel> Separator<N> {
         sample as f64 / f64::from(self.network.sample_rate())
     }
 
+    /// The starts of the next `count` segments.
+    fn next_starts(&self, count: usize) -> Vec<usize> {
+        (0..count).map(|index| self.next + index * self.hop).collect()
+    }
+
     /// Runs the next `count` segments and returns the samples that no later segment overlaps.
     async fn run_batch(&mut self, count: usize, output: &mut [Stereo]) -> Result<(), SeparateError> {
-        let starts: Vec<usize> = (0..count).map(|index| self.next + index * self.hop).collect();
-        self.run_segments(&starts).await?;
+        let starts = self.next_starts(count);
+        let results = self.run_segments(&starts).await?;
+        for (start, stems) in starts.into_iter().zip(results) {
+            self.add(start, &stems);
+        }
         self.next += count * self.hop;
         self.give_out(self.next, output);
         // The samples of one segment stay: the song's last segment may start right after this one's start.
@@ -246,7 +265,11 @@ impl<N: SegmentModel> Separator<N> {
         Ok(())
     }
 
-    async fn run_segments(&mut self, starts: &[usize]) -> Result<(), SeparateError> {
+    /// The stems of the segments at `starts`.
+    async fn run_segments(&self, starts: &[usize]) -> Result<Vec<Vec<Stereo>>, SeparateError> {
+        if starts.is_empty() {
+            return Ok(Vec::new());
+        }
         let segments: Vec<Stereo> = starts.iter().map(|&start| self.cut(start)).collect();
         let mut results = self.network.run(&segments).await?;
         for ((segment, stems), &start) in segments.iter().zip(&mut results).zip(starts) {
@@ -256,9 +279,8 @@ impl<N: SegmentModel> Separator<N> {
             if let Some(index) = first_not_finite(stems) {
                 return Err(SeparateError::NotFinite { seconds: self.seconds(start + index) });
             }
-            self.add(start, stems);
         }
-        Ok(())
+        Ok(results)
     }
 
     /// A segment of the input. A song that is shorter than the network's minimum is padded with silence.

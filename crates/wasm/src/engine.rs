@@ -10,6 +10,7 @@ use unbraid_model::{Network, SegmentModel};
 use unbraid_ops::device::{self, WebGpu, WebGpuError};
 
 use crate::error::Failure;
+use crate::pool::Pool;
 
 /// Minimum SNR of a GPU's stems against the CPU's on the test signal, in dB. With rounding alone it is above 100. With
 /// a driver that computes wrong values it is below 20.
@@ -19,7 +20,7 @@ const LEAST_SNR_DB: f64 = 60.0;
 pub(crate) enum ComputeDevice {
     /// The browser's GPU.
     Gpu(WebGpu),
-    /// The CPU, on this one thread.
+    /// The CPU.
     Cpu,
 }
 
@@ -149,6 +150,25 @@ impl Engine {
         self.device.borrow().check().await.map_err(|error| error.to_string())
     }
 
+    /// The stems of segments. It opens a lost GPU again.
+    async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
+        let first = match self.attempt(segments).await {
+            Ok(stems) => return Ok(stems),
+            Err(reason) => reason,
+        };
+        let is_gpu = matches!(*self.device.borrow(), ComputeDevice::Gpu(_));
+        if !(is_gpu && self.may_recover.replace(false)) {
+            return Err(ExecutionError::WithContext { reason: first });
+        }
+        let failed_again = |reason| ExecutionError::WithContext {
+            reason: format!("{first}; after it was opened again: {reason}"),
+        };
+        self.recover().await.map_err(failed_again)?;
+        let stems = self.attempt(segments).await.map_err(failed_again)?;
+        *self.recovered.borrow_mut() = Some(first);
+        Ok(stems)
+    }
+
     /// Opens the GPU again and puts the model on it.
     async fn recover(&self) -> Result<(), String> {
         let gpu = WebGpu::open().await.map_err(|error| error.to_string())?;
@@ -163,6 +183,11 @@ impl Engine {
         if let ComputeDevice::Gpu(gpu) = &*self.device.borrow() {
             gpu.destroy();
         }
+    }
+
+    /// The model's number of stems.
+    pub(crate) fn stems(&self) -> usize {
+        self.stems
     }
 
     /// The model's sample rate in Hz.
@@ -181,38 +206,42 @@ impl Engine {
     }
 }
 
-/// An engine as the separator's model. It opens a lost GPU again.
-pub(crate) struct EngineModel(pub(crate) Rc<Engine>);
+/// An engine as the separator's model. Without a GPU, helpers compute segments at the same time.
+pub(crate) struct EngineModel {
+    pub(crate) engine: Rc<Engine>,
+    pub(crate) pool: Option<Pool>,
+}
 
 impl SegmentModel for EngineModel {
     fn stems(&self) -> usize {
-        self.0.stems
+        self.engine.stems
     }
 
     fn sample_rate(&self) -> u32 {
-        self.0.sample_rate
+        self.engine.sample_rate
     }
 
     fn least_samples(&self) -> usize {
-        self.0.least_samples
+        self.engine.least_samples
     }
 
     async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
-        let engine = &self.0;
-        let first = match engine.attempt(segments).await {
-            Ok(stems) => return Ok(stems),
-            Err(reason) => reason,
-        };
-        let is_gpu = matches!(*engine.device.borrow(), ComputeDevice::Gpu(_));
-        if !(is_gpu && engine.may_recover.replace(false)) {
-            return Err(ExecutionError::WithContext { reason: first });
+        let Some(pool) = &self.pool else { return self.engine.run(segments).await };
+        let mut stems = Vec::with_capacity(segments.len());
+        let mut rest = segments;
+        while let [first, others @ ..] = rest {
+            let helpers = if others.is_empty() { 0 } else { pool.ready(others.len()).await };
+            let (helped, later) = others.split_at(helpers.min(others.len()));
+            let running: Vec<_> = helped.iter().map(|segment| pool.run(segment)).collect();
+            stems.extend(self.engine.run(std::slice::from_ref(first)).await?);
+            for (segment, running) in helped.iter().zip(running) {
+                match running.stems().await {
+                    Some(found) => stems.push(found),
+                    None => stems.extend(self.engine.run(std::slice::from_ref(segment)).await?),
+                }
+            }
+            rest = later;
         }
-        let failed_again = |reason| ExecutionError::WithContext {
-            reason: format!("{first}; after it was opened again: {reason}"),
-        };
-        engine.recover().await.map_err(failed_again)?;
-        let stems = engine.attempt(segments).await.map_err(failed_again)?;
-        *engine.recovered.borrow_mut() = Some(first);
         Ok(stems)
     }
 }

@@ -13,6 +13,9 @@ pub enum Failure {
     /// The song.
     #[error("{0}")]
     File(String),
+    /// The song's format, which the browser's own decoder may know.
+    #[error("{0}")]
+    Format(String),
     /// The model.
     #[error("{0}")]
     Model(String),
@@ -68,10 +71,11 @@ impl From<SeparateError> for Failure {
 }
 
 impl From<Failure> for JsValue {
-    /// An `Error` with the property `kind`: "file", "model" or "device".
+    /// An `Error` with the property `kind`: "file", "format", "model" or "device".
     fn from(failure: Failure) -> Self {
         let kind = match failure {
             Failure::File(_) => "file",
+            Failure::Format(_) => "format",
             Failure::Model(_) => "model",
             Failure::Device(_) => "device",
         };

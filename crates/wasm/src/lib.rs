@@ -1,26 +1,29 @@
 //! The interface of the model and the audio decoder for the page's worker.
 //!
 //! A `Session` holds a device and a model. A `Separation` returns a song's stems block by block. An `Overview` returns
-//! the song's waveform. All of it runs in one dedicated worker. Files are read in chunks, and finished blocks leave the
-//! heap, so memory does not grow with the song. The crate is empty on targets other than wasm.
+//! the song's waveform. All of it runs in one dedicated worker. Without a GPU, a `Pool` of further workers computes
+//! segments at the same time, each with a `Helper`. Files are read in chunks, and finished blocks leave the heap, so
+//! memory does not grow with the song. The crate is empty on targets other than wasm.
 #![cfg(target_family = "wasm")]
 
 mod engine;
 mod error;
 mod overview;
+mod pool;
 mod separation;
 mod session;
 mod source;
 
 pub use error::Failure;
 pub use overview::Overview;
+pub use pool::{Helper, Pool};
 pub use separation::Separation;
 pub use session::Session;
 
 use js_sys::{Function, Reflect};
 use unbraid_ops::device::note_error;
-use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
 
 /// Writes warnings and errors to the console, and passes errors of burn to the device, which reports them to the job.
 struct Logger;
@@ -64,6 +67,12 @@ fn console(level: &str, text: &str) {
         // A failure of the console cannot be reported.
         write.call1(&console, &text.into()).ok();
     }
+}
+
+/// The compiled module. Helpers instantiate it without compiling it again.
+#[wasm_bindgen(js_name = compiledModule)]
+pub fn compiled_module() -> JsValue {
+    wasm_bindgen::module()
 }
 
 /// Bytes of the module's memory. It never shrinks, so this is its peak.

@@ -50,6 +50,12 @@ impl Overview {
         self.done
     }
 
+    /// Facts about the file that a person should know, as clauses such as "its header does not state its length". All of
+    /// them are known at the end.
+    pub fn notices(&self) -> Vec<String> {
+        source::notices(&self.reader)
+    }
+
     /// Pairs of the lowest and the highest value of both channels, one pair per 1024 samples. The last pair may be of
     /// fewer samples.
     ///

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use js_sys::{Array, Float32Array, Object, Reflect};
+use js_sys::{Array, Object, Reflect};
 use unbraid_audio::AudioReader;
 use unbraid_base::Stereo;
 use unbraid_model::{Separator, SeparatorOptions};
@@ -12,6 +12,7 @@ use web_sys::File;
 
 use crate::engine::{Engine, EngineModel};
 use crate::error::Failure;
+use crate::pool::{Pool, to_js};
 use crate::source;
 
 /// Frames decoded at once.
@@ -32,7 +33,11 @@ pub struct Separation {
     reader: AudioReader,
     /// `None` after the end was reached.
     separator: Option<Separator<EngineModel>>,
-    /// The samples that were read and whose stems are not finished.
+    /// Samples between the starts of two segments.
+    hop: usize,
+    /// The finished stems that were not returned.
+    stems: Vec<Stereo>,
+    /// The samples that were read and not returned.
     mixture: Stereo,
     /// Frames that remain to be read.
     left: usize,
@@ -42,7 +47,13 @@ pub struct Separation {
 }
 
 impl Separation {
-    pub(crate) fn new(engine: Rc<Engine>, file: &File, range: Range, overlap: f32) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        engine: Rc<Engine>,
+        file: &File,
+        range: Range,
+        overlap: f32,
+        pool: Option<Pool>,
+    ) -> Result<Self, Failure> {
         let rate = f64::from(engine.sample_rate());
         let frame = |seconds: f64| (seconds.max(0.0) * rate).round() as usize;
         let (from, to) = (frame(range.from), range.to.map_or(usize::MAX, frame));
@@ -58,18 +69,28 @@ impl Separation {
         }
         let total = end.map(|end| end.min(to) - from);
         // The native program uses the same segments, so its stems are the same.
-        let options = SeparatorOptions { segment: frame(engine.segment_seconds()), overlap, batch: 1 };
-        let separator = Separator::new(EngineModel(engine.clone()), options)?;
+        let batch = pool.as_ref().map_or(1, |pool| pool.workers() as usize);
+        let options = SeparatorOptions { segment: frame(engine.segment_seconds()), overlap, batch };
+        let separator = Separator::new(EngineModel { engine: engine.clone(), pool }, options)?;
         engine.begin();
-        let mixture = Stereo::default();
-        Ok(Self { engine, reader, separator: Some(separator), mixture, left: to - from, done: 0, total })
+        Ok(Self {
+            hop: separator.hop(),
+            stems: vec![Stereo::default(); engine.stems()],
+            engine,
+            reader,
+            separator: Some(separator),
+            mixture: Stereo::default(),
+            left: to - from,
+            done: 0,
+            total,
+        })
     }
 
-    fn block(&mut self, stems: &[Stereo]) -> Object {
-        let count = stems[0][0].len();
-        let mixture = self.mixture.each_mut().map(|channel| channel.drain(..count).collect::<Vec<f32>>());
-        let channels = |stereo: &Stereo| -> JsValue {
-            stereo.iter().map(|channel| Float32Array::from(&channel[..])).collect::<Array>().into()
+    /// The next samples of the mixture and the finished stems.
+    fn block(&mut self) -> Object {
+        let count = self.stems[0][0].len().min(self.hop);
+        let take = |stereo: &mut Stereo| -> JsValue {
+            to_js(&stereo.each_mut().map(|channel| channel.drain(..count).collect()))
         };
         let block = Object::new();
         let set = |name: &str, value: &JsValue| {
@@ -77,8 +98,8 @@ impl Separation {
             Reflect::set(&block, &name.into(), value).ok();
         };
         set("start", &(self.done as f64).into());
-        set("mixture", &channels(&mixture));
-        set("stems", &stems.iter().map(channels).collect::<Array>());
+        set("mixture", &take(&mut self.mixture));
+        set("stems", &self.stems.iter_mut().map(take).collect::<Array>());
         self.done += count;
         block
     }
@@ -103,13 +124,22 @@ impl Separation {
         self.engine.recovered()
     }
 
+    /// Facts about the file that a person should know, as clauses such as "its header does not state its length". All of
+    /// them are known when the file was read to its end.
+    pub fn notices(&self) -> Vec<String> {
+        source::notices(&self.reader)
+    }
+
     /// The next finished block, `{start, mixture: [left, right], stems: [[left, right], …]}` of `Float32Array`s, each
-    /// in its own buffer. `undefined` after the last block. A call computes one segment, rarely two.
+    /// in its own buffer. `undefined` after the last block. A call computes a batch of segments, rarely two, or none if
+    /// a part of the last batch was not returned yet. A block is as long as the distance between two segments, except
+    /// the last one, so a separation that goes on after any block computes the same segments.
     ///
     /// # Errors
     /// An `Error` of kind "file", "model" or "device". The separation cannot be used after an error.
     pub async fn next(&mut self) -> Result<Option<Object>, Failure> {
-        while let Some(mut separator) = self.separator.take() {
+        while self.stems[0][0].len() < self.hop {
+            let Some(mut separator) = self.separator.take() else { break };
             let wanted = self.left.min(DECODED);
             let block = self.reader.read(wanted)?;
             let count = block[0].len();
@@ -124,10 +154,13 @@ impl Separation {
                 self.separator = Some(separator);
                 stems
             };
-            if stems.first().is_some_and(|stem| !stem[0].is_empty()) {
-                return Ok(Some(self.block(&stems)));
+            for (stem, new) in self.stems.iter_mut().flatten().zip(stems.into_iter().flatten()) {
+                stem.extend(new);
             }
         }
-        Ok(None)
+        if self.stems[0][0].is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.block()))
     }
 }

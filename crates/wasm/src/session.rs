@@ -13,6 +13,7 @@ use web_sys::File;
 
 use crate::engine::{ComputeDevice, Engine};
 use crate::error::Failure;
+use crate::pool::Pool;
 use crate::separation::{Range, Separation};
 
 /// A device, and the model on it. A worker opens one session at its start.
@@ -132,7 +133,8 @@ impl Session {
         self.engine.as_ref().map_or(44_100, |engine| engine.sample_rate())
     }
 
-    /// Begins to separate a song from the second `from` to the second `to`, or to the song's end.
+    /// Begins to separate a song from the second `from` to the second `to`, or to the song's end. The workers of `pool`
+    /// compute segments too.
     ///
     /// # Errors
     /// An `Error` of kind "file" if the song cannot be read, or of kind "model" if there is no model.
@@ -142,11 +144,12 @@ impl Session {
         from: f64,
         to: Option<f64>,
         overlap: f32,
+        pool: Option<Pool>,
     ) -> Result<Separation, Failure> {
         let engine = self.engine.clone();
         let engine =
             engine.ok_or_else(|| Failure::Model("There is no model yet. Choose one first.".to_owned()))?;
-        Separation::new(engine, file, Range { from, to }, overlap)
+        Separation::new(engine, file, Range { from, to }, overlap, pool)
     }
 
     /// Bytes of GPU memory in use. `undefined` on the CPU.

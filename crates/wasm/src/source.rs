@@ -4,7 +4,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use js_sys::Uint8Array;
 use send_wrapper::SendWrapper;
-use unbraid_audio::{AudioReader, MediaSource, ReadOptions};
+use unbraid_audio::{AudioReader, MediaSource, Problem, ReadOptions};
 use wasm_bindgen::JsValue;
 use web_sys::{File, FileReaderSync};
 
@@ -37,7 +37,18 @@ pub(crate) fn open(file: &File, rate: u32) -> Result<AudioReader, Failure> {
         chunk: Vec::new(),
         chunk_start: 0,
     };
-    Ok(AudioReader::from_source(Box::new(source), extension, rate, ReadOptions::NEARLY_COMPLETE)?)
+    let options = ReadOptions::NEARLY_COMPLETE;
+    AudioReader::from_source(Box::new(source), extension, rate, options).map_err(|error| {
+        match &error.problem {
+            Problem::UnknownFormat | Problem::Unsupported(_) => Failure::Format(error.to_string()),
+            _ => error.into(),
+        }
+    })
+}
+
+/// A reader's notices as texts.
+pub(crate) fn notices(reader: &AudioReader) -> Vec<String> {
+    reader.notices().iter().map(ToString::to_string).collect()
 }
 
 /// Reads a `File` synchronously. Only workers have the synchronous reader.

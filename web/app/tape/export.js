@@ -1,6 +1,6 @@
 /** Writes stems and mixes slice by slice: one WAV file, or a zip archive of WAV files. */
 import { WAV_LIMIT, encode, wavHeader, wavSize } from "../wav.js";
-import { ZIP_LIMIT, ZipWriter, zipSize } from "../zip.js";
+import { ZIP_ENTRY_LIMIT, ZipWriter, zipSize } from "../zip.js";
 import { SLICE, breathe } from "./tape.js";
 
 /** @import { ExportItem, ExportRequest, SampleFormat } from "../../types/protocol.d.ts" */
@@ -15,15 +15,10 @@ import { SLICE, breathe } from "./tape.js";
  */
 export function exportSize(items, format, frames, zip) {
   const one = wavSize(format, 2, frames);
-  if (one - 8 > WAV_LIMIT) {
-    throw new RangeError("This WAV file would exceed 4 GiB, the limit of the format. Choose 16-bit samples, or separate a shorter part.");
+  if (one - 8 > WAV_LIMIT || (zip && one > ZIP_ENTRY_LIMIT)) {
+    throw new RangeError("This WAV file would exceed 4 GiB, the limit of the format. Choose fewer bits per sample, or separate a shorter part.");
   }
-  if (!zip) return one;
-  const whole = zipSize(items.map(({ name }) => ({ name, size: one })));
-  if (whole > ZIP_LIMIT) {
-    throw new RangeError("This zip file would exceed 4 GiB, the limit of the format. Choose fewer bits per sample, or download the stems one by one.");
-  }
-  return whole;
+  return zip ? zipSize(items.map(({ name }) => ({ name, size: one }))) : one;
 }
 
 /**

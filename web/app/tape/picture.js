@@ -20,6 +20,11 @@ export function hopFor(frames) {
   return hop;
 }
 
+/** Identifies the picture of a sum of tracks. @param {number[]} gains of all tracks */
+export function pictureKey(gains) {
+  return gains.join();
+}
+
 /** @typedef {{first: number, peaks: Float32Array<ArrayBuffer>, spectrum: Uint8Array<ArrayBuffer>}} Cells `peaks`: (minimum, maximum) pairs; `spectrum`: ROWS bytes per cell */
 
 /** Turns a stream of samples into cells. */

@@ -1,5 +1,5 @@
 /** The finished audio of one song: a file for each track (the original, then the stems), 32-bit float, interleaved. */
-import { PictureBuilder, hopFor } from "./picture.js";
+import { PictureBuilder, hopFor, pictureKey } from "./picture.js";
 
 /** Bytes of one sample of both channels. */
 const FRAME = 8;
@@ -24,10 +24,12 @@ export function breathe() {
 
 export class Tape {
   /** @type {TapeFile[]} */ #files = [];
-  /** @type {Map<string, {tracks: number[], builder: PictureBuilder, fed: number, busy: boolean}>} */ #pictures = new Map();
+  /** @type {Map<string, {gains: number[], builder: PictureBuilder, fed: number, busy: boolean}>} */ #pictures = new Map();
   #onCells;
   #finished = false;
   #closed = false;
+  /** The energy of the original, and of its difference from the sum of the stems. */
+  #energy = { signal: 0, difference: 0 };
   /** Complete frames. */
   frames = 0;
 
@@ -71,11 +73,30 @@ export class Tape {
     }
     const before = this.frames;
     this.frames += count;
+    this.#measure(block);
     for (const [key, picture] of this.#pictures) {
       if (picture.busy || picture.fed !== before) continue;
       picture.fed = this.frames;
-      this.#onCells(key, picture.builder.push(...sum(picture.tracks.map((track) => block[track]))));
+      this.#onCells(key, picture.builder.push(...sum(picture.gains, block)));
     }
+  }
+
+  /** @param {Stereo[]} block */
+  #measure([original, ...stems]) {
+    let signal = 0;
+    let difference = 0;
+    for (const channel of [0, 1]) {
+      const parts = stems.map((stem) => stem[channel]);
+      for (let i = 0; i < original[channel].length; i++) {
+        const sample = original[channel][i];
+        let rest = sample;
+        for (const part of parts) rest -= part[i];
+        signal += sample * sample;
+        difference += rest * rest;
+      }
+    }
+    this.#energy.signal += signal;
+    this.#energy.difference += difference;
   }
 
   /** Ends the tape. Only `reopen` allows more appends. */
@@ -87,19 +108,29 @@ export class Tape {
   }
 
   /**
-   * Draws another picture: of the sum of `tracks`, from the start.
-   * @param {string} key
-   * @param {number[]} tracks
+   * Signal-to-noise ratio in dB of the sum of the stems against the original; null for a silent original. Infinite if
+   * they are equal.
    */
-  async addPicture(key, tracks) {
+  get sumSnr() {
+    const { signal, difference } = this.#energy;
+    return signal === 0 ? null : 10 * Math.log10(signal / difference);
+  }
+
+  /**
+   * Draws another picture: of the sum of the tracks, from the start.
+   * @param {number[]} gains of all tracks
+   */
+  async addPicture(gains) {
+    const key = pictureKey(gains);
     const builder = new PictureBuilder(this.hop, this.sampleRate);
-    const picture = { tracks, builder, fed: 0, busy: true };
+    const picture = { gains, builder, fed: 0, busy: true };
     this.#pictures.set(key, picture);
+    const tracks = gains.flatMap((gain, track) => (gain === 0 ? [] : [track]));
     while (picture.fed < this.frames && this.#pictures.get(key) === picture && !this.#closed) {
       const count = Math.min(SLICE, this.frames - picture.fed);
       const parts = await this.read(tracks, picture.fed, count);
       picture.fed += count;
-      this.#onCells(key, builder.push(...sum(parts)));
+      this.#onCells(key, builder.push(...sum(tracks.map((track) => gains[track]), parts)));
       await breathe();
     }
     picture.busy = false;
@@ -152,17 +183,21 @@ export class Tape {
   }
 }
 
-/** @param {Stereo[]} parts at least one @returns {Stereo} */
-function sum(parts) {
-  if (parts.length === 1) return parts[0];
-  const [first, ...rest] = parts;
-  const left = Float32Array.from(first[0]);
-  const right = Float32Array.from(first[1]);
-  for (const [l, r] of rest) {
-    for (let i = 0; i < left.length; i++) {
-      left[i] += l[i];
-      right[i] += r[i];
+/**
+ * @param {number[]} gains one per part
+ * @param {Stereo[]} parts
+ * @returns {Stereo}
+ */
+function sum(gains, parts) {
+  const heard = gains.flatMap((gain, part) => (gain === 0 ? [] : [{ gain, samples: parts[part] }]));
+  if (heard.length === 1 && heard[0].gain === 1) return heard[0].samples;
+  const count = parts[0][0].length;
+  /** @type {Stereo} */
+  const out = [new Float32Array(count), new Float32Array(count)];
+  for (const { gain, samples } of heard) {
+    for (const [channel, whole] of out.entries()) {
+      for (let i = 0; i < count; i++) whole[i] += gain * samples[channel][i];
     }
   }
-  return [left, right];
+  return out;
 }

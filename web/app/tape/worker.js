@@ -2,6 +2,7 @@
 import { Shelf } from "./files.js";
 import { Tape } from "./tape.js";
 import { exportSize, writeExport } from "./export.js";
+import { oneTrack } from "../mix.js";
 
 /** @import { FromTape, TapeCalls, TapeRequest } from "../../types/protocol.d.ts" */
 
@@ -46,7 +47,7 @@ const calls = {
     });
     tapes.set(song, tape);
     await tape.open(await shelf, `song-${song}-${Date.now()}`, tracks);
-    for (let track = 0; track < tracks; track++) await tape.addPicture(String(track), [track]);
+    for (let track = 0; track < tracks; track++) await tape.addPicture(oneTrack(tracks, track));
     return { hop: tape.hop };
   }),
 
@@ -56,16 +57,20 @@ const calls = {
     return { frames: tape.frames };
   }),
 
-  finish: ({ song }) => inOrder(song, () => tapeOf(song).finish()),
+  finish: ({ song }) => inOrder(song, () => {
+    const tape = tapeOf(song);
+    tape.finish();
+    return { sumSnr: tape.sumSnr };
+  }),
 
-  reopen: ({ song, keys }) => inOrder(song, () => {
+  reopen: ({ song, pictures }) => inOrder(song, () => {
     const tape = tapeOf(song);
     tape.reopen();
     // Not awaited: the pictures catch up while more audio is appended.
-    for (const [key, tracks] of keys) tape.addPicture(key, tracks).catch(() => {});
+    for (const gains of pictures) tape.addPicture(gains).catch(() => {});
   }),
 
-  addPicture: ({ song, key, tracks }) => tapeOf(song).addPicture(key, tracks),
+  addPicture: ({ song, gains }) => tapeOf(song).addPicture(gains),
 
   read: ({ song, tracks, from, count }) => tapeOf(song).read(tracks, from, count),
 

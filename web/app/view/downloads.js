@@ -1,8 +1,9 @@
 /** Downloads stems and mixes as files. */
 import { byId } from "./dom.js";
 import { announce, notify } from "./notices.js";
-import { bytes, safeFileName } from "../format.js";
-import { stemGains } from "../mix.js";
+import { bytes } from "../format.js";
+import { mixGains } from "../mix.js";
+import { safeFileName } from "../names.js";
 
 /** @typedef {import("../song.js").Song} Song */
 /** @import { ExportItem, SampleFormat } from "../../types/protocol.d.ts" */
@@ -54,34 +55,27 @@ export class Downloads {
     else if (!this.#busy && this.#note.textContent === TOO_EARLY) this.#note.textContent = this.#hint;
   }
 
-  /** The track gains for the sum of the stems `members`. @param {Song} song @param {number[]} members */
-  #only(song, members) {
-    return [0, ...song.stems.map((_, stem) => (members.includes(stem) ? 1 : 0))];
-  }
-
   /** @param {number} row */
   #saveRow(row) {
     const song = /** @type {Song} */ (this.#song);
-    const { name, stems } = this.#mixer.shown()[row];
-    this.#save([{ name: `${safeFileName(song.name)} - ${name}.wav`, gains: this.#only(song, stems) }], false);
+    const { name, gains } = this.#mixer.shown()[row];
+    this.#save([{ name: safeFileName(song.name, ` - ${stemFile(name)}`), gains }], false);
   }
 
   #saveAll() {
     const song = /** @type {Song} */ (this.#song);
     const folder = safeFileName(song.name);
-    this.#save(this.#mixer.shown().map(({ name, stems }) => ({
-      name: `${folder}/${safeFileName(name)}.wav`, gains: this.#only(song, stems),
-    })), true);
+    this.#save(this.#mixer.shown().map(({ name, gains }) => ({ name: `${folder}/${stemFile(name)}`, gains })), true);
   }
 
   #saveMix() {
     const song = /** @type {Song} */ (this.#song);
-    const gains = stemGains(song.mix);
+    const gains = mixGains(song.mix);
     if (gains.every((gain) => gain === 0)) {
       notify({ title: "The mix is silent", message: "Every stem is muted. Unmute at least one, then download the mix.", key: "download" });
       return;
     }
-    this.#save([{ name: `${safeFileName(song.name)} - mix.wav`, gains: [0, ...gains] }], false);
+    this.#save([{ name: safeFileName(song.name, " - mix.wav"), gains }], false);
   }
 
   /** @param {ExportItem[]} items @param {boolean} zip */
@@ -91,7 +85,7 @@ export class Downloads {
     if (!tape || this.#busy) return;
     this.#busy = tape;
     this.update();
-    const name = zip ? `${safeFileName(song.name)} - stems.zip` : items[0].name;
+    const name = zip ? safeFileName(song.name, " - stems.zip") : items[0].name;
     const onShare = (/** @type {Event} */ event) => {
       this.#note.textContent = `Writing ${name}: ${Math.floor(100 * /** @type {CustomEvent<number>} */ (event).detail)} %`;
     };
@@ -128,4 +122,9 @@ export class Downloads {
       this.update();
     }
   }
+}
+
+/** @param {string} stem */
+function stemFile(stem) {
+  return safeFileName(stem, ".wav", 100);
 }

@@ -1,10 +1,17 @@
 /** Adds files: chosen, dropped anywhere on the page, or the example. */
 import { byId } from "./dom.js";
+import { filesIn, naturally } from "../folders.js";
+
+/** @typedef {import("../folders.js").Found} Found */
 
 /**
- * @param {{addSongs: (files: File[]) => void, addModel: (file: File) => void, failed: (message: string) => void}} to
+ * @param {object} to
+ * @param {(files: File[]) => void} to.addSongs
+ * @param {(file: File) => void} to.addModel
+ * @param {(message: string) => void} to.failed the example is not available
+ * @param {(found: Found) => void} to.dropped reports what was found in a drop, before its files are added
  */
-export function installDrop({ addSongs, addModel, failed }) {
+export function installDrop({ addSongs, addModel, failed, dropped }) {
   const input = /** @type {HTMLInputElement} */ (byId("file"));
   const modelInput = /** @type {HTMLInputElement} */ (byId("model-file"));
   const example = /** @type {HTMLButtonElement} */ (byId("example"));
@@ -22,7 +29,7 @@ export function installDrop({ addSongs, addModel, failed }) {
 
   byId("choose").addEventListener("click", () => input.click());
   byId("model-choose").addEventListener("click", () => modelInput.click());
-  input.addEventListener("change", () => { take([...(input.files ?? [])]); input.value = ""; });
+  input.addEventListener("change", () => { take([...(input.files ?? [])].sort(naturally)); input.value = ""; });
   modelInput.addEventListener("change", () => {
     const file = modelInput.files?.[0];
     modelInput.value = "";
@@ -59,6 +66,14 @@ export function installDrop({ addSongs, addModel, failed }) {
     event.preventDefault();
     depth = 0;
     veil.hidden = true;
-    take(event.dataTransfer?.files ?? []);
+    // The list of items is empty after this event.
+    const items = [...(event.dataTransfer?.items ?? [])].filter(({ kind }) => kind === "file");
+    const entries = items.map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+    // A file that another program makes during the drop has no entry.
+    const others = items.filter((item) => !item.webkitGetAsEntry()).map((item) => item.getAsFile()).filter((file) => file !== null);
+    filesIn(entries).then((found) => {
+      dropped(found);
+      take([...found.files, ...others]);
+    });
   });
 }

@@ -3,8 +3,9 @@ import { REST, colours } from "./colours.js";
 import { byId, setPressed, setText } from "./dom.js";
 import { TrackView } from "./track.js";
 import { clock, spoken, title } from "../format.js";
-import { shownStrips, stemGains, trackGains } from "../mix.js";
+import { oneTrack, shownStrips, stripGains, trackGains } from "../mix.js";
 import { Song } from "../song.js";
+import { pictureKey } from "../tape/picture.js";
 
 /** @typedef {import("../player.js").Player} Player */
 
@@ -66,9 +67,8 @@ export class Mixer extends EventTarget {
     if (!song || !tape) return;
     tape.addEventListener("cells", this.#onCells);
     tape.addEventListener("grow", this.#onGrow);
-    const options = song.stems.map((stem, index) => new Option(`${stem} and all other stems`, String(index)));
+    const options = song.stems.map((stem, index) => new Option(`${stem} and everything else`, String(index)));
     this.#pair.replaceChildren(new Option("all stems", ""), ...options);
-    this.#pair.disabled = song.stems.length < 2;
     this.#build();
   }
 
@@ -82,12 +82,11 @@ export class Mixer extends EventTarget {
     const tape = /** @type {import("../tape-deck.js").TapeHandle} */ (this.#tape);
     const common = { tape, onChange: () => this.#update(), onListen: () => this.hearOriginal(!song.mix.original) };
     const original = new TrackView({
-      ...common, label: "Original", name: "original", colour: null, key: null, tracks: [Song.ORIGINAL], strip: null, onSave: () => {},
+      ...common, label: "Original", name: "original", colour: null, key: null, gains: oneTrack(tape.tracks, Song.ORIGINAL), strip: null, onSave: () => {},
     });
-    const stems = this.shown().map(({ name, label, colour, strip, stems: members }, row) => new TrackView({
-      ...common, label, name, colour, strip,
+    const stems = this.shown().map(({ name, label, colour, strip, gains }, row) => new TrackView({
+      ...common, label, name, colour, strip, gains,
       key: row < 9 ? row + 1 : null,
-      tracks: members.map((stem) => stem + 1),
       onSave: () => this.dispatchEvent(new CustomEvent("save", { detail: row })),
     }));
     this.#rows = [original, ...stems];
@@ -96,22 +95,19 @@ export class Mixer extends EventTarget {
     this.#refresh(true);
   }
 
-  /** The content of the rows: all stems, or the chosen stem and the sum of the others. */
+  /** The content of the rows: all stems, or the chosen stem and the original without it. */
   shown() {
     const song = /** @type {Song} */ (this.#song);
     const { mix, stems } = song;
     const strands = colours(stems);
-    return shownStrips(mix).map(({ strip, stems: members }) => {
-      const rest = strip === mix.rest;
-      const stem = stems[rest ? /** @type {number} */ (mix.pair) : members[0]];
-      return {
-        strip,
-        stems: members,
-        name: rest ? `no_${stem}` : stem,
-        label: rest ? `All except ${stem}` : title(stem),
-        colour: rest ? REST : strands[members[0]],
-      };
-    });
+    return shownStrips(mix).map(({ strip, stem, rest, gains }) => ({
+      strip,
+      gains,
+      // The command line names the files of `--two-stems` like this.
+      name: rest ? `no_${stems[stem]}` : stems[stem],
+      label: rest ? `All except ${stems[stem]}` : title(stems[stem]),
+      colour: rest ? REST : strands[stem],
+    }));
   }
 
   /** Updates all controls. The pictures have `#refresh`. */
@@ -119,13 +115,10 @@ export class Mixer extends EventTarget {
     const tape = this.#tape;
     if (!this.#song || !tape) return;
     const { mix } = this.#song;
-    const gains = stemGains(mix);
     this.#player.setGains(trackGains(mix));
-    const [original, ...stems] = this.#rows;
+    const [original, ...rows] = this.#rows;
     original.update(mix.original);
-    for (const [row, { stems: members }] of this.shown().entries()) {
-      stems[row].update(!mix.original && members.some((stem) => gains[stem] > 0));
-    }
+    for (const [row, gain] of stripGains(mix).entries()) rows[row].update(!mix.original && gain > 0);
     setPressed(byId("hear-stems"), !mix.original);
     setPressed(byId("hear-original"), mix.original);
     this.#pair.value = mix.pair === null ? "" : String(mix.pair);
@@ -135,6 +128,7 @@ export class Mixer extends EventTarget {
     this.#seek.max = String(tape.length / tape.sampleRate);
     if (this.#scrub === null) this.#showSeek(this.#player.position / tape.sampleRate);
     setText(byId("length"), clock(tape.length / tape.sampleRate));
+    setText(byId("sum"), tape.sumSnr === null ? "" : mix.pair === null ? sumText(tape.sumSnr) : "Both rows together are exactly the original.");
     this.#showTime();
   }
 
@@ -146,7 +140,7 @@ export class Mixer extends EventTarget {
   /** @param {string|undefined} key of the picture with new cells; undefined: all pictures */
   #cells(key) {
     for (const row of this.#rows) {
-      if (key === undefined || row.picture.tracks.join("+") === key) row.refresh();
+      if (key === undefined || pictureKey(row.picture.gains) === key) row.refresh();
     }
   }
 
@@ -177,7 +171,7 @@ export class Mixer extends EventTarget {
   }
 
   nextPair() {
-    if (!this.#song || this.#song.stems.length < 2) return;
+    if (!this.#song) return;
     const next = (this.#song.mix.pair ?? -1) + 1;
     this.showPair(next < this.#song.stems.length ? next : null);
   }
@@ -284,4 +278,10 @@ export class Mixer extends EventTarget {
     pictures.addEventListener("pointercancel", end);
     to(event);
   }
+}
+
+/** @param {number} snr of the sum of the stems, in dB */
+function sumText(snr) {
+  if (snr === Infinity) return "All stems together are exactly the original.";
+  return `All stems together are the original with a signal-to-noise ratio of ${snr.toFixed(1).replace("-", "−")} dB.`;
 }

@@ -2,24 +2,13 @@
 import { byId, find, fromTemplate, setText } from "./dom.js";
 import { announce } from "./notices.js";
 import { RangeView } from "./range.js";
-import { bytes, clock, spoken } from "../format.js";
+import { bytes, clock, sentence, spoken } from "../format.js";
 
 /** @typedef {import("../song.js").Song} Song */
 /** @typedef {import("../studio.js").Studio} Studio */
 
 /** Seconds between two announcements of the progress to screen readers. */
 const REPORT = 20;
-
-/** @param {Song} song @returns {number|null} seconds */
-export function timeLeft({ progress: { done, total, speed }, tape }) {
-  if (!total || !tape || !(speed > 0)) return null;
-  return Math.max(0, total - done) / tape.sampleRate / speed;
-}
-
-/** @param {Song} song @returns {number|null} 0 to 1 */
-export function share({ progress: { done, total } }) {
-  return total ? Math.min(1, done / total) : null;
-}
 
 /** Event: `choose` with a Song. */
 export class SongsView extends EventTarget {
@@ -29,6 +18,7 @@ export class SongsView extends EventTarget {
   /** @type {Map<Song, HTMLElement>} */ #items = new Map();
   #range = new RangeView();
   #reported = 0;
+  #listing = false;
   #card = byId("song");
   #separate = /** @type {HTMLButtonElement} */ (byId("separate"));
   #continue = /** @type {HTMLButtonElement} */ (byId("continue"));
@@ -80,7 +70,17 @@ export class SongsView extends EventTarget {
     }
   }
 
+  /** Updates the list once after the present task, which may add many songs. */
   updateList() {
+    if (this.#listing) return;
+    this.#listing = true;
+    queueMicrotask(() => {
+      this.#listing = false;
+      this.#list();
+    });
+  }
+
+  #list() {
     const { songs } = this.#studio;
     // The card shows a single song already.
     byId("songs").hidden = songs.length < 2;
@@ -113,11 +113,11 @@ export class SongsView extends EventTarget {
 
   /** @param {Song} song */
   #brief(song) {
-    const part = share(song);
+    const { share } = song;
     switch (song.state) {
       case "ready": return song.duration === null ? "" : clock(song.duration);
       case "queued": return "waiting";
-      case "running": return part === null ? "separating" : `${Math.floor(100 * part)} %`;
+      case "running": return share === null ? "separating" : `${Math.floor(100 * share)} %`;
       case "done": return "done";
       case "stopped": return song.tape?.frames ? "partly done" : "cancelled";
       case "failed": return "failed";
@@ -148,12 +148,13 @@ export class SongsView extends EventTarget {
     this.#cancel.hidden = !busy;
     byId("progress").hidden = !busy;
     setText(byId("state"), this.#sentence(song));
+    this.#showNotices(song);
     this.#range.update();
 
     const bar = /** @type {HTMLProgressElement} */ (byId("bar"));
-    const part = share(song);
-    if (part === null || state === "queued") bar.removeAttribute("value");
-    else bar.value = part;
+    const { share } = song;
+    if (share === null || state === "queued") bar.removeAttribute("value");
+    else bar.value = share;
     setText(byId("progress-text"), this.#progress(song));
     if (hadFocus && !busy) (byId("mixer").hidden ? this.#separate : byId("play")).focus();
     if (state === "running" && performance.now() - this.#reported > 1000 * REPORT) {
@@ -163,12 +164,25 @@ export class SongsView extends EventTarget {
   }
 
   /** @param {Song} song */
+  #showNotices({ notices }) {
+    const list = byId("song-notices");
+    list.hidden = notices.length === 0;
+    // Screen readers announce every write.
+    if (list.dataset.shown === notices.join("\n")) return;
+    list.dataset.shown = notices.join("\n");
+    list.replaceChildren(...notices.map((notice) => {
+      const item = document.createElement("li");
+      item.textContent = sentence(notice);
+      return item;
+    }));
+  }
+
+  /** @param {Song} song */
   #progress(song) {
     if (song.state === "queued") return this.#studio.songs.some((other) => other.state === "running") ? "Waiting for its turn" : "Starting…";
-    const part = share(song);
-    const left = timeLeft(song);
+    const { share, timeLeft: left } = song;
     const { done, speed } = song.progress;
-    const where = part === null ? `${clock(done / (song.tape?.sampleRate ?? 44100))} done` : `${Math.floor(100 * part)} %`;
+    const where = share === null ? `${clock(done / (song.tape?.sampleRate ?? 44100))} done` : `${Math.floor(100 * share)} %`;
     const rate = speed > 0 ? ` (${speed < 10 ? speed.toFixed(speed < 1 ? 2 : 1) : Math.round(speed)}× playback speed)` : "";
     return left === null ? where : `${where}, ${left < 1 ? "nearly done" : `${spoken(left)} left`}${rate}`;
   }

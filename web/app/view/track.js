@@ -21,19 +21,19 @@ export class TrackView {
    * @param {number|null} options.colour of the stem; null for the original
    * @param {number|null} options.key digit on the keyboard
    * @param {TapeHandle} options.tape
-   * @param {number[]} options.tracks the row is their sum
+   * @param {number[]} options.gains of all tracks; the row is their sum
    * @param {Strip|null} options.strip null for the original, whose only control is `listen`
    * @param {() => void} options.onChange called after a change of the strip
    * @param {() => void} options.onSave
    * @param {() => void} options.onListen
    */
-  constructor({ label, name, colour, key, tape, tracks, strip, onChange, onSave, onListen }) {
+  constructor({ label, name, colour, key, tape, gains, strip, onChange, onSave, onListen }) {
     const root = fromTemplate("track");
     this.root = root;
     this.strip = strip;
     this.name = name;
     this.tape = tape;
-    this.picture = tape.pictureOf(tracks);
+    this.picture = tape.pictureOf(gains);
     root.dataset.stem = name;
     root.setAttribute("aria-label", label);
     if (colour !== null) root.dataset.colour = String(colour);

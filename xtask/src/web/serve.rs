@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// The page may run its own code and connect to its own origin. The HTML files contain the same policy in a `<meta>`,
-/// for hosts that send no headers. A `<meta>` cannot contain `frame-ancestors`, and it does not apply to workers.
+/// The page may run its own code and connect to its own origin. It gives a song that the browser decodes to a media
+/// element as a blob, to read the song's length. The HTML files contain the same policy in a `<meta>`, for hosts that
+/// send no headers. A `<meta>` cannot contain `frame-ancestors`, and it does not apply to workers.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; \
-                      connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
+                      connect-src 'self'; media-src blob:; worker-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
 /// Maximum number of bytes of a request, including its headers.

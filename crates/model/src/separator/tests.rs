@@ -118,6 +118,35 @@ fn gains_return_the_scaled_song_for_every_length_block_overlap_and_batch() {
 }
 
 #[test]
+fn a_batch_changes_no_bit_and_the_last_segment_runs_with_the_waiting_ones() {
+    for samples in [1, 99, 100, 101, 175, 176, 399, 400, 1777] {
+        let song = song(samples);
+        for overlap in [0.0, 0.25, 0.75] {
+            let separated = |batch| {
+                let (lengths, runs) = (RefCell::new(Vec::new()), Cell::new(0));
+                let spoil = |run| {
+                    runs.set(run + 1);
+                    false
+                };
+                let network =
+                    Gains { gains: &[0.3, -0.7], lengths: &lengths, spoil: &spoil, runs: Cell::new(0) };
+                let options = SeparatorOptions { segment: 100, overlap, batch };
+                let (stems, _) = separate(network, options, &song, &[64]).unwrap();
+                (stems, lengths.into_inner(), runs.get())
+            };
+            let (alone, segments, _) = separated(1);
+            for batch in [2, 3, 8] {
+                let (stems, lengths, runs) = separated(batch);
+                let case = format!("{samples} samples, overlap {overlap}, batch {batch}");
+                assert_eq!(stems, alone, "{case}");
+                assert_eq!(lengths, segments, "{case}");
+                assert_eq!(runs, segments.len().div_ceil(batch), "{case}");
+            }
+        }
+    }
+}
+
+#[test]
 fn memory_does_not_grow_with_the_song() {
     let lengths = RefCell::new(Vec::new());
     let options = SeparatorOptions { segment: 200, overlap: 0.25, batch: 2 };

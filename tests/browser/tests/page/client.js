@@ -50,17 +50,17 @@ function is(type) {
   return matches;
 }
 
-/** @param {DeviceChoice} device */
-async function started(device) {
+/** @param {DeviceChoice} device @param {number|null} [workers] without a GPU */
+async function started(device, workers = null) {
   const worker = openWorker();
-  worker.send({ type: "start", device });
+  worker.send({ type: "start", device, workers });
   worker.device = (await worker.until(is("ready"))).device;
   return worker;
 }
 
-/** @param {DeviceChoice} device */
-async function withModel(device) {
-  const worker = await started(device);
+/** @param {DeviceChoice} device @param {number|null} [workers] without a GPU */
+async function withModel(device, workers = null) {
+  const worker = await started(device, workers);
   const file = await (await fetch("/models/default.safetensors")).blob();
   worker.send({ type: "model", request: 1, file });
   worker.model = (await worker.until(is("model"))).model;

@@ -5,10 +5,13 @@
 //! `UNBRAID_SHOTS` a folder for screenshots. Without these variables or without Chromium, all tests are ignored, with
 //! the reason.
 
+mod decoder;
+mod habits;
 mod invented;
 mod journey;
 mod looks;
 mod page;
+mod pool;
 mod smooth;
 mod song;
 mod trouble;
@@ -21,7 +24,7 @@ use std::sync::{Arc, LazyLock};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use world::{Test, Unusable, World};
+use world::{Skipped, Test, Unusable, World};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -29,7 +32,17 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     // The driver starts with the first test, so `--list` needs none.
     let world = Arc::new(LazyLock::new(World::open as fn() -> _));
-    let tests = [worker::TESTS, looks::TESTS, journey::TESTS, trouble::TESTS, smooth::TESTS].concat();
+    let tests = [
+        worker::TESTS,
+        pool::TESTS,
+        decoder::TESTS,
+        looks::TESTS,
+        journey::TESTS,
+        trouble::TESTS,
+        habits::TESTS,
+        smooth::TESTS,
+    ];
+    let tests = tests.concat();
     let trials = tests.into_iter().map(|test| trial(test, &world)).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -40,8 +53,13 @@ fn trial((name, test): Test, world: &Arc<LazyLock<Result<World, Unusable>>>) -> 
         Ok(world) => {
             // The harness has begun the line that will end with the outcome.
             println!();
-            test(world).map_err(|error| Failed::from(format!("{error:#}")))?;
-            Ok(Completion::Completed)
+            match test(world) {
+                Ok(()) => Ok(Completion::Completed),
+                Err(error) => match error.downcast_ref::<Skipped>() {
+                    Some(Skipped(reason)) => Ok(Completion::ignored_with(reason)),
+                    None => Err(Failed::from(format!("{error:#}"))),
+                },
+            }
         }
         Err(Unusable::Missing(reason)) => Ok(Completion::ignored_with(reason)),
         Err(Unusable::Broken(reason)) => Err(Failed::from(reason)),

@@ -92,7 +92,7 @@ fn memory(world: &World) -> Result<()> {
     let mut peaks = Vec::new();
     for seconds in LENGTHS {
         let file = invent(world, &format!("of {seconds} seconds"), seconds)?;
-        let page = Page::open(world, Gpu::None, "?device=cpu")?;
+        let page = Page::open(world, Gpu::None, "?device=cpu&workers=2")?;
         page.add(&file)?;
         page.separate()?;
         let number = |what: &str| page.value(what)?.as_f64().with_context(|| format!("no {what}"));
@@ -100,7 +100,7 @@ fn memory(world: &World) -> Result<()> {
         let wasm = number("Number($('memory').dataset.wasm)")?;
         let script = number("performance.memory.usedJSHeapSize")?;
         println!(
-            "  {seconds} s: {:.1} MB in the worker, {:.1} MB of scripts in the page",
+            "  {seconds} s: {:.1} MB in both workers, {:.1} MB of scripts in the page",
             wasm / 1e6,
             script / 1e6
         );

@@ -1,5 +1,6 @@
 //! The environment of the tests: Chromium's driver, the served page and the native program.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -22,6 +23,18 @@ pub(crate) struct World {
     /// A temporary folder for songs and models.
     pub(crate) folder: tempfile::TempDir,
 }
+
+/// The error of a test that cannot run on this machine: what the machine lacks.
+#[derive(Debug)]
+pub(crate) struct Skipped(pub(crate) String);
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skipped {}
 
 /// The reason why the tests cannot run.
 pub(crate) enum Unusable {
