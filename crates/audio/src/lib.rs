@@ -3,11 +3,11 @@
 //! [`AudioReader`] reads any supported file as stereo blocks at a chosen sample rate. [`read_segment`] reads a part
 //! of a file. [`AudioWriter`] writes a file that appears under its name complete or not at all.
 //!
-//! Supported for reading: wav, w64, caf, aiff and au (PCM, float, A-law, µ-law; wav also ADPCM; caf also ALAC and AAC-LC),
-//! flac, mp3, ogg (Vorbis) and m4a (AAC-LC, ALAC). Uncompressed samples are read by this crate. Everything else is
-//! demuxed and decoded by symphonia. Up to eight channels are mixed down to stereo. A codec's
-//! delay and padding are removed if the file states them (the LAME tag of an mp3, the granule positions of an ogg,
-//! the edit list or iTunes' gapless tag of an m4a). Then sample 0 is the first sample of the song.
+//! Supported for reading: wav, w64, caf, aiff and au (PCM, float, A-law, µ-law; wav also ADPCM; caf also ALAC and
+//! AAC-LC), flac, mp3, ogg (Vorbis) and m4a (AAC-LC, ALAC). Uncompressed samples, A-law and µ-law are read by this crate.
+//! Everything else is decoded by symphonia. Up to eight channels are mixed down to stereo. A codec's delay and padding
+//! are removed if the file states them (the LAME tag of an mp3, the granule positions of an ogg, the edit list or
+//! iTunes' gapless tag of an m4a, the packet table of a caf). Then sample 0 is the first sample of the song.
 //!
 //! Files are not trusted. A file that is incomplete, damaged or empty gives an [`AudioError`]. Sizes in headers are
 //! compared with the file's size before memory is allocated.

@@ -34,13 +34,13 @@ pub struct AudioReader {
 impl AudioReader {
     /// Opens a file and checks its headers and its first block. `rate` is the sample rate of the output, in Hz.
     ///
-    /// Mono is copied to both channels. Output sample 0 is the first sample of the song. The length is the file's,
-    /// times `rate` over the file's rate, rounded.
+    /// Mono is copied to both channels, and more than two channels are mixed down (ITU-R BS.775). Output sample 0 is the
+    /// first sample of the song. The length is the file's, times `rate` over the file's rate, rounded.
     ///
     /// # Errors
     /// [`AudioError`] if the file is missing, empty, not audio or damaged, if it lacks more than `options` allow, if it
-    /// has more than two channels, if its first samples are not finite, or if its rate or `rate` is outside 1000 to
-    /// 384000 Hz.
+    /// has channels that cannot be mixed down, if its first samples are not finite, or if its rate or `rate` is outside
+    /// 1000 to 384000 Hz.
     pub fn open(path: &Path, rate: u32, options: ReadOptions) -> Result<Self, AudioError> {
         let mut reader = open_file(path)
             .and_then(|file| {
@@ -157,8 +157,8 @@ impl AudioReader {
 
 /// `frames` frames of a file from frame `start` on, both at `rate`, equal to what [`AudioReader`] reads there.
 ///
-/// The result is shorter at the end of the file, and empty beyond it. Uncompressed wav is read with one seek. Flac,
-/// aiff, mp3 and m4a are decoded from shortly before `start`, and an ogg from its beginning. AAC fills some bands with
+/// The result is shorter at the end of the file, and empty beyond it. Uncompressed samples are read with one seek.
+/// Flac, mp3 and m4a are decoded from shortly before `start`, and an ogg and ADPCM from their beginning. AAC fills some bands with
 /// noise, whose samples depend on where decoding began.
 ///
 /// # Errors
