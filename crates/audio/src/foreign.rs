@@ -42,7 +42,6 @@ const AUDIO: [(usize, &[u8], &str); 37] = [
     (0, b"IMPM", "a tracker module (it)"),
     (44, b"SCRM", "a tracker module (s3m)"),
     (0, b"ADIF", "AAC in ADIF"),
-    (0, b"\x1a\x45\xdf\xa3", "Matroska or WebM"),
     (0, b"FLV\x01", "Flash video (flv)"),
     (8, b"AVI ", "AVI video"),
 ];
