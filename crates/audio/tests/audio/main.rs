@@ -4,6 +4,9 @@
 mod bad_input;
 mod common;
 mod decode;
+mod ffmpeg;
+mod mp3;
+mod ogg;
 mod resample;
 mod write;
 
