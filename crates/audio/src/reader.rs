@@ -152,8 +152,8 @@ impl AudioReader {
 /// `frames` frames of a file from frame `start` on, both at `rate`, equal to what [`AudioReader`] reads there.
 ///
 /// The result is shorter at the end of the file, and empty beyond it. Uncompressed wav is read with one seek. Flac,
-/// aiff, mp3 and m4a are decoded from shortly before `start`, and an ogg from its beginning. AAC fills some bands with
-/// noise, whose samples depend on where decoding began.
+/// aiff, mp3, ogg and m4a are decoded from shortly before `start`. AAC fills some bands with noise, whose samples depend
+/// on where decoding began.
 ///
 /// # Errors
 /// Those of [`AudioReader`]. Damage outside of the segment may not be detected.

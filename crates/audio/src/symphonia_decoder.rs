@@ -36,11 +36,6 @@ pub(crate) trait SymphoniaFormat {
     /// The part of the decoder's output that is the song, and how to seek in the file. `None` if seeking does not work.
     fn trim(&self, track: &Track, codec: &AudioCodecParameters, sample_rate: u32)
     -> (Trim, Option<SeekInfo>);
-
-    /// Whether symphonia's decoder itself drops the delay and the padding.
-    fn trimmed_by_decoder(&self) -> bool {
-        false
-    }
 }
 
 /// Decoder of a file that symphonia demuxes.
@@ -103,7 +98,7 @@ impl SymphoniaDecoder {
             check_layout(channels.count(), sample_rate)?;
         }
         // `verify`: a flac carries a checksum of its samples.
-        let options = AudioDecoderOptions::default().gapless(format.trimmed_by_decoder()).verify(true);
+        let options = AudioDecoderOptions::default().gapless(false).verify(true);
         let decoder =
             symphonia::default::get_codecs().make_audio_decoder(codec, &options).map_err(opening)?;
         let (trim, seek) = format.trim(&track, codec, sample_rate);

@@ -4,10 +4,10 @@
 mod bad_input;
 mod common;
 mod decode;
-mod ffmpeg;
 mod mp3;
 mod ogg;
 mod resample;
+mod tools;
 mod write;
 
 /// Training reads on worker threads, so readers move between threads.
