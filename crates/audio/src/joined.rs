@@ -5,6 +5,7 @@
 use unbraid_base::Stereo;
 
 use crate::decoder::Decoder;
+use crate::downmix::Mixer;
 use crate::error::Problem;
 use crate::info::{AudioInfo, check_layout};
 use crate::notice::{Notice, Notices};
@@ -71,6 +72,14 @@ pub(crate) struct Joined {
     first: Stereo,
 }
 
+/// Refuses a file of too many sections. A scan calls it for every section, so that its time is limited.
+pub(crate) fn check_count(sections: usize) -> Result<(), Problem> {
+    if sections > MAX_SECTIONS {
+        return Err(Problem::Unsupported(format!("a file of more than {MAX_SECTIONS} joined sections")));
+    }
+    Ok(())
+}
+
 struct Current {
     index: usize,
     decoder: Box<dyn SectionDecoder>,
@@ -88,12 +97,10 @@ impl Joined {
         format: &'static str,
         mut sections: Vec<Section>,
         source: Box<dyn OpenSection>,
-        notices: Notices,
+        mut notices: Notices,
     ) -> Result<Self, Problem> {
         let Some(&first) = sections.first() else { return Err(Problem::NoAudio) };
-        if sections.len() > MAX_SECTIONS {
-            return Err(Problem::Unsupported(format!("a file of {} joined sections", sections.len())));
-        }
+        check_count(sections.len())?;
         sections.shrink_to_fit();
         for section in &sections {
             check_layout(section.channels, section.rate)?;
@@ -108,6 +115,9 @@ impl Joined {
             return Err(Problem::NoAudio);
         }
         let channels = sections.iter().map(|section| section.channels).max().unwrap_or(first.channels);
+        if let Some(notice) = Mixer::of_count(channels)?.notice() {
+            notices.add(notice);
+        }
         let info = AudioInfo { format, sample_rate: first.rate, channels, frames: Some(frames) };
         let mut joined = Self {
             source,
@@ -269,5 +279,100 @@ impl Decoder for Joined {
         })?;
         self.current = Some(current);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Gap, Joined, OpenSection, Section, SectionDecoder};
+    use crate::decoder::Decoder;
+use crate::downmix::Mixer;
+    use crate::error::Problem;
+    use crate::notice::{Notice, Notices, ReadOptions};
+    use unbraid_base::Stereo;
+
+    /// Outputs a constant in blocks of 100 frames, and fails at its last frame if it must.
+    struct Constant {
+        value: f32,
+        left: usize,
+        fails: bool,
+    }
+
+    impl SectionDecoder for Constant {
+        fn read(&mut self, out: &mut Stereo, _: &mut Vec<Gap>) -> Result<bool, Problem> {
+            let count = self.left.min(100);
+            self.left -= count;
+            if self.left == 0 && self.fails {
+                return Err(Problem::Malformed { seconds: 0.25, detail: "a test".into() });
+            }
+            out.iter_mut().for_each(|channel| channel.resize(channel.len() + count, self.value));
+            Ok(count > 0)
+        }
+
+        fn seek(&mut self, frame: u64) -> Result<(), Problem> {
+            self.left = self.left.saturating_sub(frame as usize);
+            Ok(())
+        }
+    }
+
+    /// For each section, the frames that its decoder outputs, and whether it fails.
+    struct Constants(Vec<(usize, bool)>);
+
+    impl OpenSection for Constants {
+        fn open(&self, index: usize) -> Result<Box<dyn SectionDecoder>, Problem> {
+            let (left, fails) = self.0[index];
+            Ok(Box::new(Constant { value: 1.0 + index as f32, left, fails }))
+        }
+    }
+
+    fn open(stated: &[u64], given: &[(usize, bool)], options: ReadOptions) -> Result<Joined, Problem> {
+        let section = |&frames| Section { rate: 1000, channels: 1, frames };
+        let sections = stated.iter().map(section).collect();
+        Joined::open("test", sections, Box::new(Constants(given.to_vec())), Notices::new(options))
+    }
+
+    fn read(joined: &mut Joined) -> Result<Vec<f32>, Problem> {
+        let mut out = Stereo::default();
+        while joined.read(1, &mut out)? {}
+        Ok(out[0].clone())
+    }
+
+    #[test]
+    fn every_section_has_its_stated_length() {
+        // The second decoder outputs too much, the third is empty, the fourth ends early.
+        let (stated, given) = ([150, 250, 0, 300], [(150, false), (400, false), (9, false), (120, false)]);
+        let mut joined = open(&stated, &given, ReadOptions::NEARLY_COMPLETE).expect("it opens");
+        let expected = [vec![1.0; 150], vec![2.0; 250], vec![4.0; 120], vec![0.0; 180]].concat();
+        assert_eq!(joined.info().frames, Some(700));
+        assert!(read(&mut joined).expect("little is missing") == expected);
+        let [Notice::Missing { at, seconds, .. }] = joined.notices() else {
+            panic!("{:?}", joined.notices())
+        };
+        assert_eq!((*at, *seconds), (0.52, 0.18));
+        for frame in [0, 99, 100, 149, 150, 399, 400, 519, 520, 699, 700, 9000] {
+            let mut joined = open(&stated, &given, ReadOptions::NEARLY_COMPLETE).expect("it opens");
+            joined.seek(frame).expect("it seeks");
+            let rest = &expected[(frame as usize).min(700)..];
+            assert!(read(&mut joined).expect("little is missing") == rest, "{frame}");
+        }
+        let mut joined = open(&stated, &given, ReadOptions::COMPLETE).expect("it opens");
+        let error = read(&mut joined).expect_err("something is missing");
+        assert!(matches!(error, Problem::Malformed { seconds: 0.52, .. }), "{error}");
+        assert_eq!(read(&mut joined).expect("nothing follows an error"), []);
+    }
+
+    #[test]
+    fn the_time_of_an_error_counts_from_the_beginning_of_the_file() {
+        let mut joined =
+            open(&[500, 300], &[(500, false), (300, true)], ReadOptions::COMPLETE).expect("it opens");
+        let error = read(&mut joined).expect_err("the second section is bad");
+        assert!(matches!(error, Problem::Malformed { seconds: 0.75, .. }), "{error}");
+    }
+
+    #[test]
+    fn files_of_no_or_too_many_sections_are_refused() {
+        assert!(matches!(open(&[], &[], ReadOptions::COMPLETE), Err(Problem::NoAudio)));
+        assert!(matches!(open(&[0, 0], &[], ReadOptions::COMPLETE), Err(Problem::NoAudio)));
+        assert!(matches!(open(&[1; 5000], &[], ReadOptions::COMPLETE), Err(Problem::Unsupported(_))));
     }
 }

@@ -8,6 +8,7 @@ use symphonia::core::units::{Duration, Timestamp};
 use unbraid_base::Stereo;
 
 use crate::aac;
+use crate::downmix::Mixer;
 use crate::error::Problem;
 use crate::ogg::codec::Codec;
 
@@ -82,6 +83,8 @@ fn flac_block(packet: &[u8]) -> Option<u64> {
 pub(crate) struct PacketCodec {
     settings: Settings,
     decoder: Box<dyn AudioDecoder>,
+    /// Made with the first block.
+    mixer: Option<Mixer>,
     planes: Vec<Vec<f32>>,
 }
 
@@ -98,7 +101,7 @@ impl PacketCodec {
                 Error::Unsupported(detail) => Problem::Unsupported(format!("this codec ({detail})")),
                 error => Problem::header(error.to_string()),
             })?;
-        Ok(Self { settings: settings.clone(), decoder, planes: Vec::new() })
+        Ok(Self { settings: settings.clone(), decoder, mixer: None, planes: Vec::new() })
     }
 }
 
@@ -148,9 +151,11 @@ impl Codec for PacketCodec {
         }
         if buffer.frames() > 0 {
             buffer.copy_to_vecs_planar(&mut self.planes);
-            for (out, channel) in out.iter_mut().zip([0, self.settings.channels - 1]) {
-                out.extend_from_slice(&self.planes[channel]);
-            }
+            let mixer = match &mut self.mixer {
+                Some(mixer) => mixer,
+                None => self.mixer.insert(Mixer::of_channels(buffer.spec().channels())?),
+            };
+            mixer.append_planes(&self.planes, 0..buffer.frames(), out);
         }
         Ok(())
     }

@@ -158,8 +158,8 @@ impl AudioReader {
 /// `frames` frames of a file from frame `start` on, both at `rate`, equal to what [`AudioReader`] reads there.
 ///
 /// The result is shorter at the end of the file, and empty beyond it. Uncompressed samples are read with one seek.
-/// Flac, mp3 and m4a are decoded from shortly before `start`, and an ogg and ADPCM from their beginning. AAC fills some bands with
-/// noise, whose samples depend on where decoding began.
+/// Other formats are decoded from shortly before `start`, or from their beginning if a decoder's state needs that (Opus,
+/// ADPCM). AAC fills some bands with noise, whose samples depend on where decoding began.
 ///
 /// # Errors
 /// Those of [`AudioReader`]. Damage outside of the segment may not be detected.

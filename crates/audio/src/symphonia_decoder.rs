@@ -57,11 +57,6 @@ pub(crate) trait SymphoniaFormat {
     fn has_whole_stream(&self) -> bool {
         true
     }
-
-    /// Whether symphonia's decoder itself drops the delay and the padding.
-    fn trimmed_by_decoder(&self) -> bool {
-        false
-    }
 }
 
 /// Decoder of a file that symphonia demuxes.
@@ -132,9 +127,7 @@ impl SymphoniaDecoder {
         let mut notices = Notices::new(read_options);
         format.report(&mut notices, sample_rate)?;
         // `verify`: a flac carries a checksum of its samples.
-        let options = AudioDecoderOptions::default()
-            .gapless(format.trimmed_by_decoder())
-            .verify(format.has_whole_stream());
+        let options = AudioDecoderOptions::default().gapless(false).verify(format.has_whole_stream());
         let decoder =
             symphonia::default::get_codecs().make_audio_decoder(codec, &options).map_err(opening)?;
         let (trim, seek) = format.trim(&track, codec, sample_rate);

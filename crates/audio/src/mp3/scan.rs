@@ -7,7 +7,7 @@ use super::header::{Header, Layout};
 use super::tags::{LengthTag, id3v2_end};
 use super::walk::{Step, Walk, lost_frames};
 use crate::error::Problem;
-use crate::joined::Section;
+use crate::joined::{Section, check_count};
 use crate::notice::Notices;
 
 /// Minimum number of frames between two places where decoding can begin.
@@ -169,7 +169,7 @@ impl Scan {
             self.sections.push(Section { rate: layout.rate, channels: layout.channels, frames: length });
             self.seconds = at;
         }
-        Ok(())
+        check_count(self.pieces.len())
     }
 }
 

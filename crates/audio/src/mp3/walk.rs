@@ -76,13 +76,38 @@ impl Walk {
         if let Some(header) = Header::parse(bytes)
             && (header.layout == last.layout || self.is_followed(self.position, &header, 2)?)
         {
-            let complete = self.position + header.bytes as u64 <= self.end;
-            return Ok(if complete { Step::Frame(header) } else { Step::Cut });
+            let start = self.position;
+            if start + header.bytes as u64 > self.end {
+                return Ok(Step::Cut);
+            }
+            return Ok(if self.is_cut(&header)? {
+                Step::Damage(self.position - start)
+            } else {
+                Step::Frame(header)
+            });
         }
         if cut {
             return Ok(Step::Cut);
         }
         self.skip(last)
+    }
+
+    /// Whether the frame at the position is cut by another frame that begins inside of it. Moves there if so.
+    fn is_cut(&mut self, header: &Header) -> Result<bool, Problem> {
+        const FOLLOWERS: usize = 2;
+        let start = self.position;
+        if self.is_followed(start, header, 1)? {
+            return Ok(false);
+        }
+        for at in start + 1..start + header.bytes as u64 {
+            if let Some(inner) = Header::parse(self.bytes(at, 4)?)
+                && self.is_followed(at, &inner, FOLLOWERS)?
+            {
+                self.position = at;
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Passes bytes that are no frame.

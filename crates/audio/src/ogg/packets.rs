@@ -40,8 +40,10 @@ pub(crate) struct Packets {
     broken: bool,
     /// The number of the next frame.
     position: u64,
-    /// Frames before the song.
-    skip: u64,
+    /// Number of pages with audio so far, up to 2.
+    pages: u8,
+    /// Frames that the first page has too many. They are at its beginning, or at its end if no other page follows.
+    outside: u64,
     /// Frames of the last page after the end of the song.
     excess: u64,
     ended: bool,
@@ -59,7 +61,8 @@ impl Packets {
             granule: None,
             broken: false,
             position: 0,
-            skip: 0,
+            pages: 0,
+            outside: 0,
             excess: 0,
             ended: false,
         }
@@ -70,14 +73,17 @@ impl Packets {
         self.codec.as_mut()
     }
 
-    /// Frames before the song. It is known after the first page with audio.
+    /// Frames before the song. It is known after the second page with audio, or at the end.
     pub(crate) fn skip(&self) -> u64 {
-        self.skip.min(self.position)
+        let delay = self.codec.as_ref().map_or(0, |codec| codec.delay());
+        let outside = if self.pages == 1 { 0 } else { self.outside };
+        (delay + outside).min(self.position)
     }
 
     /// The frames of the song so far.
     pub(crate) fn frames(&self) -> u64 {
-        self.position.saturating_sub(self.excess).saturating_sub(self.skip)
+        let excess = if self.pages == 1 { self.outside } else { self.excess };
+        self.position.saturating_sub(excess).saturating_sub(self.skip())
     }
 
     /// The frames between the end of the last page and `granule`.
@@ -136,14 +142,17 @@ impl Packets {
         let mut first_block = None;
         let before = self.previous;
         for packet in packets {
-            let Some(block) = codec.block(&packet) else { continue };
+            let Some(block) = codec.block(&packet) else {
+                self.broken |= !packet.is_empty();
+                continue;
+            };
             audio.packets.push((packet, codec.frames(self.previous, block)));
             first_block.get_or_insert(block);
             self.previous = Some(block);
         }
         let Some(first_block) = first_block else { return Ok(None) };
         let total: u64 = audio.packets.iter().map(|(_, frames)| frames).sum();
-        let (rate, delay, alone) = (codec.rate(), codec.delay(), codec.frames(None, first_block));
+        let (rate, alone) = (codec.rate(), codec.frames(None, first_block));
         let sum = i64::try_from(total).unwrap_or(i64::MAX);
         // A page on which a packet ends must have a granule position.
         let granule = page.granule.unwrap_or_else(|| self.granule.unwrap_or(0).saturating_add(sum));
@@ -152,13 +161,7 @@ impl Packets {
             None if self.position == 0 => {
                 // A positive origin belongs to a stream that was cut out of a longer one.
                 let origin = granule.saturating_sub(sum);
-                let outside = u64::try_from(origin.saturating_neg()).unwrap_or(0).min(total);
-                if page.last {
-                    self.excess = outside;
-                    self.skip = delay;
-                } else {
-                    self.skip = delay + outside;
-                }
+                self.outside = u64::try_from(origin.saturating_neg()).unwrap_or(0).min(total);
             }
             None => {}
             Some(last) => {
@@ -176,7 +179,7 @@ impl Packets {
                     let gap = granule.saturating_sub(sum).saturating_sub(last).max(0);
                     if gap / i64::from(rate) > MAX_GAP {
                         return Err(Problem::Malformed {
-                            seconds: self.position.saturating_sub(self.skip) as f64 / f64::from(rate),
+                            seconds: self.frames() as f64 / f64::from(rate),
                             detail: "its granule positions jump".into(),
                         });
                     }
@@ -185,6 +188,7 @@ impl Packets {
             }
         }
         self.broken = false;
+        self.pages = (self.pages + 1).min(2);
         self.granule = Some(granule);
         self.position = self.position.saturating_add(audio.gap);
         audio.entry = (self.position + audio.packets[0].1).saturating_sub(alone);

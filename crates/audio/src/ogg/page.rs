@@ -152,20 +152,15 @@ impl Pages {
     fn search(&mut self) -> Result<bool, Problem> {
         loop {
             let bytes = self.window.at(self.position, SEARCH)?;
-            if let Some(at) = bytes.windows(4).position(|four| four == b"OggS") {
-                // A pattern with another version is not a page.
-                let is_page = bytes.get(at + 4).is_none_or(|&version| version == 0);
-                self.position += at as u64 + u64::from(!is_page);
-                if is_page {
-                    return Ok(true);
-                }
-                continue;
+            if let Some(at) = bytes.windows(5).position(|five| five == b"OggS\0") {
+                self.position += at as u64;
+                return Ok(true);
             }
             if bytes.len() < SEARCH {
                 self.position += bytes.len() as u64;
                 return Ok(false);
             }
-            self.position += (SEARCH - 3) as u64;
+            self.position += (SEARCH - 4) as u64;
         }
     }
 }

@@ -7,7 +7,7 @@ use super::link::Link;
 use super::packets::Packets;
 use super::page::{CutPage, Page, Pages};
 use crate::error::Problem;
-use crate::joined::Section;
+use crate::joined::{Section, check_count};
 use crate::notice::{Notices, ReadOptions};
 use crate::source::Shared;
 
@@ -219,7 +219,7 @@ impl Scan {
             self.file.sections.push(Section { rate, channels, frames });
             self.seconds = at;
         }
-        Ok(())
+        check_count(self.file.links.len())
     }
 }
 

@@ -5,11 +5,13 @@
 
 use symphonia::core::codecs::audio::well_known::CODEC_ID_VORBIS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::errors::Error;
 use symphonia::core::packet::PacketRef;
 use symphonia::core::units::{Duration, Timestamp};
 use unbraid_base::Stereo;
 
 use super::codec::{Codec, Kind};
+use crate::downmix::Mixer;
 use crate::error::Problem;
 use crate::info::check_layout;
 
@@ -27,10 +29,9 @@ struct Vorbis {
     blocks: [u64; 2],
     /// For every mode, whether its block is long.
     modes: Vec<bool>,
-    /// The identification header and the setup header.
-    setup: Box<[u8]>,
-    /// Made for the first packet, because it is expensive.
-    decoder: Option<Box<dyn AudioDecoder>>,
+    decoder: Box<dyn AudioDecoder>,
+    /// Made with the first block.
+    mixer: Option<Mixer>,
     planes: Vec<Vec<f32>>,
 }
 
@@ -51,16 +52,22 @@ impl Vorbis {
         if !setup.starts_with(b"\x05vorbis") {
             return Err(wrong());
         }
-        Ok(Self {
-            rate,
-            channels,
-            blocks: exponents.map(|exponent| 1 << exponent),
-            modes: modes(setup).ok_or_else(wrong)?,
-            setup: [identification.as_slice(), setup].concat().into_boxed_slice(),
-            decoder: None,
-            planes: Vec::new(),
-        })
+        let modes = modes(setup).ok_or_else(wrong)?;
+        let mut parameters = AudioCodecParameters::new();
+        let headers = [identification.as_slice(), setup].concat().into_boxed_slice();
+        parameters.for_codec(CODEC_ID_VORBIS).with_extra_data(headers);
+        // `gapless`: the decoder outputs nothing for the first packet.
+        let options = AudioDecoderOptions::default().gapless(true);
+        let decoder = symphonia::default::get_codecs()
+            .make_audio_decoder(&parameters, &options)
+            .map_err(|error| failed(&error))?;
+        let blocks = exponents.map(|exponent| 1 << exponent);
+        Ok(Self { rate, channels, blocks, modes, decoder, planes: Vec::new() })
     }
+}
+
+fn failed(error: &Error) -> Problem {
+    Problem::header(error.to_string())
 }
 
 impl Codec for Vorbis {
@@ -91,33 +98,21 @@ impl Codec for Vorbis {
     }
 
     fn decode(&mut self, packet: &[u8], out: &mut Stereo) -> Result<(), Problem> {
-        let failed = |error: symphonia::core::errors::Error| Problem::header(error.to_string());
-        let decoder = match &mut self.decoder {
-            Some(decoder) => decoder,
-            None => {
-                let mut parameters = AudioCodecParameters::new();
-                parameters.for_codec(CODEC_ID_VORBIS).with_extra_data(self.setup.clone());
-                // `gapless`: the decoder outputs nothing for the first packet.
-                let options = AudioDecoderOptions::default().gapless(true);
-                let decoder = symphonia::default::get_codecs().make_audio_decoder(&parameters, &options);
-                self.decoder.insert(decoder.map_err(failed)?)
-            }
-        };
         let packet = PacketRef::new(0, Timestamp::ZERO, Duration::ZERO, packet);
-        let buffer = decoder.decode_ref(&packet).map_err(failed)?;
+        let buffer = self.decoder.decode_ref(&packet).map_err(|error| failed(&error))?;
         buffer.copy_to_vecs_planar(&mut self.planes);
         if buffer.frames() > 0 {
-            for (out, channel) in out.iter_mut().zip([0, self.channels - 1]) {
-                out.extend_from_slice(&self.planes[channel]);
-            }
+            let mixer = match &mut self.mixer {
+                Some(mixer) => mixer,
+                None => self.mixer.insert(Mixer::of_channels(buffer.spec().channels())?),
+            };
+            mixer.append_planes(&self.planes, 0..buffer.frames(), out);
         }
         Ok(())
     }
 
     fn reset(&mut self) {
-        if let Some(decoder) = &mut self.decoder {
-            decoder.reset();
-        }
+        self.decoder.reset();
     }
 }
 

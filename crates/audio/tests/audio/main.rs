@@ -9,11 +9,14 @@ mod ffmpeg;
 mod flac;
 mod length;
 mod lossy;
+mod mp3;
 mod mp4;
+mod ogg;
 mod relatives;
 mod resample;
 mod surround;
 mod tags;
+mod tools;
 mod write;
 
 /// Training reads on worker threads, so readers move between threads.
