@@ -6,7 +6,7 @@ use crate::error::Problem;
 pub(crate) const HEAD: usize = 4096;
 
 /// Audio formats that are not read: position of the signature, signature, name.
-const AUDIO: [(usize, &[u8], &str); 37] = [
+const AUDIO: [(usize, &[u8], &str); 36] = [
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media (wma, asf)"),
     (0, b"MPCK", "Musepack"),
     (0, b"MP+", "Musepack"),

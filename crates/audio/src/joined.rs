@@ -286,7 +286,6 @@ impl Decoder for Joined {
 mod tests {
     use super::{Gap, Joined, OpenSection, Section, SectionDecoder};
     use crate::decoder::Decoder;
-use crate::downmix::Mixer;
     use crate::error::Problem;
     use crate::notice::{Notice, Notices, ReadOptions};
     use unbraid_base::Stereo;

@@ -62,7 +62,7 @@ impl Vorbis {
             .make_audio_decoder(&parameters, &options)
             .map_err(|error| failed(&error))?;
         let blocks = exponents.map(|exponent| 1 << exponent);
-        Ok(Self { rate, channels, blocks, modes, decoder, planes: Vec::new() })
+        Ok(Self { rate, channels, blocks, modes, decoder, mixer: None, planes: Vec::new() })
     }
 }
 
