@@ -200,7 +200,8 @@ impl TableDecoder {
         };
         let mut detail = "a packet holds too little audio".to_owned();
         match result {
-            Ok(()) if self.block[0].len() > length => {
+            // The last packet may be stated to be shorter, because the rest is padding.
+            Ok(()) if self.block[0].len() > length && self.packet + 1 < self.table.len() => {
                 return Err(Problem::header("a packet holds more audio than the file states"));
             }
             Ok(()) => {}

@@ -82,7 +82,8 @@ fn a_file_cut_at_any_byte_is_truncated() {
     }
     let mkv = matroska_file();
     for cut in (500..mkv.len()).step_by(53) {
-        if !mkv[cut..].starts_with(&[0x1f, 0x43, 0xb6, 0x75]) {
+        // Without sizes, a cut between two elements cannot be detected.
+        if ![0x1f, 0xe7, 0xa3].contains(&mkv[cut]) {
             assert_problem!(&mkv[..cut], Problem::Truncated(_), "mkv cut to {cut}");
         }
     }

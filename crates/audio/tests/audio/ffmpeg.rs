@@ -63,7 +63,7 @@ fn reference(path: &Path, decoder: &[&str]) -> Option<Stereo> {
 
 /// Compares the whole file and some segments with ffmpeg. Returns the SNR in dB.
 ///
-/// `early`: frames at the beginning that only ffmpeg outputs.
+/// `frames`: the expected length. 0: that of ffmpeg. `early`: frames at the beginning that only ffmpeg outputs.
 fn compare(path: &Path, rate: u32, frames: usize, early: usize) -> Option<f64> {
     let name = path.file_name().unwrap().to_str().unwrap();
     let decoder: &[&str] =
@@ -72,7 +72,7 @@ fn compare(path: &Path, rate: u32, frames: usize, early: usize) -> Option<f64> {
     let got = read_all(path, rate).unwrap();
     let (all, ours) = (expected[0].len(), got[0].len());
     println!("{name}: {ours} frames, ffmpeg has {all}");
-    assert_eq!(ours, frames, "{name}: frames");
+    assert_eq!(ours, if frames == 0 { all } else { frames }, "{name}: frames");
     // Ffmpeg ignores the end of an edit list and outputs the padding of the last packet.
     assert!((ours + early..ours + early + 4608).contains(&all), "{name}: ffmpeg has {all} frames");
     let expected = expected.map(|channel| channel[early..early + ours].to_vec());
@@ -114,9 +114,11 @@ fn mp4_files_equal_ffmpegs_decoding() {
         let unstated = arguments.contains("aac")
             && arguments.contains("empty_moov")
             && !arguments.contains("delay_moov");
+        // Ffmpeg does not apply the edit list of this file.
+        let early = if name == "delayed_moov.mp4" { 1024 } else { 0 };
         let frames = 2 * rate as usize + if unstated { 1024 } else { 0 };
         let Some(path) = make(&folder, name, rate, &arguments) else { continue };
-        if let Some(snr) = compare(&path, rate, frames, 0) {
+        if let Some(snr) = compare(&path, rate, frames, early) {
             assert!(snr >= least, "{name}: {snr} dB");
         }
     }
@@ -131,9 +133,9 @@ fn adts_and_matroska_equal_ffmpegs_decoding() {
         ("stream.aac", 44_100, aac, 88 * 1024, 0, 80.0),
         ("mono.aac", 32_000, "-ac 1 -c:a aac -b:a 64k -aac_pns 0", 64 * 1024, 0, 80.0),
         ("opus.webm", 48_000, "-c:a libopus -b:a 128k", 96_000, 0, 80.0),
-        ("vorbis.webm", 44_100, "-c:a libvorbis -q:a 5", 88_640, 0, 80.0),
+        ("vorbis.webm", 44_100, "-c:a libvorbis -q:a 5", 0, 0, 80.0),
         ("flac.mka", 44_100, "-c:a flac", 88_200, 0, f64::INFINITY),
-        ("aac.mkv", 44_100, aac, 88_200, 1024, 80.0),
+        ("aac.mkv", 44_100, aac, 0, 0, 80.0),
         ("mp3.mka", 44_100, "-c:a libmp3lame -b:a 128k", 88_200, 1105, 80.0),
     ];
     for (name, rate, arguments, frames, early, least) in cases {
