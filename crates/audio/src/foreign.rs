@@ -6,7 +6,7 @@ use crate::error::Problem;
 pub(crate) const HEAD: usize = 4096;
 
 /// Audio formats that are not read: position of the signature, signature, name.
-const AUDIO: [(usize, &[u8], &str); 36] = [
+const AUDIO: [(usize, &[u8], &str); 34] = [
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media (wma, asf)"),
     (0, b"MPCK", "Musepack"),
     (0, b"MP+", "Musepack"),
@@ -31,9 +31,6 @@ const AUDIO: [(usize, &[u8], &str); 36] = [
     (0, b".RMF", "RealMedia"),
     (0, b".ra\xfd", "RealAudio"),
     (0, b"dns.", "au with reversed bytes"),
-    // The codec's mark follows the header of an ogg's first page.
-    (28, b"\x7fFLAC", "flac in an ogg"),
-    (28, b"Speex   ", "Speex in an ogg"),
     (0, b"Creative Voice File", "Creative Voice (voc)"),
     (8, b"8SVX", "Amiga sound (8svx)"),
     (0, b"RIFX", "wav with reversed bytes (rifx)"),
