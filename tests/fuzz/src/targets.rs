@@ -66,7 +66,7 @@ fn read(file: &[u8], target: Target) -> bool {
     let opened = AudioReader::from_source(Box::new(Cursor::new(file.to_vec())), extension, RATE, options);
     let Ok(mut reader) = opened else { return false };
     let announced = reader.frames();
-    let starts_later = file.len() % 5 == 0;
+    let starts_later = file.len().is_multiple_of(5);
     if starts_later && reader.seek(announced.unwrap_or(10_000) / 2).is_err() {
         return false;
     }
