@@ -35,7 +35,7 @@ use report::{Entry, Failure, Report, named, text};
 pub(crate) use segmentation::Segmentation;
 use song::Job;
 use songs::{Found, Song, Source};
-use stem_file::Clip;
+use stem_file::Peaks;
 use targets::{Existing, NameCheck, Naming, Target, to_write};
 use template::Template;
 
@@ -71,7 +71,7 @@ pub(crate) struct Arguments {
     /// Samples above full scale: clip them, rescale all stems of the song by one factor, or none (only wav32f, where
     /// it is the default)
     #[arg(long, value_name = "HOW", hide_possible_values = true)]
-    clip: Option<Clip>,
+    clip: Option<Peaks>,
     /// Leave out the song's tags and cover
     #[arg(long)]
     no_tags: bool,
@@ -124,7 +124,7 @@ impl Arguments {
     }
 
     fn separate(&self, report: &mut Report) -> anyhow::Result<()> {
-        let clip = Clip::for_format(self.clip, self.format)?;
+        let clip = Peaks::for_format(self.clip, self.format)?;
         if !self.cut.is_valid() {
             return Err(advised("the part to separate is empty", "`--end` must be later than `--start`."));
         }

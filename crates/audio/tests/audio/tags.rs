@@ -135,3 +135,42 @@ fn damaged_and_oversized_tags_are_told_and_left_out() {
     std::fs::write(&song, b"no audio at all").unwrap();
     assert!(Tags::read(&song).0.is_empty());
 }
+
+/// Damage of any kind gives a notice or other tags, and no panic.
+#[test]
+fn damaged_tags_do_no_harm() {
+    let runs: usize =
+        std::env::var("UNBRAID_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(300);
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for (name, format, kind) in [
+        ("song.mp3", Format::Mp3, TagType::Id3v2),
+        ("song.flac", Format::Flac, TagType::VorbisComments),
+        ("song.wav", Format::Wav16, TagType::Id3v2),
+        ("song.opus", Format::Opus, TagType::VorbisComments),
+    ] {
+        let path = folder.path().join(name);
+        tagged(&path, format, kind, 500);
+        let good = std::fs::read(&path).unwrap();
+        // The tags of a wav are at its end.
+        let from = if format == Format::Wav16 { good.len() - 1_500 } else { 0 };
+        for _ in 0..runs {
+            let mut bytes = good.clone();
+            for _ in 0..=random(8) {
+                bytes[from + random(1_500)] = [0, 1, 0x7f, 0x80, 0xff, random(256) as u8][random(6)];
+            }
+            if random(4) == 0 {
+                bytes.truncate(from + random(1_500));
+            }
+            std::fs::write(&path, bytes).unwrap();
+            let (tags, _) = Tags::read(&path);
+            let tags = tags.for_stem("bass");
+            let options = WriteOptions { tags, ..WriteOptions::new(format, 44_100) };
+            AudioWriter::with_options(&folder.path().join("stem"), &options).unwrap().finish().unwrap();
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use unbraid_audio::{AudioError, Resampler, Stereo, WriteOptions};
 
-use super::stem_file::{Clip, StemFile};
+use super::stem_file::{Peaks, StemFile};
 
 /// The sample rate of the stems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl StemWriter {
     pub(super) fn create(
         path: &Path,
         options: WriteOptions,
-        clip: Clip,
+        clip: Peaks,
         from: u32,
     ) -> Result<Self, AudioError> {
         let resampler = (from != options.rate).then(|| Resampler::new(from, options.rate));

@@ -21,7 +21,7 @@ use super::report::{SongReport, text};
 use super::songs::{Song, Source};
 use super::spool::spool;
 use super::staging::Staging;
-use super::stem_file::{self, Clip, Finished};
+use super::stem_file::{self, Finished, Peaks};
 use super::sum::Sum;
 use super::targets::Target;
 
@@ -33,7 +33,7 @@ pub(super) struct Job<'a> {
     pub(super) cut: Cut,
     pub(super) rate: StemRate,
     pub(super) format: Format,
-    pub(super) clip: Clip,
+    pub(super) clip: Peaks,
     /// Whether the song's tags are carried over.
     pub(super) tags: bool,
     /// The folder of all stems.

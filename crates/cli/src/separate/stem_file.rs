@@ -11,23 +11,24 @@ use crate::interrupt;
 
 /// What becomes of samples beyond full scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Clip {
+pub(super) enum Peaks {
     /// They are clipped and counted.
     Clip,
     /// All stems of a song are lowered by the same factor, so that the loudest sample is at full scale.
     Rescale,
     /// They are kept.
-    None,
+    #[value(name = "none")]
+    Keep,
 }
 
-impl Clip {
+impl Peaks {
     /// The choice for a format. By default, stems have the level of the song: clipping is rare and is counted, while
     /// another level would be a surprise in a mix.
     pub(super) fn for_format(choice: Option<Self>, format: Format) -> anyhow::Result<Self> {
         let keeps = format.exceeds_full_scale();
         match choice {
-            None => Ok(if keeps { Self::None } else { Self::Clip }),
-            Some(Self::None) if !keeps => {
+            None => Ok(if keeps { Self::Keep } else { Self::Clip }),
+            Some(Self::Keep) if !keeps => {
                 let advice = "`--format wav32f` keeps them, `--clip rescale` lowers all stems, and `--clip clip` clips.";
                 Err(advised(format_args!("{format} cannot hold samples beyond full scale"), advice))
             }
@@ -45,9 +46,9 @@ pub(super) enum StemFile {
 }
 
 impl StemFile {
-    pub(super) fn create(path: &Path, options: WriteOptions, clip: Clip) -> Result<Self, AudioError> {
-        let options = WriteOptions { clip: clip == Clip::Clip, ..options };
-        if clip != Clip::Rescale {
+    pub(super) fn create(path: &Path, options: WriteOptions, clip: Peaks) -> Result<Self, AudioError> {
+        let options = WriteOptions { clip: clip == Peaks::Clip, ..options };
+        if clip != Peaks::Rescale {
             return Ok(Self::Direct(AudioWriter::with_options(path, &options)?));
         }
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -101,11 +102,11 @@ mod tests {
     #[test]
     fn integers_cannot_keep_loud_samples() {
         for (name, format) in Format::ALL {
-            let chosen = |clip| Clip::for_format(clip, format);
+            let chosen = |clip| Peaks::for_format(clip, format);
             let keeps = format == Format::Wav32f;
-            assert_eq!(chosen(None).unwrap(), if keeps { Clip::None } else { Clip::Clip }, "{name}");
-            assert_eq!(chosen(Some(Clip::None)).is_ok(), keeps, "{name}");
-            assert_eq!(chosen(Some(Clip::Rescale)).unwrap(), Clip::Rescale, "{name}");
+            assert_eq!(chosen(None).unwrap(), if keeps { Peaks::Keep } else { Peaks::Clip }, "{name}");
+            assert_eq!(chosen(Some(Peaks::Keep)).is_ok(), keeps, "{name}");
+            assert_eq!(chosen(Some(Peaks::Rescale)).unwrap(), Peaks::Rescale, "{name}");
         }
     }
 
@@ -117,7 +118,7 @@ mod tests {
             let mut files: Vec<StemFile> = ["a", "b"]
                 .map(|name| {
                     let options = WriteOptions::new(Format::Wav32f, 44_100);
-                    StemFile::create(&folder.path().join(name), options, Clip::Rescale).unwrap()
+                    StemFile::create(&folder.path().join(name), options, Peaks::Rescale).unwrap()
                 })
                 .into();
             files[0].write(&stem(loud)).unwrap();
