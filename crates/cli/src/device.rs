@@ -77,5 +77,3 @@ mod tests {
         assert!(text.contains("llvmpipe") && text.contains("--device cpu"), "{text}");
     }
 }
-
-
