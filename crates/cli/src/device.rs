@@ -56,13 +56,6 @@ pub(crate) fn out_of_memory() -> Option<anyhow::Error> {
     Some(advised(format_args!("the device does not have enough memory: {refused}"), advice))
 }
 
-/// The error that the device refused memory, in this process. After it, other errors may follow that are not the cause.
-pub(crate) fn out_of_memory() -> Option<anyhow::Error> {
-    let refused = device::memory_refused()?;
-    let advice = "Give a shorter `--segment`, or compute with `--device cpu`.";
-    Some(advised(format_args!("the device does not have enough memory: {refused}"), advice))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
