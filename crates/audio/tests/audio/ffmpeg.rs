@@ -136,7 +136,7 @@ fn adts_and_matroska_equal_ffmpegs_decoding() {
         ("vorbis.webm", 44_100, "-c:a libvorbis -q:a 5", 0, 0, 80.0),
         ("flac.mka", 44_100, "-c:a flac", 88_200, 0, f64::INFINITY),
         ("aac.mkv", 44_100, aac, 0, 0, 80.0),
-        ("mp3.mka", 44_100, "-c:a libmp3lame -b:a 128k", 88_200, 1105, 80.0),
+        ("mp3.mka", 44_100, "-c:a libmp3lame -b:a 128k", 0, 0, 80.0),
     ];
     for (name, rate, arguments, frames, early, least) in cases {
         let Some(path) = make(&folder, name, rate, arguments) else { continue };
