@@ -4,24 +4,33 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::*;
 
-/// Starts a program, and waits until it writes the stems of a song into a temporary folder in `out`.
-fn start(mut command: Command, out: &Path) -> Child {
+/// Starts a program, and waits until `runs` programs write the stems of a song into temporary folders in `out`.
+fn start_after(mut command: Command, out: &Path, runs: usize) -> Child {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let began = Instant::now();
-    let staged = |name: &String| name.starts_with(".unbraid-") && name.ends_with(".part");
-    while !tree(out).iter().any(staged) {
+    let writing = || {
+        let stems = tree(out).into_iter().filter(|name| name.ends_with(".part"));
+        let folders = stems.filter_map(|name| Some(name.split_once('/')?.0.to_owned()));
+        folders.collect::<HashSet<_>>().len()
+    };
+    while writing() < runs {
         assert!(child.try_wait().unwrap().is_none(), "{}", stderr_text(&child.wait_with_output().unwrap()));
         assert!(began.elapsed() < Duration::from_secs(60), "the separation does not begin");
         std::thread::sleep(Duration::from_millis(5));
     }
     child
+}
+
+fn start(command: Command, out: &Path) -> Child {
+    start_after(command, out, 1)
 }
 
 fn send(signal: &str, child: &Child) {
@@ -100,13 +109,15 @@ fn a_second_signal_ends_the_program_at_once() {
     let (_guard, folder) = temporary();
     song(&folder.join("long.wav"), 600.0, 8000);
     let out = folder.join("separated");
-    // A batch of the longest segments.
-    let mut child = start(separate(&folder, "long.wav --segment 30"), &out);
-    // It has read the first batch after this time, and computes.
-    std::thread::sleep(Duration::from_secs(2));
-    send("-INT", &child);
-    std::thread::sleep(Duration::from_millis(400));
-    assert!(child.try_wait().unwrap().is_none(), "the first signal has ended it");
+    // The first signal ends the program if it comes while the first segments are still being read.
+    let interrupted_once = |seconds| {
+        let mut child = start(separate(&folder, "long.wav --segment 30"), &out);
+        std::thread::sleep(Duration::from_secs(seconds));
+        send("-INT", &child);
+        std::thread::sleep(Duration::from_millis(400));
+        child.try_wait().unwrap().is_none().then_some(child)
+    };
+    let child = [1, 2, 4].into_iter().find_map(interrupted_once).expect("a run that computes");
     send("-INT", &child);
     let sent = Instant::now();
     let output = end(child);
@@ -127,7 +138,7 @@ fn the_folder_of_a_killed_run_is_removed_by_the_next() {
     song(&folder.join("short.wav"), 0.3, 8000);
     let out = folder.join("separated");
     let mut killed = start(separate(&folder, "long.wav"), &out);
-    let running = start(separate(&folder, "long.wav"), &folder.join("separated"));
+    let running = start_after(separate(&folder, "long.wav"), &out, 2);
     killed.kill().unwrap();
     killed.wait().unwrap();
     assert!(separate(&folder, "short.wav").output().unwrap().status.success());

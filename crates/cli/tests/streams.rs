@@ -99,11 +99,14 @@ fn progress_is_plain_lines_without_a_terminal() {
     let name = if cfg!(unix) { "a\u{1b}[2Jb.wav" } else { "ab.wav" };
     // The slowest part is the network, so that a minute takes several seconds.
     song(&folder.join(name), 60.0, 8000);
+    let began = std::time::Instant::now();
     let output = separate(&folder, "--stems bass").arg(name).output().unwrap();
     assert!(output.status.success(), "{}", stderr_text(&output));
     let text = stderr_text(&output);
     let lines: Vec<_> = text.lines().filter(|line| line.ends_with(" %")).collect();
-    assert!(!lines.is_empty() && lines.len() <= 10, "{text}");
+    // One per 10 %, or per 10 s on a slow machine.
+    let most = 10 + began.elapsed().as_secs() as usize / 10;
+    assert!(!lines.is_empty() && lines.len() <= most, "{text}");
     assert!(text.lines().all(|line| !line.contains(|c: char| c.is_control())), "{text:?}");
 }
 
