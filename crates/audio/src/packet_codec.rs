@@ -79,6 +79,16 @@ fn flac_block(packet: &[u8]) -> Option<u64> {
     }
 }
 
+/// Refuses an ALAC cookie with packets that no encoder writes. The decoder allocates memory for one packet on opening.
+pub(crate) fn check_alac(cookie: &[u8]) -> Result<(), Problem> {
+    // Apple's encoder writes packets of 4096 frames.
+    const MOST_FRAMES: u32 = 1 << 16;
+    match cookie.first_chunk() {
+        Some(&frames) if u32::from_be_bytes(frames) <= MOST_FRAMES => Ok(()),
+        _ => Err(Problem::header("its ALAC header is damaged")),
+    }
+}
+
 /// Decoder of the packets.
 pub(crate) struct PacketCodec {
     settings: Settings,
@@ -90,6 +100,9 @@ pub(crate) struct PacketCodec {
 
 impl PacketCodec {
     pub(crate) fn new(settings: &Settings) -> Result<Self, Problem> {
+        if settings.kind == Kind::Alac {
+            check_alac(&settings.header)?;
+        }
         let mut parameters = AudioCodecParameters::new();
         parameters.for_codec(settings.kind.id()).with_sample_rate(settings.rate);
         if !settings.header.is_empty() {

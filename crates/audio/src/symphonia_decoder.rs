@@ -8,6 +8,7 @@ use std::io::{Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_ALAC;
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::{FormatReader, SeekMode, SeekTo, Track, TrackType};
@@ -21,6 +22,7 @@ use crate::downmix::Mixer;
 use crate::error::Problem;
 use crate::info::{AudioInfo, check_layout};
 use crate::notice::{Notice, Notices, ReadOptions};
+use crate::packet_codec::check_alac;
 use crate::trim::{SeekInfo, Trim};
 
 /// The parts of a decoder that depend on the format.
@@ -123,6 +125,9 @@ impl SymphoniaDecoder {
             codec.sample_rate.ok_or_else(|| Problem::header("it does not state its sample rate"))?;
         if let Some(channels) = &codec.channels {
             check_layout(channels.count(), sample_rate)?;
+        }
+        if codec.codec == CODEC_ID_ALAC {
+            check_alac(codec.extra_data.as_deref().unwrap_or_default())?;
         }
         let mut notices = Notices::new(read_options);
         format.report(&mut notices, sample_rate)?;

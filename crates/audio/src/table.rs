@@ -18,6 +18,9 @@ const MAX_PACKETS: usize = 4_000_000;
 /// Maximum size of a packet in bytes. `Window` reads no more at once.
 const MAX_PACKET: u32 = 64 * 1024;
 
+/// Frames of silence that are appended at once.
+const SILENCE: u64 = 16_384;
+
 /// Number of packets that are searched for SBR.
 const SBR_SAMPLES: usize = 64;
 
@@ -158,7 +161,10 @@ pub(crate) struct TableDecoder {
     packet: usize,
     /// The next frame to be output.
     wanted: u64,
+    /// What the current packet holds, from frame `first` on. The rest of the packet, up to `until`, is silence.
     block: Stereo,
+    first: u64,
+    until: u64,
 }
 
 impl TableDecoder {
@@ -171,21 +177,32 @@ impl TableDecoder {
         [start, end]: [u64; 2],
     ) -> Self {
         let window = Window::new(source.part(0..length));
-        let mut decoder =
-            Self { table, window, codec, start, end, packet: 0, wanted: start, block: Stereo::default() };
+        let mut decoder = Self {
+            table,
+            window,
+            codec,
+            start,
+            end,
+            packet: 0,
+            wanted: start,
+            block: Stereo::default(),
+            first: 0,
+            until: 0,
+        };
         decoder.go_to(start);
         decoder
     }
 
     fn go_to(&mut self, frame: u64) {
         self.wanted = frame;
+        self.until = frame;
         let preroll = self.codec.preroll();
         let packet = preroll.map_or(0, |preroll| self.table.packet_of(frame.saturating_sub(preroll)));
         // The first packet of some codecs has no output of its own.
         self.packet = packet.saturating_sub(1);
     }
 
-    /// Decodes a packet into `self.block`. A packet that cannot be decoded becomes silence.
+    /// Decodes a packet into `self.block`, which stays shorter where audio is missing.
     fn decode(&mut self, first: u64, frames: u64, gaps: &mut Vec<Gap>) -> Result<(), Problem> {
         self.block.iter_mut().for_each(Vec::clear);
         let length = usize::try_from(frames).unwrap_or(usize::MAX);
@@ -194,7 +211,6 @@ impl TableDecoder {
             // This is known since the file was opened.
             None => {
                 self.codec.reset();
-                self.block.iter_mut().for_each(|channel| channel.resize(length, 0.0));
                 return Ok(());
             }
         };
@@ -216,18 +232,21 @@ impl TableDecoder {
         }
         let decoded = self.block[0].len();
         let at = (first + decoded as u64).clamp(self.wanted, self.end);
-        let until = (first + frames).clamp(at, self.end);
+        let until = first.saturating_add(frames).clamp(at, self.end);
         if until > at {
             gaps.push(Gap { at: at - self.start, frames: until - at, detail });
         }
-        self.block.iter_mut().for_each(|channel| channel.resize(length, 0.0));
+        self.block.iter_mut().for_each(|channel| channel.truncate(length));
         Ok(())
     }
 }
 
 impl SectionDecoder for TableDecoder {
     fn read(&mut self, out: &mut Stereo, gaps: &mut Vec<Gap>) -> Result<bool, Problem> {
-        while self.packet < self.table.len() && self.wanted < self.end {
+        while self.wanted >= self.until {
+            if self.packet >= self.table.len() || self.wanted >= self.end {
+                return Ok(false);
+            }
             let (first, frames) = self.table.span(self.packet);
             self.decode(first, frames, gaps).map_err(|problem| match problem {
                 Problem::Malformed { detail, .. } => Problem::Malformed {
@@ -237,17 +256,22 @@ impl SectionDecoder for TableDecoder {
                 problem => problem,
             })?;
             self.packet += 1;
-            let last = (first + frames).min(self.end);
-            if last > self.wanted {
-                let range = (self.wanted - first) as usize..(last - first) as usize;
-                for (out, block) in out.iter_mut().zip(&self.block) {
-                    out.extend_from_slice(&block[range.clone()]);
-                }
-                self.wanted = last;
-                return Ok(true);
-            }
+            self.first = first;
+            self.until = first.saturating_add(frames).min(self.end);
         }
-        Ok(false)
+        let from = self.wanted - self.first;
+        let to = (self.block[0].len() as u64).min(self.until - self.first);
+        if from < to {
+            for (out, block) in out.iter_mut().zip(&self.block) {
+                out.extend_from_slice(&block[from as usize..to as usize]);
+            }
+            self.wanted = self.first + to;
+        } else {
+            let silence = (self.until - self.wanted).min(SILENCE);
+            out.iter_mut().for_each(|channel| channel.resize(channel.len() + silence as usize, 0.0));
+            self.wanted += silence;
+        }
+        Ok(true)
     }
 
     fn seek(&mut self, frame: u64) -> Result<(), Problem> {

@@ -67,7 +67,7 @@ fn written(format: Format) -> Vec<u8> {
 /// A weights file of a small network.
 fn network() -> Vec<u8> {
     let text = "family = 'tfswa_unet'\nname = 'small'\nstems = ['drums', 'vocals']\nsample_rate = 8000\n\
-                n_fft = 128\nhop_length = 32\nsubbands = 4\ndims = [8, 8]\ndepths = [1, 1]\nnum_heads = 2\n\
+                n_fft = 256\nhop_length = 64\nsubbands = 4\ndims = [8, 8]\ndepths = [1, 1]\nnum_heads = 2\n\
                 window_size = [4, 4]\nmlp_ratio = 1\npositional = 'rotary'\n";
     let config = ModelConfig::from_toml(text).expect("a valid configuration");
     config.validate().expect("a valid configuration");

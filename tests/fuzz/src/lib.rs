@@ -68,6 +68,9 @@ pub struct Failure {
 /// Records panics, and ends the process if an execution does not return. Call it once, before the first campaign.
 pub fn watch() {
     panic::set_hook(Box::new(|info| {
+        if EXECUTION.load(Ordering::Relaxed) == 0 {
+            eprintln!("{info}");
+        }
         let mut first = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert_with(|| info.to_string());
     }));
@@ -131,6 +134,7 @@ impl Campaign {
 /// A description of a panic, of too much time or of too much memory.
 pub fn execute(target: Target, file: &[u8]) -> Result<Worst, String> {
     let before = MEMORY.current_usage();
+    PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
     MEMORY.reset_peak_usage();
     let began = Instant::now();
     let accepted = panic::catch_unwind(|| target.parse(file)).unwrap_or(false);
