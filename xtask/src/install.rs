@@ -5,6 +5,7 @@
 
 mod apt;
 mod chromium;
+mod ffmpeg;
 mod mesa;
 mod need;
 
@@ -16,9 +17,9 @@ use need::{Missing, Need};
 
 pub(crate) use chromium::is_installed as has_chromium;
 
-/// Offers what the tests need: a Vulkan driver for the GPU cases, and Chromium for the page.
+/// Offers what the tests need: a Vulkan driver for the GPU cases, Chromium for the page, and ffmpeg for its decoders.
 pub(crate) fn for_tests(yes: bool) {
-    offer([mesa::missing(), chromium::missing()], yes);
+    offer([mesa::missing(), chromium::missing(), ffmpeg::missing()], yes);
 }
 
 /// Offers Chromium alone.

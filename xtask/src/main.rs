@@ -32,8 +32,8 @@ enum Verb {
     Demo(demo::Options),
     /// Runs all tests, after offering to install the programs that they need
     ///
-    /// The GPU cases need a Vulkan driver (Mesa 25 or newer), and the tests of the page need Chromium. If one is
-    /// missing, this lists the packages and files that an installation would add, and asks. It installs without asking
+    /// The GPU cases need a Vulkan driver (Mesa 25 or newer), the tests of the page need Chromium, and some tests of the
+    /// decoders need ffmpeg. If one is missing, this lists the packages and files that an installation would add, and asks. It installs without asking
     /// if --yes is given or if CI=true is in the environment. It installs nothing if there is no terminal to ask on.
     ///
     /// Tests that cannot run on this machine are ignored, each with its reason. The last line of the output is

@@ -59,7 +59,7 @@ pub enum Problem {
     NotAudio(&'static str),
     /// The file's first bytes belong to no known format.
     #[error(
-        "not an audio file of a supported format (wav, aiff, flac, mp3, ogg with Vorbis, m4a with AAC-LC or ALAC)"
+        "not an audio file of a supported format (wav, w64, caf, aiff, au, flac, mp3, ogg, opus, m4a, mp4, aac, webm, mkv)"
     )]
     UnknownFormat,
     /// The format is known, but its codec or a feature of it is not supported.

@@ -43,10 +43,11 @@ use template::Template;
 pub(crate) struct Arguments {
     /// Songs: files, folders with their subfolders, pipes, or - for standard input
     ///
-    /// Formats: wav, flac, mp3, ogg (Vorbis), m4a (AAC-LC, ALAC) and aiff. A folder's stems keep its structure: the
-    /// stems of Music/CD/song.mp3 go to DIR/Music/CD/song. From a folder, only files with the extension of an audio
-    /// format are taken. Hidden files and the folder of the stems are passed over. Of two songs with the same name, the
-    /// second one becomes "song (2)". A pipe is stored in the temporary folder, which TMPDIR names.
+    /// Formats: wav, w64, caf, aiff, au, flac, mp3, ogg and opus, m4a, mp4 and mov (AAC-LC, ALAC), aac, webm and mkv, with
+    /// up to 8 channels. A folder's stems keep its structure: the stems of Music/CD/song.mp3 go to DIR/Music/CD/song.
+    /// From a folder, only files with the extension of an audio format are taken. Hidden files and the folder of the
+    /// stems are passed over. Of two songs with the same name, the second one becomes "song (2)". A pipe is stored in
+    /// the temporary folder, which TMPDIR names.
     #[arg(required = true, value_name = "SONG")]
     songs: Vec<PathBuf>,
     #[command(flatten)]
