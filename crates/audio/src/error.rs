@@ -89,8 +89,8 @@ pub enum Problem {
     #[cfg(not(target_family = "wasm"))]
     #[error("{format} cannot hold a sample rate of {rate} Hz")]
     FormatRate {
-        /// The format.
-        format: crate::format::Format,
+        /// The format's name.
+        format: String,
         /// The rate in Hz.
         rate: u32,
     },

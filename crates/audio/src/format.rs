@@ -63,7 +63,7 @@ impl Format {
             Self::Mp3 => MP3_RATES.contains(&rate),
             Self::Opus => (1000..=384_000).contains(&rate),
         };
-        if accepted { Ok(()) } else { Err(Problem::FormatRate { format: self, rate }) }
+        if accepted { Ok(()) } else { Err(Problem::FormatRate { format: self.to_string(), rate }) }
     }
 
     /// Checks that a file of this format can hold `frames` frames of stereo.

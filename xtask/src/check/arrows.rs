@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("browser", &["unbraid-base"]),
     ("conformance", &["unbraid-base", "unbraid-ops", "unbraid-model", "browser"]),
     ("conformance-web", &["unbraid-ops", "conformance"]),
+    ("fuzz", &["unbraid-audio", "unbraid-model", "unbraid-train"]),
     ("xtask", &[]),
 ];
 
