@@ -11,7 +11,6 @@ use symphonia::core::units::{Duration, Timestamp};
 use unbraid_base::Stereo;
 
 use super::codec::{Codec, Kind};
-use crate::downmix::Mixer;
 use crate::error::Problem;
 use crate::info::check_layout;
 
@@ -30,8 +29,6 @@ struct Vorbis {
     /// For every mode, whether its block is long.
     modes: Vec<bool>,
     decoder: Box<dyn AudioDecoder>,
-    /// Made with the first block.
-    mixer: Option<Mixer>,
     planes: Vec<Vec<f32>>,
 }
 
@@ -45,6 +42,10 @@ impl Vorbis {
         let channels = usize::from(bytes[11]);
         let rate = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);
         check_layout(channels, rate)?;
+        // Symphonia 0.6.1 undoes the coupling of channels in the wrong order. One pair of channels has one order only.
+        if channels > 2 {
+            return Err(Problem::Unsupported(format!("Vorbis with {channels} channels")));
+        }
         let exponents = [bytes[28] & 15, bytes[28] >> 4];
         if exponents.iter().any(|exponent| !(6..=13).contains(exponent)) || exponents[0] > exponents[1] {
             return Err(wrong());
@@ -62,7 +63,7 @@ impl Vorbis {
             .make_audio_decoder(&parameters, &options)
             .map_err(|error| failed(&error))?;
         let blocks = exponents.map(|exponent| 1 << exponent);
-        Ok(Self { rate, channels, blocks, modes, decoder, mixer: None, planes: Vec::new() })
+        Ok(Self { rate, channels, blocks, modes, decoder, planes: Vec::new() })
     }
 }
 
@@ -102,11 +103,9 @@ impl Codec for Vorbis {
         let buffer = self.decoder.decode_ref(&packet).map_err(|error| failed(&error))?;
         buffer.copy_to_vecs_planar(&mut self.planes);
         if buffer.frames() > 0 {
-            let mixer = match &mut self.mixer {
-                Some(mixer) => mixer,
-                None => self.mixer.insert(Mixer::of_channels(buffer.spec().channels())?),
-            };
-            mixer.append_planes(&self.planes, 0..buffer.frames(), out);
+            for (out, channel) in out.iter_mut().zip([0, self.channels - 1]) {
+                out.extend_from_slice(&self.planes[channel]);
+            }
         }
         Ok(())
     }
