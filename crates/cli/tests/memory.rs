@@ -151,7 +151,7 @@ fn a_run_out_of_memory_uses_its_fallbacks() {
     let (fact, advice) = text.split_once("\nhelp: ").unwrap();
     assert!(!stopped.status.success(), "{text}");
     assert!(
-        fact.lines().last().unwrap().starts_with("error: ") && fact.ends_with("the limit is 1 MB"),
+        fact.lines().last().unwrap().starts_with("error: ") && fact.ends_with("the limit is 1.0 MB"),
         "{text}"
     );
     assert!(fact.contains("--recompute block --tsa-chunk-size 64"), "{text}");
