@@ -67,6 +67,9 @@ enum Verb {
     /// Estimates the memory of training, and finds settings that fit (`unbraid plan`)
     #[command(disable_help_flag = true)]
     Plan(Forwarded),
+    /// Feeds mutated files to the parsers of audio, weights and settings (`fuzz`); `--executions N` sets how many
+    #[command(disable_help_flag = true)]
+    Fuzz(Forwarded),
     /// Measures the operations (`bench ops`) or the memory of training (`bench memory`)
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         Verb::Web(verb) => done(web::web(verb)),
         Verb::Conformance(forwarded) => conformance::conformance(forwarded.args),
         Verb::Plan(forwarded) => forwarded.to("unbraid", "plan"),
+        Verb::Fuzz(forwarded) => cargo::forward("fuzz", &forwarded.args),
         Verb::Bench(Forwarded { args }) if args.first().is_some_and(|what| what == "memory") => {
             done(memory::memory(&args[1..]))
         }
