@@ -92,10 +92,12 @@ impl Silence {
         let end = (self.returned + held).min(self.known()).max(self.returned);
         for side in 0..self.channels.len() {
             let open = self.open_run(side);
-            for run in self.channels[side].runs.iter().chain(&open) {
+            let mut runs = std::mem::take(&mut self.channels[side].runs);
+            for run in runs.iter().chain(&open) {
                 self.mute(side, run, end);
             }
-            self.channels[side].runs.retain(|run| run.end > end);
+            runs.retain(|run| run.end > end);
+            self.channels[side].runs = runs;
         }
         let count = end - self.returned;
         self.returned = end;
