@@ -29,6 +29,6 @@ test("only the demonstration model is described as trained on synthetic songs", 
 
 test("the card says what a model was trained on, and whether there are scores", () => {
   const text = (/** @type {Record<string, string|number>} */ provenance) => about(/** @type {any} */ ({ provenance }));
-  equal(/on the data set “musdb18hq” in 120 000 steps\..*no scores/.test(text({ tool: "unbraid", data: "musdb18hq", steps: 120000 })), true);
+  equal(/on the data set “musdb18hq” in 120\u00a0000 steps\..*no scores/.test(text({ tool: "unbraid", data: "musdb18hq", steps: 120000 })), true);
   equal(/does not say.*details list its scores/.test(text({ "uSDR vocals": "6.10 dB" })), true);
 });

@@ -67,10 +67,13 @@ export function installDrop({ addSongs, addModel, failed, dropped }) {
     depth = 0;
     veil.hidden = true;
     // The list of items is empty after this event.
-    const entries = [...(event.dataTransfer?.items ?? [])].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+    const items = [...(event.dataTransfer?.items ?? [])].filter(({ kind }) => kind === "file");
+    const entries = items.map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+    // A file that another program makes during the drop has no entry.
+    const others = items.filter((item) => !item.webkitGetAsEntry()).map((item) => item.getAsFile()).filter((file) => file !== null);
     filesIn(entries).then((found) => {
       dropped(found);
-      take(found.files);
+      take([...found.files, ...others]);
     });
   });
 }

@@ -128,7 +128,7 @@ export class Mixer extends EventTarget {
     this.#seek.max = String(tape.length / tape.sampleRate);
     if (this.#scrub === null) this.#showSeek(this.#player.position / tape.sampleRate);
     setText(byId("length"), clock(tape.length / tape.sampleRate));
-    setText(byId("sum"), tape.sumSnr === null ? "" : sumText(tape.sumSnr));
+    setText(byId("sum"), tape.sumSnr === null ? "" : mix.pair === null ? sumText(tape.sumSnr) : "Both rows together are exactly the original.");
     this.#showTime();
   }
 

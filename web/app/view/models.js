@@ -15,7 +15,7 @@ const LABELS = /** @type {Record<string, string>} */ ({
 /** The training data of the demonstration model. Its file states only the name of a folder. */
 const DEMO_DATA = "synthetic songs";
 
-const DEMO = "This is a demonstration. It has only 350 000 parameters, and it was trained for ten minutes on synthetic songs, which a program composed. It has never heard a real recording. On real songs, drums usually come out well, and vocals are weak. For real music, use a model that was trained on real recordings.";
+const DEMO = "This is a demonstration. It has only 350\u00a0000 parameters, and it was trained for ten minutes on synthetic songs, which a program composed. It has never heard a real recording. On real songs, drums usually come out well, and vocals are weak. For real music, use a model that was trained on real recordings.";
 
 /**
  * Whether a built-in model is the demonstration model of this repository, by the provenance in its file. A host can put
@@ -32,7 +32,7 @@ export function about({ provenance }) {
   const { data, steps } = provenance;
   const scored = Object.keys(provenance).some((key) => !(key in LABELS));
   const trained = data
-    ? `This model was trained on the data set “${data}”${steps ? ` in ${Number(steps).toLocaleString("en").replaceAll(",", " ")} steps` : ""}. Expect the best stems from music that resembles these songs.`
+    ? `This model was trained on the data set “${data}”${steps ? ` in ${Number(steps).toLocaleString("en").replaceAll(",", "\u00a0")} steps` : ""}. Expect the best stems from music that resembles these songs.`
     : "The file does not say what this model was trained on.";
   const scores = scored
     ? "The details list its scores on test songs: the higher a score, the less of other stems is left in a stem."
