@@ -94,7 +94,9 @@ impl Arguments {
             let updates = counted(report.skipped, "update");
             notice(format_args!("the loss or gradient was not finite: {updates} skipped"));
         }
-        notice(format_args!("peak memory: {}", DecimalBytes(report.memory.peak)));
+        if !report.already_complete {
+            notice(format_args!("peak memory: {}", DecimalBytes(report.memory.peak)));
+        }
         notice(format_args!("model: {} (weights of step {})", report.model.display(), report.model_step));
         Ok(())
     }
