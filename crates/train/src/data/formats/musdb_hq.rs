@@ -200,7 +200,7 @@ impl Found {
                 other_frames: last.0,
             });
         }
-        (self.faults.len() == before).then(|| (TrackInfo { name, frames }, TrackFiles { stems, mixture }))
+        (self.faults.len() == before).then_some((TrackInfo { name, frames }, TrackFiles { stems, mixture }))
     }
 
     /// The length of a file at `rate`. `None` if the file has a fault.
