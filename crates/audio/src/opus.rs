@@ -102,7 +102,7 @@ impl Opus {
         match (head.family, channels) {
             (_, 0) => return Err(Problem::header("it has no channels")),
             (0 | 1, 1 | 2) => {}
-            (_, 3..) => return Err(Problem::Channels(channels)),
+            (_, 3..) => return Err(Problem::Unsupported(format!("Opus with {channels} channels"))),
             _ => return Err(Problem::Unsupported("Opus with a channel mapping of its own".into())),
         }
         Ok(Self {

@@ -40,7 +40,9 @@ pub(crate) fn open(file: &File, rate: u32) -> Result<AudioReader, Failure> {
     let options = ReadOptions::NEARLY_COMPLETE;
     AudioReader::from_source(Box::new(source), extension, rate, options).map_err(|error| {
         match &error.problem {
-            Problem::UnknownFormat | Problem::Unsupported(_) => Failure::Format(error.to_string()),
+            Problem::UnknownFormat | Problem::OtherFormat(_) | Problem::Unsupported(_) => {
+                Failure::Format(error.to_string())
+            }
             _ => error.into(),
         }
     })

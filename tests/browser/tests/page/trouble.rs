@@ -58,19 +58,16 @@ fn refused(page: &Page<'_>, path: &Path, part: &str) -> Result<()> {
 
 fn bad_songs(world: &World) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/audio/tests/fixtures/tagged.mp3");
-    let mp3 = fs::read(fixture)?;
     let mut samples = vec![0.25f32; 2 * song::RATE as usize];
     samples[30_000] = f32::NAN;
     let samples = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<_>>();
-    let cases: [(&str, Vec<u8>, &str); 8] = [
+    let cases: [(&str, Vec<u8>, &str); 7] = [
         ("empty.wav", Vec::new(), "empty"),
         ("letter.wav", b"This is a letter, and not a song. ".repeat(5000), "ot an audio file"),
         ("nan.wav", wav(3, 2, 32, &samples), "0.340 s"),
-        ("six.wav", wav(1, 6, 16, &[0; 120_000]), "6 channels"),
+        ("nine.wav", wav(1, 9, 16, &[0; 180_000]), "9 channels"),
         ("nothing.wav", wav(1, 2, 16, &[]), "no audio"),
-        ("cut.mp3", mp3[..mp3.len() / 2].to_vec(), "cut short"),
-        ("cut.wav", wav(1, 2, 16, &[7; 100_000])[..50_000].to_vec(), "cut short"),
+        ("cut.wav", wav(1, 2, 16, &[7; 600_000])[..300_000].to_vec(), "cut short"),
         ("picture.flac", [&b"\x89PNG\r\n\x1a\n"[..], &[7; 5000]].concat(), "ot an audio file"),
     ];
     let page = Page::open(world, Gpu::None, "?device=cpu")?;

@@ -207,9 +207,10 @@ fn bad_files(world: &World) -> Result<()> {
     not_finite[20] = 3; // The format tag of floats,
     not_finite[34] = 32; // of 32 bits each. The data are 16-bit integers.
     // The browser's decoder is tried for an unknown format only.
-    let cases: [(&str, Vec<u8>, &str, &str); 5] = [
+    let cases: [(&str, Vec<u8>, &str, &str); 6] = [
         ("empty.wav", Vec::new(), "file", "empty"),
-        ("text.mp3.txt", b"not a song, but a text about one".repeat(50), "format", "not an audio file"),
+        ("text.mp3.txt", b"not a song, but a text about one".repeat(50), "file", "not an audio file"),
+        ("unknown.mp3.dat", vec![0x80; 5000], "format", "not an audio file"),
         ("cut.wav", whole[..whole.len() / 2].to_vec(), "file", "cut short"),
         ("header.wav", whole[..30].to_vec(), "file", ""),
         ("contradiction.wav", not_finite, "file", ""),
