@@ -38,8 +38,8 @@ fn same(result: &Value) -> Value {
 
 fn same_bits(world: &World) -> Result<()> {
     let file = world.folder.path().join("shared.wav");
-    // Six segments and a last one that is moved back: no number of workers below divides them.
-    song::write(&file, 30.1)?;
+    // 17 segments of a second, of which the last is moved back: no number of workers below divides them.
+    song::write(&file, 12.8)?;
     let browser = blank(world, Gpu::None)?;
     choose(&browser, &file)?;
     let alone = run(&browser, SEPARATE, &[1.into()])?;
@@ -95,7 +95,7 @@ fn faster(world: &World) -> Result<()> {
 
 fn failed_helper(world: &World) -> Result<()> {
     let file = world.folder.path().join("failed.wav");
-    song::write(&file, 30.0)?;
+    song::write(&file, 9.0)?;
     let browser = blank(world, Gpu::None)?;
     choose(&browser, &file)?;
     let alone = run(&browser, SEPARATE, &[1.into()])?;
@@ -129,7 +129,7 @@ fn cancel(world: &World) -> Result<()> {
         worker.send({ type: 'cancel', job: 1 });
         await worker.until(is('cancelled'));
         const ended = worker.messages.filter(is('block')).length;
-        worker.send({ type: 'separate', job: 2, file: chosen(), from: 50, to: 51 });
+        worker.send({ type: 'separate', job: 2, file: chosen(), from: 50, to: 50.5 });
         await worker.until(is('done'));
         const blocks = worker.messages.filter(is('block'));
         const bytes = worker.messages.filter(is('memory')).at(-1).wasm;
