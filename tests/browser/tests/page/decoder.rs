@@ -37,7 +37,12 @@ fn decoded_by_the_browser(world: &World) -> Result<()> {
             Err(_) => return Err(Skipped("ffmpeg is not installed".to_owned()).into()),
         }
         let mut native = Command::new(&world.program);
-        native.arg("separate").arg(&foreign).arg("--model").arg(song::model()).args(["--device", "cpu"]);
+        native
+            .arg("separate")
+            .arg(&foreign)
+            .arg("--model")
+            .arg(song::model())
+            .args(["--device", "cpu", "--force"]);
         let native = native.arg("--out").arg(folder.path().join("native")).output().context("no program")?;
         if native.status.success() {
             continue;
