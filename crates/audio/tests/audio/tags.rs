@@ -6,7 +6,7 @@ use std::process::Command;
 use lofty::config::WriteOptions as TagOptions;
 use lofty::file::{AudioFile, TaggedFileExt};
 use lofty::picture::{MimeType, Picture, PictureType};
-use lofty::tag::{Accessor, ItemKey, Tag, TagExt, TagType};
+use lofty::tag::{Accessor, ItemKey, Tag, TagType};
 use unbraid_audio::{AudioWriter, Format, Tags, WriteOptions};
 
 use crate::common::*;
