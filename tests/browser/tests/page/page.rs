@@ -91,7 +91,9 @@ impl<'a> Page<'a> {
     pub(crate) fn until(&self, condition: &str) -> Result<()> {
         let script = format!(
             "const end = performance.now() + 1000 * arguments[0];
-             while (!({condition})) {{
+             // While the document loads, its elements are missing.
+             const holds = async () => {{ try {{ return Boolean({condition}); }} catch {{ return false; }} }};
+             while (!(await holds())) {{
                  if (performance.now() > end) return {{ state: $('song')?.dataset.state, notices: notices() }};
                  await sleep(20);
              }}"

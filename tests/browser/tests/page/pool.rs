@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::song;
 use crate::worker::{blank, choose, no_violations, run};
-use crate::world::{Test, World};
+use crate::world::{Skipped, Test, World};
 
 pub(crate) const TESTS: &[Test] = &[
     ("several_workers_return_the_bits_of_one_in_the_same_order", same_bits),
@@ -63,34 +63,39 @@ fn same_bits(world: &World) -> Result<()> {
     no_violations(&browser)
 }
 
-/// Minimum ratio of the time with one worker to the time with two, on two cores, of the best of [`RUNS`] runs each. Two
-/// idle cores give more. The test must also pass on a machine that does other work.
+/// Minimum ratio of the time with one worker to the time with two, on two cores. Both are the best of all runs. Two idle
+/// cores give more. The test must also pass on a machine that does other work.
 const LEAST_GAIN: f64 = 1.25;
 
-const RUNS: usize = 3;
+/// Other programs slow down single runs, so there are more runs until the gain is reached, up to this number.
+const MOST_RUNS: usize = 6;
 
 fn faster(world: &World) -> Result<()> {
     let file = world.folder.path().join("timed.wav");
-    song::write(&file, 60.0)?;
+    song::write(&file, 25.0)?;
     let browser = blank(world, Gpu::None)?;
     choose(&browser, &file)?;
     let threads = run(&browser, "return navigator.hardwareConcurrency;", &[])?.as_u64().context("threads")?;
+    if threads < 2 {
+        return Err(Skipped("the machine has one core".to_owned()).into());
+    }
     let mut best = [f64::INFINITY; 2];
-    // In turn, so that other programs slow down both.
-    for _ in 0..RUNS {
+    for _ in 0..MOST_RUNS {
         for (best, workers) in best.iter_mut().zip([1, 2]) {
             let seconds =
                 run(&browser, SEPARATE, &[workers.into()])?["seconds"].as_f64().context("seconds")?;
             *best = best.min(seconds);
         }
+        let [one, two] = best;
+        println!(
+            "  25 s of audio: {one:.2} s with one worker, {two:.2} s with two, {:.2} times as fast",
+            one / two
+        );
+        if one / two >= LEAST_GAIN {
+            return no_violations(&browser);
+        }
     }
-    let gain = best[0] / best[1];
-    println!(
-        "  60 s of audio: {:.2} s with one worker, {:.2} s with two, {gain:.2} times as fast",
-        best[0], best[1]
-    );
-    ensure!(threads < 2 || gain >= LEAST_GAIN, "two workers are only {gain:.2} times as fast as one");
-    no_violations(&browser)
+    anyhow::bail!("two workers are not {LEAST_GAIN} times as fast as one")
 }
 
 fn failed_helper(world: &World) -> Result<()> {
