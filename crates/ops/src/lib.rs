@@ -34,6 +34,7 @@ pub use linear::{LinearKernel, LinearPass, linear, linear_for_gradients};
 pub use precision::Precision;
 pub use runtime::kernel;
 pub use runtime::launch::limit_row;
+pub use runtime::launches::{Launch, Launches, Shader, record_launches};
 pub use runtime::poison::poison_outputs;
 pub use stft::{Stft, StftError, StftKernel, StftPass, istft, stft};
 pub use tokens::{TokenKernel, TokenPass, gelu, layer_norm};

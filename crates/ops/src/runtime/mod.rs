@@ -6,4 +6,5 @@ pub(crate) mod exponential;
 pub(crate) mod flex;
 pub mod kernel;
 pub(crate) mod launch;
+pub(crate) mod launches;
 pub(crate) mod poison;
