@@ -5,6 +5,7 @@
 //! the steps are real, which also gives their time. Each estimate runs in its own process, because memory pools never
 //! shrink.
 
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -63,6 +64,13 @@ pub(crate) struct Estimate {
     working: Option<u64>,
     /// Whether the estimate is a dry run.
     dry_run: bool,
+    /// Kernel launches of a step. Not available on the CPU.
+    launches: Option<u64>,
+    /// Seconds that the host takes for a step of a dry run: a lower bound of the step's time. Not available on the CPU.
+    host_seconds: Option<f64>,
+    /// The launches of every kernel.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    kernels: BTreeMap<String, u64>,
     /// The real steps.
     #[serde(default)]
     measured: Vec<StepMeasurement>,
@@ -123,7 +131,7 @@ impl Arguments {
         } else {
             measured(self.measure.max(REAL_STEPS))?
         };
-        let memory = steps[steps.len() - 1].memory;
+        let StepMeasurement { memory, seconds, launches: kernels, .. } = steps[steps.len() - 1].clone();
         let network = config.model_config()?;
         let parameters = network.parameters();
         let weights = 4 * parameters as u64;
@@ -139,6 +147,9 @@ impl Arguments {
             kept,
             working: kept.map(|kept| memory.peak.saturating_sub(kept + weights + optimizer)),
             dry_run: on_gpu,
+            launches: on_gpu.then(|| kernels.values().sum()),
+            host_seconds: on_gpu.then_some(seconds),
+            kernels,
             measured: if on_gpu { Vec::new() } else { steps },
         })
     }
@@ -231,6 +242,10 @@ fn table(estimate: &Estimate) -> String {
         lines.push(size("working memory", working));
     }
     lines.push(size("peak", estimate.peak));
+    if let (Some(launches), Some(seconds)) = (estimate.launches, estimate.host_seconds) {
+        lines.push(format!("{:<32}{launches:>12}", "kernel launches per step"));
+        lines.push(format!("{:<32}{seconds:>10.2} s", "host time per step, dry run"));
+    }
     if let Some(last) = estimate.measured.last() {
         if estimate.dry_run {
             let off = 100.0 * (estimate.peak as f64 / last.memory.peak.max(1) as f64 - 1.0);
@@ -249,7 +264,7 @@ fn table(estimate: &Estimate) -> String {
 }
 
 fn line(step: &StepMeasurement) -> String {
-    let StepMeasurement { step, seconds, loss, memory } = step;
+    let StepMeasurement { step, seconds, loss, memory, .. } = step;
     format!("step {step}: {seconds:.2} s, loss {loss:.4}, peak {}", DecimalBytes(memory.peak))
 }
 

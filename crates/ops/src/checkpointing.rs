@@ -7,6 +7,8 @@
 //! graph, then backward. So the intermediate results of an operation exist for one chunk at a time, and the planes
 //! between operations for one chain at a time.
 
+mod gradients;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,9 +18,12 @@ use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::NoCheckp
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Cube, DispatchKindConversion, DispatchTensor, Flex, TensorMetadata};
+use burn::backend::{Backend, Cube, DispatchKindConversion, DispatchTensor, Flex, TensorMetadata};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
+
+use crate::pack::contiguous;
+use gradients::{GradientSums, PackedSum, ParameterGradients, Tracked, parameter_gradients};
 
 /// A function from a plane to a plane with the parameters of a module `M`.
 pub type PlaneFn<M> = Arc<dyn Fn(&M, Tensor<4>) -> Tensor<4> + Send + Sync>;
@@ -100,8 +105,10 @@ impl<M> fmt::Debug for CheckpointedOp<M> {
     }
 }
 
+/// A chunk. It is copied once if it has gaps. Without the copy, every operation on it would copy it.
 fn slice_of(x: &Tensor<4>, axis: usize, chunk: &Range<usize>) -> Tensor<4> {
-    x.clone().narrow(axis, chunk.start, chunk.len())
+    let slice = x.clone().narrow(axis, chunk.start, chunk.len());
+    if slice.is_autodiff() { slice } else { contiguous(slice) }
 }
 
 /// The ranges of a chunk on all axes of a plane.
@@ -164,9 +171,6 @@ where
     };
     Tensor::from_primitive::<Tracked<B>>(y)
 }
-
-/// The autodiff backend of a chain.
-type Tracked<B> = Autodiff<B, NoCheckpointing>;
 
 /// Graph nodes of a module's parameters, in the order of visits; `None` for a parameter without gradients.
 struct Leaves<B>(Vec<Option<NodeId>>, std::marker::PhantomData<B>);
@@ -245,21 +249,27 @@ where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Tracked<B>>,
 {
     let Some((axis, chunks)) = &op.chunks else {
-        return backward_chunk(&op.for_gradients, module, x, gradient, sums);
+        let (gradient, of_parameters) = backward_chunk(&op.for_gradients, module, x, gradient);
+        sums.add(of_parameters);
+        return gradient;
     };
     // If shapes and types are equal, the gradient of the input overwrites the gradient of the output chunk by chunk.
     let dims = x.dims();
     let in_place = dims == gradient.dims() && x.dtype() == gradient.dtype();
     let mut separate = (!in_place).then(|| Tensor::empty(dims, (&x.device(), x.dtype())));
+    let mut of_parameters = PackedSum::default();
     for chunk in chunks {
         let part = slice_of(&gradient, *axis, chunk);
-        let part = backward_chunk(&op.for_gradients, module, slice_of(&x, *axis, chunk), part, sums);
+        let (part, of_chunk) =
+            backward_chunk::<B, M>(&op.for_gradients, module, slice_of(&x, *axis, chunk), part);
+        of_parameters.add::<B>(of_chunk);
         let ranges = ranges(dims, *axis, chunk);
         match &mut separate {
             Some(whole) => replace(whole, |whole| whole.slice_assign(ranges, part)),
             None => gradient = gradient.slice_assign(ranges, part),
         }
     }
+    sums.add(of_parameters.unpacked::<B>());
     separate.unwrap_or(gradient)
 }
 
@@ -269,14 +279,13 @@ fn replace(value: &mut Tensor<4>, change: impl FnOnce(Tensor<4>) -> Tensor<4>) {
     *value = change(std::mem::replace(value, placeholder));
 }
 
-/// The gradient of a chunk of the input, from the gradient of the output of `function`.
+/// The gradients of a chunk of the input and of the parameters, from the gradient of the output of `function`.
 fn backward_chunk<B: Backend, M: Module>(
     function: &PlaneFn<M>,
     module: &M,
     x: Tensor<4>,
     gradient: Tensor<4>,
-    sums: &mut GradientSums<B>,
-) -> Tensor<4>
+) -> (Tensor<4>, ParameterGradients<B>)
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Tracked<B>>,
 {
@@ -289,18 +298,15 @@ where
     let mut gradients = from_gradient::<B>(y, gradient);
     let x = x.try_into_primitive::<Tracked<B>>().expect("the backend of the input");
     let gradient = x.grad_remove(&mut gradients).expect("the input is a leaf of the chunk's graph");
-    sums.gradients = Some(gradients);
-    sums.next = 0;
-    module.visit(sums);
-    sums.gradients = None;
-    Tensor::from_primitive::<B>(gradient)
+    (Tensor::from_primitive::<B>(gradient), parameter_gradients::<B, M>(&module, gradients))
 }
 
 /// The gradients of the graph that ends in `y`, from the gradient of `y`.
 fn from_gradient<B: Backend>(y: FloatTensor<Tracked<B>>, gradient: FloatTensor<B>) -> Gradients {
     let step =
         Backward::<B, 1>::prepare::<NoCheckpointing>(GivenGradient, [y.node()]).compute_bound().stateful();
-    let root = B::float_zeros([1].into(), &gradient.device(), burn::tensor::FloatDType::F32);
+    // Nothing reads the value of the root.
+    let root = B::float_empty([1].into(), &gradient.device(), burn::tensor::FloatDType::F32);
     match step {
         OpsKind::Tracked(step) => step.finish(gradient, root).backward(),
         OpsKind::UnTracked(_) => unreachable!("the input needs gradients"),
@@ -318,42 +324,5 @@ impl<B: Backend> Backward<B, 1> for GivenGradient {
         if let [Some(parent)] = ops.parents {
             gradients.register::<B>(parent.id, ops.state);
         }
-    }
-}
-
-/// Sums of the gradients of parameters over the chunks, in the order of visits.
-struct GradientSums<B: Backend> {
-    gradients: Option<Gradients>,
-    next: usize,
-    values: Vec<Option<FloatTensor<B>>>,
-}
-
-impl<B: Backend> Default for GradientSums<B> {
-    fn default() -> Self {
-        Self { gradients: None, next: 0, values: Vec::new() }
-    }
-}
-
-impl<B: Backend> ModuleVisitor for GradientSums<B>
-where
-    DispatchTensor: DispatchKindConversion<Tracked<B>>,
-{
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.next == self.values.len() {
-            self.values.push(None);
-        }
-        let value = param.val();
-        if value.is_tracked() {
-            let value = value.try_into_primitive::<Tracked<B>>().expect("the backend of the input");
-            let gradients = self.gradients.as_mut().expect("set for the visit");
-            if let Some(gradient) = value.grad_remove(gradients) {
-                let sum = &mut self.values[self.next];
-                *sum = Some(match sum.take() {
-                    Some(sum) => B::float_add(sum, gradient),
-                    None => gradient,
-                });
-            }
-        }
-        self.next += 1;
     }
 }

@@ -31,6 +31,10 @@ pub(crate) trait PackOps: Backend {
         f: FloatTensor<Self>,
         lengths: [usize; PARTS],
     ) -> FloatTensor<Self>;
+
+    /// The same tensor, stored without gaps.
+    #[fusion(meta = |x| x.clone())]
+    fn make_contiguous(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 impl PackOps for Flex {
@@ -49,6 +53,10 @@ impl PackOps for Flex {
         let parts: Vec<&[f32]> = parts.iter().map(AsRef::as_ref).collect();
         flex_tensor(cpu::pack(&parts, &lengths), Shape::new([packed_length(&lengths)]), dtype)
     }
+
+    fn make_contiguous(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        x.to_contiguous()
+    }
 }
 
 impl PackOps for CubeBackend {
@@ -63,6 +71,10 @@ impl PackOps for CubeBackend {
     ) -> FloatTensor<Self> {
         gpu::pack(&[a, b, c, d, e, f].map(GpuArray::new), &lengths).0
     }
+
+    fn make_contiguous(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        GpuArray::new(x).0
+    }
 }
 
 impl<B: PackOps, C: CheckpointStrategy> PackOps for Autodiff<B, C> {
@@ -76,5 +88,9 @@ impl<B: PackOps, C: CheckpointStrategy> PackOps for Autodiff<B, C> {
         _lengths: [usize; PARTS],
     ) -> FloatTensor<Self> {
         unimplemented!("packed parts are not tracked by autodiff")
+    }
+
+    fn make_contiguous(_x: FloatTensor<Self>) -> FloatTensor<Self> {
+        unimplemented!("slices that autodiff tracks are not copied")
     }
 }

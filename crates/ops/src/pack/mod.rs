@@ -1,6 +1,6 @@
-//! Concatenation of many small tensors in few launches.
+//! Copies: the concatenation of many small tensors in few launches, and the copy of a slice.
 //!
-//! burn's concatenation launches two kernels per tensor. A network has hundreds of parameters.
+//! burn's concatenation launches a kernel per tensor, and a network has hundreds of parameters.
 
 mod burn;
 mod cpu;
@@ -10,4 +10,5 @@ mod op;
 
 pub use gpu::PackKernel;
 pub use layout::PACK_ALIGNMENT;
+pub(crate) use op::contiguous;
 pub use op::pack;

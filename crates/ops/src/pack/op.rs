@@ -38,8 +38,14 @@ fn pack_group(mut group: Vec<Tensor<1>>) -> Tensor<1> {
         [*length] = part.dims();
     }
     // A buffer cannot be empty, so a missing part is an element that is not read.
-    group.resize_with(PARTS, || Tensor::zeros([1], &device));
+    group.resize_with(PARTS, || Tensor::empty([1], &device));
     let [a, b, c, d, e, f] =
         <[_; PARTS]>::try_from(group).expect("as many as a group has").map(Tensor::into_dispatch);
     Tensor::from_dispatch(Dispatch::pack_six(a, b, c, d, e, f, lengths))
+}
+
+/// `x` stored without gaps, so that the operations that use it do not copy it one by one. `x` is not tracked by
+/// autodiff.
+pub(crate) fn contiguous<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::make_contiguous(x.into_dispatch()))
 }

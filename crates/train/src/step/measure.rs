@@ -1,16 +1,18 @@
 //! Time and memory of training steps, measured on noise: with real steps or in a dry run.
 
-use crate::error::TrainError;
+use crate::error::{TrainError, read};
 use crate::settings::config::TrainConfig;
 use crate::step::learner::{Learner, check_precision};
 use crate::step::memory::MemoryEvent;
 use crate::step::parameters::initial_weights;
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Instant;
+use unbraid_ops::{Launch, Launches, record_launches};
 
 /// The measurement of a step.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepMeasurement {
     /// Counted from 1.
     pub step: u64,
@@ -21,6 +23,9 @@ pub struct StepMeasurement {
     /// Memory at the end of the step.
     #[serde(flatten)]
     pub memory: MemoryEvent,
+    /// In a dry run, the number of launches of every kernel: of a shader by its file, of burn's kernels by their type.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub launches: BTreeMap<String, u64>,
 }
 
 /// Runs `steps` training steps (forward, backward, update) of `config` on noise, and calls `each` after every step.
@@ -36,8 +41,8 @@ pub fn measure(
     run_steps(config, steps, device, false, each)
 }
 
-/// Like [`measure`], but kernels are compiled and not run. The memory is that of real steps. Losses and seconds are
-/// meaningless.
+/// Like [`measure`], but kernels are compiled and not run, and launches are counted. The memory is that of real steps.
+/// The seconds are the host's: all that a step computes between two launches. Losses are meaningless.
 ///
 /// # Errors
 /// Those of [`measure`].
@@ -67,11 +72,33 @@ fn run_steps(
     for step in 1..=steps {
         let targets = Tensor::random(shape, Distribution::Normal(0.0, 0.1), &device);
         let began = Instant::now();
-        let outcome = learner.step(config, &targets, config.learning_rate)?;
+        let mut run = || learner.step(config, &targets, config.learning_rate);
+        let (outcome, launches) = if dry_run {
+            let (outcome, launches) = record_launches(|| {
+                let outcome = run();
+                // With fusion, the update is launched later than it is called.
+                read(device.sync()).and(outcome)
+            });
+            (outcome?, counts(&launches))
+        } else {
+            (run()?, BTreeMap::new())
+        };
         let seconds = began.elapsed().as_secs_f64();
         let memory = learner.memory.event();
-        measurements.push(StepMeasurement { step, seconds, loss: outcome.loss, memory });
+        measurements.push(StepMeasurement { step, seconds, loss: outcome.loss, memory, launches });
         each(&measurements[measurements.len() - 1]);
     }
     Ok(measurements)
+}
+
+/// The number of launches of every kernel.
+fn counts(launches: &Launches) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for Launch { kernel, .. } in &launches.all {
+        // A shader's label begins with its file. burn's kernels are named by their type, with its parameters.
+        let name = kernel.split([' ', '<']).next().unwrap_or_default();
+        let name = name.rsplit("::").next().unwrap_or_default();
+        *counts.entry(name.to_owned()).or_default() += 1;
+    }
+    counts
 }
