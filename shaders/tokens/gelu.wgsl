@@ -2,10 +2,11 @@
 // import common/normal.wgsl
 
 alias Element = f32;
+alias Vector = vec4<Element>;
 
-@group(0) @binding(0) var<storage, read_write> x: array<Element>;
-@group(0) @binding(1) var<storage, read_write> output: array<Element>;
-// number of elements
+@group(0) @binding(0) var<storage, read_write> x: array<Vector>;
+@group(0) @binding(1) var<storage, read_write> output: array<Vector>;
+// number of vectors
 @group(0) @binding(2) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 256u;
@@ -18,7 +19,7 @@ fn main(
 ) {
     let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
     if i < parameters[0] {
-        let value = f32(x[i]);
-        output[i] = Element(value * normal(value).below);
+        let values = Values(x[i]);
+        output[i] = Vector(values * normal(values).below);
     }
 }

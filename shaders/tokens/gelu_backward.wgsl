@@ -2,11 +2,12 @@
 // import common/normal.wgsl
 
 alias Element = f32;
+alias Vector = vec4<Element>;
 
-@group(0) @binding(0) var<storage, read_write> x: array<Element>;
-@group(0) @binding(1) var<storage, read_write> gradient: array<Element>;
-@group(0) @binding(2) var<storage, read_write> x_gradient: array<Element>;
-// number of elements
+@group(0) @binding(0) var<storage, read_write> x: array<Vector>;
+@group(0) @binding(1) var<storage, read_write> gradient: array<Vector>;
+@group(0) @binding(2) var<storage, read_write> x_gradient: array<Vector>;
+// number of vectors
 @group(0) @binding(3) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 256u;
@@ -19,8 +20,9 @@ fn main(
 ) {
     let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
     if i < parameters[0] {
-        let value = f32(x[i]);
-        let distribution = normal(value);
-        x_gradient[i] = Element(f32(gradient[i]) * (distribution.below + value * distribution.density));
+        let values = Values(x[i]);
+        let distribution = normal(values);
+        let slope = distribution.below + values * distribution.density;
+        x_gradient[i] = Vector(Values(gradient[i]) * slope);
     }
 }
