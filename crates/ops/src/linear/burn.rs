@@ -5,7 +5,6 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 #[cfg(not(target_family = "wasm"))]
 use burn::backend::fusion::custom::TensorSpec;
-use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::CubeBackend;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
@@ -19,6 +18,7 @@ use super::output::with_channels;
 use super::{cpu, gpu};
 use crate::runtime::autodiff::second_order;
 use crate::runtime::launch::GpuArray;
+use crate::sums::sum_parts;
 
 /// Linear maps of the last axis as a backend implements them. `weight [inputs, outputs]`, `bias [outputs]` and their
 /// gradients are f32.
@@ -98,14 +98,8 @@ impl LinearOps for CubeBackend {
         x: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        // [parts, ..] → [..]
-        let [weight, bias] =
-            gpu::parameter_gradients(&GpuArray::new(x), &GpuArray::new(gradient)).map(|sums| {
-                let shape: Vec<usize> = sums.shape().iter().skip(1).copied().collect();
-                let one = sums.shape()[0] == 1;
-                let sum = if one { sums.0 } else { Self::float_sum_dim(sums.0, 0) };
-                Self::float_reshape(sum, Shape::from(shape))
-            });
+        let [weight, bias] = gpu::parameter_gradients(&GpuArray::new(x), &GpuArray::new(gradient))
+            .map(|partial_sums| sum_parts(&partial_sums).0);
         (weight, bias)
     }
 }
