@@ -1,18 +1,15 @@
 // Layer normalisation with several invocations per token: where the channels of a token lie, and sums over them.
-// import common/vector.wgsl
-
-alias Element = f32;
-alias Vector = vec4<Element>;
+// import common/width_four.wgsl
 
 @group(0) @binding(0) var<storage, read_write> x: array<Vector>;
 @group(0) @binding(1) var<storage, read_write> gamma: array<Values>;
 
-const WORKGROUP: u32 = 256u;
+const WORKGROUP: u32 = 128u;
 const CHANNELS: u32 = 32u;
 // Invocations of a token.
-const LANES: u32 = 8u;
+const LANES: u32 = 4u;
 // Vectors of an invocation. They lie LANES apart, so that neighbouring invocations access neighbouring vectors.
-const OWN: u32 = 1u;
+const OWN: u32 = 2u;
 // Vectors of a token.
 const VECTORS: u32 = CHANNELS / WIDTH;
 // Tokens that a workgroup processes at a time.

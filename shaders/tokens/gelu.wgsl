@@ -1,8 +1,6 @@
 // GELU of every element: y = x Φ(x) (Hendrycks and Gimpel, arXiv:1606.08415).
 // import common/normal.wgsl
-
-alias Element = f32;
-alias Vector = vec4<Element>;
+// import common/width_four.wgsl
 
 @group(0) @binding(0) var<storage, read_write> x: array<Vector>;
 @group(0) @binding(1) var<storage, read_write> output: array<Vector>;
@@ -19,7 +17,7 @@ fn main(
 ) {
     let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
     if i < parameters[0] {
-        let values = Values(x[i]);
-        output[i] = Vector(values * normal(values).below);
+        let values = vec4<f32>(Values(x[i]));
+        output[i] = vector_of(values * normal(values).below);
     }
 }

@@ -1,8 +1,6 @@
 // The gradient of GELU's input: the gradient of its output times Φ(x) + x φ(x).
 // import common/normal.wgsl
-
-alias Element = f32;
-alias Vector = vec4<Element>;
+// import common/width_four.wgsl
 
 @group(0) @binding(0) var<storage, read_write> x: array<Vector>;
 @group(0) @binding(1) var<storage, read_write> gradient: array<Vector>;
@@ -20,9 +18,9 @@ fn main(
 ) {
     let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
     if i < parameters[0] {
-        let values = Values(x[i]);
+        let values = vec4<f32>(Values(x[i]));
         let distribution = normal(values);
         let slope = distribution.below + values * distribution.density;
-        x_gradient[i] = Vector(Values(gradient[i]) * slope);
+        x_gradient[i] = vector_of(vec4<f32>(Values(gradient[i])) * slope);
     }
 }
