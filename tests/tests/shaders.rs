@@ -10,8 +10,8 @@ use unbraid_model::family::tfswa::{Positional, TfswaConfig};
 use unbraid_model::{ModelConfig, STANDARD_NETWORKS};
 use unbraid_ops::kernel::{self, Kernel};
 use unbraid_ops::{
-    Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, Pass, Precision, Sequences,
-    StftKernel, StftPass, SumKernel, SumPass, Summand, TokenKernel, TokenPass, Width,
+    Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, PackKernel, Pass, Precision,
+    Sequences, StftKernel, StftPass, SumKernel, SumPass, Summand, TokenKernel, TokenPass, Width,
 };
 
 /// WebGPU's default limits.
@@ -70,6 +70,7 @@ fn every_specialisation_fits_webgpus_defaults_and_its_bindings() {
     for kernel in linear_kernels() {
         assert_fits(&kernel);
     }
+    assert_fits(&PackKernel);
     for kernel in sum_kernels() {
         assert_fits(&kernel);
     }
@@ -201,7 +202,7 @@ fn attention_kernels() -> Vec<AttentionKernel> {
 fn stft_kernels() -> Vec<StftKernel> {
     let cases = cases::all().into_iter().filter_map(|case| match case {
         Case::Stft(case) => Some((case.n_fft, case.hop)),
-        Case::Attention(_) | Case::Token(_) | Case::Linear(_) | Case::Sum(_) => None,
+        Case::Attention(_) | Case::Token(_) | Case::Linear(_) | Case::Sum(_) | Case::Pack(_) => None,
     });
     let mut kernels = Vec::new();
     for (n_fft, hop) in cases.chain(networks().map(|config| (config.n_fft, config.hop_length))) {
@@ -220,7 +221,7 @@ fn stft_kernels() -> Vec<StftKernel> {
 fn token_kernels() -> Vec<TokenKernel> {
     let cases = cases::all().into_iter().filter_map(|case| match case {
         Case::Token(case) => Some(case.channels),
-        Case::Attention(_) | Case::Stft(_) | Case::Linear(_) | Case::Sum(_) => None,
+        Case::Attention(_) | Case::Stft(_) | Case::Linear(_) | Case::Sum(_) | Case::Pack(_) => None,
     });
     let mut passes: Vec<TokenPass> = [Width::Four, Width::One]
         .into_iter()
@@ -243,7 +244,7 @@ fn sum_kernels() -> Vec<SumKernel> {
 fn linear_kernels() -> Vec<LinearKernel> {
     let cases = cases::all().into_iter().filter_map(|case| match case {
         Case::Linear(case) => Some([case.extents.inputs, case.extents.outputs]),
-        Case::Attention(_) | Case::Stft(_) | Case::Token(_) | Case::Sum(_) => None,
+        Case::Attention(_) | Case::Stft(_) | Case::Token(_) | Case::Sum(_) | Case::Pack(_) => None,
     });
     let mut kernels = Vec::new();
     let maps = tfswa_networks()

@@ -83,7 +83,8 @@ fn training_lowers_the_loss_and_separates_an_unseen_song() {
     assert_eq!(loaded.provenance.steps, 120);
     assert!((loaded.provenance.scores["uSDR vocals"] - validation.stems["vocals"].usdr).abs() < 1e-9);
     let exported = unbraid_train::pack(&loaded.model).into_data_as::<f32>().try_to_vec::<f32>().unwrap();
-    assert_eq!(exported, checkpoint(&config, 120).average);
+    let last = checkpoint(&config, 120);
+    assert!(last.state.layout.without_gaps(&exported) == last.average);
 
     let metrics = std::fs::read_to_string(RunFolder::new(&config.run).metrics()).unwrap();
     let first: serde_json::Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();

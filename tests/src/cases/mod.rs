@@ -6,6 +6,7 @@
 
 pub mod attention;
 pub mod linear;
+pub mod pack;
 pub mod stft;
 pub mod sums;
 mod target;
@@ -31,6 +32,8 @@ pub enum Case {
     Linear(linear::LinearCase),
     /// Sums over rows, forward and backward.
     Sum(sums::SumCase),
+    /// A concatenation.
+    Pack(pack::PackCase),
 }
 
 impl Case {
@@ -42,6 +45,7 @@ impl Case {
             Self::Token(case) => case.name(),
             Self::Linear(case) => case.name(),
             Self::Sum(case) => case.name(),
+            Self::Pack(case) => case.name(),
         }
     }
 
@@ -51,7 +55,7 @@ impl Case {
             Self::Stft(case) => case.precision,
             Self::Token(case) => case.precision,
             Self::Linear(case) => case.precision,
-            Self::Sum(_) => Precision::F32,
+            Self::Sum(_) | Self::Pack(_) => Precision::F32,
         }
     }
 
@@ -84,6 +88,7 @@ impl Case {
             Self::Token(case) => case.run(target).await,
             Self::Linear(case) => case.run(target).await,
             Self::Sum(case) => case.run(target).await,
+            Self::Pack(case) => case.run(target).await,
         }
     }
 }
@@ -95,5 +100,6 @@ pub fn all() -> Vec<Case> {
     let tokens = tokenwise::cases().into_iter().map(Case::Token);
     let linear = linear::cases().into_iter().map(Case::Linear);
     let sums = sums::cases().into_iter().map(Case::Sum);
-    attention.chain(stft).chain(tokens).chain(linear).chain(sums).collect()
+    let packs = pack::cases().into_iter().map(Case::Pack);
+    attention.chain(stft).chain(tokens).chain(linear).chain(sums).chain(packs).collect()
 }

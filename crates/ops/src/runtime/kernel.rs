@@ -59,6 +59,7 @@ pub const FILES: &[(&str, &str)] = &[
     wgsl!("linear/forward.wgsl"),
     wgsl!("linear/input_gradient.wgsl"),
     wgsl!("linear/parameter_gradients.wgsl"),
+    wgsl!("pack/six.wgsl"),
     wgsl!("stft/forward.wgsl"),
     wgsl!("stft/inverse.wgsl"),
     wgsl!("stft/overlap_add.wgsl"),

@@ -1,7 +1,10 @@
 //! Tests of the loss and its terms.
 
 use super::*;
-use burn::tensor::{Device, Distribution, TensorData};
+use burn::tensor::{Device, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use unbraid_model::Recompute;
 
@@ -35,8 +38,19 @@ fn weights(weights: &[(&str, f64)]) -> BTreeMap<String, f64> {
     weights.iter().map(|&(name, weight)| (name.to_owned(), weight)).collect()
 }
 
+thread_local! {
+    /// burn's generator belongs to the process, so that its values would depend on the other tests.
+    static GENERATOR: RefCell<ChaCha8Rng> = RefCell::new(ChaCha8Rng::seed_from_u64(1));
+}
+
+/// Values of variance 1, the same in every run of a test.
 fn random(device: &Device, dims: [usize; 4]) -> Tensor<4> {
-    Tensor::random(dims, Distribution::Normal(0.0, 1.0), device)
+    let width = 12f32.sqrt();
+    let values = GENERATOR.with_borrow_mut(|generator| {
+        let value = |_| width * (generator.random::<f32>() - 0.5);
+        (0..dims.iter().product()).map(value).collect::<Vec<f32>>()
+    });
+    Tensor::from_data(TensorData::new(values, dims), device)
 }
 
 fn value(x: Tensor<1>) -> f64 {

@@ -80,7 +80,7 @@ pub struct RunState {
     pub schedule: Option<Schedule>,
     /// The network.
     pub model: ModelConfig,
-    /// The network's parameters, in the order of the vectors.
+    /// The network's parameters, in the order of the vectors. The vectors of a checkpoint have no gaps.
     pub layout: ParameterLayout,
 }
 
@@ -171,7 +171,7 @@ impl Checkpoint {
             return Err("its checksum does not match its content".into());
         }
         let state: RunState = serde_json::from_value(upgraded(state)?).map_err(|e| e.to_string())?;
-        let parameters = state.layout.len();
+        let parameters = state.layout.parameters();
         let mut vectors = Vec::with_capacity(NAMES.len());
         for (name, view) in NAMES.iter().zip(&views) {
             if view.dtype() != Dtype::F32 || view.shape() != [parameters] {

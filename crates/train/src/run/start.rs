@@ -73,9 +73,10 @@ fn prepare<'a>(
             if state.layout != layout {
                 return Err(TrainError::OtherParameters(config.run.clone()));
             }
-            learner.weights = vector(weights, &device);
-            learner.average = vector(average, &device);
-            learner.optimizer.moments = moments.map(|moment| vector(moment, &device));
+            let vector = |parameters: Vec<f32>| vector(layout.with_gaps(&parameters), &device);
+            learner.weights = vector(weights);
+            learner.average = vector(average);
+            learner.optimizer.moments = moments.map(vector);
             learner.optimizer.updates = state.updates;
             learner.loss_scale = learner.loss_scale.map(|fresh| state.loss_scale.unwrap_or(fresh));
             RunState { model: model_config.clone(), ..state }

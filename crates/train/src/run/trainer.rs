@@ -247,14 +247,14 @@ impl Trainer<'_> {
     /// Writes a checkpoint.
     fn save(&mut self) -> Result<(), TrainError> {
         self.state.elapsed = self.elapsed();
+        let layout = &self.state.layout;
+        let values = |vector| Ok::<_, TrainError>(layout.without_gaps(&values(vector)?));
+        let [first, second] = &self.learner.optimizer.moments;
         let checkpoint = Checkpoint {
             state: self.state.clone(),
             weights: values(&self.learner.weights)?,
             average: values(&self.learner.average)?,
-            moments: [
-                values(&self.learner.optimizer.moments[0])?,
-                values(&self.learner.optimizer.moments[1])?,
-            ],
+            moments: [values(first)?, values(second)?],
         };
         let path = self.checkpoints.save(&checkpoint, self.config.keep_checkpoints)?;
         self.saved = Some(self.state.step);
@@ -269,7 +269,8 @@ impl Trainer<'_> {
         if let Some(best) = self.state.best.filter(|best| best.step != self.state.step) {
             match Checkpoint::read(&self.checkpoints.path(best.step)) {
                 Ok(checkpoint) => {
-                    average = vector(checkpoint.average, &self.device);
+                    let parameters = self.state.layout.with_gaps(&checkpoint.average);
+                    average = vector(parameters, &self.device);
                     state = checkpoint.state;
                 }
                 Err(error) => {

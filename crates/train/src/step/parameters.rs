@@ -8,14 +8,23 @@ use burn::tensor::{Device, Gradients, Tensor};
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, PoisonError};
 use unbraid_model::{ModelConfig, ordered_shapes};
+use unbraid_ops::PACK_ALIGNMENT;
 
-/// A parameter tensor. In the vector the tensors follow each other in the module's order.
+/// A parameter tensor. In the vector the tensors follow each other in the module's order. Each begins at a multiple of
+/// [`PACK_ALIGNMENT`] elements, so that the parameters of a network are views of the vector. The gaps are 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ParameterEntry {
     /// Path in the module, for example `encoder.0.norm.gamma`.
     pub(crate) name: String,
     /// The tensor's shape.
     pub(crate) shape: Vec<usize>,
+}
+
+impl ParameterEntry {
+    /// Elements of the tensor.
+    fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
 }
 
 /// Names and shapes of a module's parameters, in the order of the vector.
@@ -28,18 +37,41 @@ impl ParameterLayout {
         Self(ordered_shapes(module).into_iter().map(|(name, shape)| ParameterEntry { name, shape }).collect())
     }
 
-    /// Elements of the vector.
+    /// Elements of the vector, with the gaps.
     pub(crate) fn len(&self) -> usize {
-        self.0.iter().map(|entry| entry.shape.iter().product::<usize>()).sum()
+        self.0.iter().map(|entry| entry.len().next_multiple_of(PACK_ALIGNMENT)).sum()
+    }
+
+    /// Number of parameters: elements of the vector without the gaps.
+    pub(crate) fn parameters(&self) -> usize {
+        self.0.iter().map(ParameterEntry::len).sum()
     }
 
     /// The tensors, each with the index of its first element in the vector.
     pub(crate) fn places(&self) -> impl Iterator<Item = (usize, &ParameterEntry)> {
         self.0.iter().scan(0, |at, entry| {
             let start = *at;
-            *at += entry.shape.iter().product::<usize>();
+            *at += entry.len().next_multiple_of(PACK_ALIGNMENT);
             Some((start, entry))
         })
+    }
+
+    /// The elements of a vector without the gaps. Checkpoints have none.
+    pub fn without_gaps(&self, vector: &[f32]) -> Vec<f32> {
+        let tensors = self.places().map(|(start, entry)| &vector[start..start + entry.len()]);
+        tensors.flatten().copied().collect()
+    }
+
+    /// The vector of parameters that follow each other without gaps.
+    pub(crate) fn with_gaps(&self, parameters: &[f32]) -> Vec<f32> {
+        let mut vector = vec![0.0; self.len()];
+        let mut rest = parameters;
+        for (start, entry) in self.places() {
+            let tensor;
+            (tensor, rest) = rest.split_at(entry.len());
+            vector[start..start + entry.len()].copy_from_slice(tensor);
+        }
+        vector
     }
 
     /// The elements that weight decay applies to: 1 if the tensor has more than one axis, otherwise 0, `[p]`.
@@ -47,11 +79,11 @@ impl ParameterLayout {
     /// Tensors with more than one axis are matrices and kernels, and also the tables of relative-position biases and
     /// the frequency embedding. Biases and norms have one axis.
     pub(crate) fn decayed(&self, device: &Device) -> Tensor<1> {
-        let parts = self.0.iter().map(|entry| {
-            let value = if entry.shape.len() > 1 { 1.0f32 } else { 0.0 };
-            Tensor::full([entry.shape.iter().product::<usize>()], value, device)
-        });
-        Tensor::cat(parts.collect(), 0)
+        let mut decayed = vec![0f32; self.len()];
+        for (start, entry) in self.places().filter(|(_, entry)| entry.shape.len() > 1) {
+            decayed[start..start + entry.len()].fill(1.0);
+        }
+        Tensor::from_floats(decayed.as_slice(), device)
     }
 }
 
@@ -59,14 +91,14 @@ impl ParameterLayout {
 pub fn pack<M: Module>(module: &M) -> Tensor<1> {
     let mut visitor = Values { gradients: None, parts: Vec::new() };
     module.visit(&mut visitor);
-    Tensor::cat(visitor.parts, 0)
+    unbraid_ops::pack(visitor.parts)
 }
 
 /// The gradients of the module's parameters, `[p]`. Zero for a parameter that the loss does not depend on.
 pub(crate) fn pack_gradients<M: Module>(module: &M, gradients: Gradients) -> Tensor<1> {
     let mut visitor = Values { gradients: Some(gradients), parts: Vec::new() };
     module.visit(&mut visitor);
-    Tensor::cat(visitor.parts, 0)
+    unbraid_ops::pack(visitor.parts)
 }
 
 /// The module with the parameters of `vector [p]`. On a device with autodiff they are new leaves of the graph. The
@@ -102,7 +134,7 @@ impl ModuleMapper for Replace {
         let (id, device, shape) = (param.id, param.lazy_device(), param.lazy_shape());
         let end = self.at + shape.num_elements();
         let new = self.vector.clone().slice(self.at..end).reshape(shape);
-        self.at = end;
+        self.at = end.next_multiple_of(PACK_ALIGNMENT);
         param.transform_for_load(if device.is_autodiff() { new.autodiff() } else { new }, id)
     }
 }
@@ -147,11 +179,12 @@ mod tests {
         let layout = ParameterLayout::of(&net(&Device::flex()));
         let names: Vec<_> = layout.0.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(names, ["first.weight", "first.bias", "norms.0.gamma", "norms.0.beta", "unused.weight"]);
-        assert_eq!(layout.len(), 12 + 4 + 4 + 4 + 4);
+        assert_eq!([layout.len(), layout.parameters()], [5 * 64, 12 + 4 + 4 + 4 + 4]);
         let mask = values(layout.decayed(&Device::flex()));
-        assert_eq!(mask[..12], [1.0; 12]);
-        assert_eq!(mask[12..24], [0.0; 12]);
-        assert_eq!(mask[24..], [1.0; 4]);
+        let mut expected = vec![0.0; 5 * 64];
+        expected[..12].fill(1.0);
+        expected[4 * 64..4 * 64 + 4].fill(1.0);
+        assert_eq!(mask, expected);
     }
 
     #[test]
@@ -182,6 +215,9 @@ mod tests {
         expected.extend([3.0; 4]);
         expected.extend([1.0; 4]);
         expected.extend([0.0; 12]);
-        assert_eq!(values(gradients), expected);
+        let gradients = values(gradients);
+        let layout = ParameterLayout::of(&net);
+        assert_eq!(layout.without_gaps(&gradients), expected);
+        assert_eq!(layout.with_gaps(&expected), gradients);
     }
 }
