@@ -1,11 +1,10 @@
 // GELU of every element: y = x Φ(x) (Hendrycks and Gimpel, arXiv:1606.08415).
 // import common/normal.wgsl
+// import common/width_four.wgsl
 
-alias Element = f32;
-
-@group(0) @binding(0) var<storage, read_write> x: array<Element>;
-@group(0) @binding(1) var<storage, read_write> output: array<Element>;
-// number of elements
+@group(0) @binding(0) var<storage, read_write> x: array<Vector>;
+@group(0) @binding(1) var<storage, read_write> output: array<Vector>;
+// number of vectors
 @group(0) @binding(2) var<storage, read> parameters: array<u32>;
 
 const WORKGROUP: u32 = 256u;
@@ -18,7 +17,7 @@ fn main(
 ) {
     let i = (group.y * groups.x + group.x) * WORKGROUP + lane;
     if i < parameters[0] {
-        let value = f32(x[i]);
-        output[i] = Element(value * normal(value).below);
+        let values = vec4<f32>(Values(x[i]));
+        output[i] = vector_of(values * normal(values).below);
     }
 }

@@ -11,7 +11,7 @@ use unbraid_model::{ModelConfig, STANDARD_NETWORKS};
 use unbraid_ops::kernel::{self, Kernel};
 use unbraid_ops::{
     Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, PackKernel, Pass, Precision,
-    Sequences, StftKernel, StftPass, SumKernel, SumPass, Summand, TokenKernel, TokenPass,
+    Sequences, StftKernel, StftPass, SumKernel, SumPass, Summand, TokenKernel, TokenPass, Width,
 };
 
 /// WebGPU's default limits.
@@ -223,14 +223,13 @@ fn token_kernels() -> Vec<TokenKernel> {
         Case::Token(case) => Some(case.channels),
         Case::Attention(_) | Case::Stft(_) | Case::Linear(_) | Case::Sum(_) | Case::Pack(_) => None,
     });
-    let mut passes = vec![TokenPass::Gelu, TokenPass::GeluBackward];
+    let mut passes: Vec<TokenPass> = [Width::Four, Width::One]
+        .into_iter()
+        .flat_map(|width| [TokenPass::Gelu(width), TokenPass::GeluBackward(width)])
+        .collect();
     for channels in cases.chain(tfswa_networks().flat_map(|config| config.dims)) {
         let channels = channels as u32;
-        passes.extend([
-            TokenPass::Norm(channels),
-            TokenPass::NormBackward(channels),
-            TokenPass::NormSums(channels),
-        ]);
+        passes.extend([TokenPass::Norm(channels), TokenPass::NormBackward(channels)]);
     }
     let kernels = |precision| passes.iter().map(move |&pass| TokenKernel { pass, precision });
     kernels(Precision::F32).chain(kernels(Precision::F16)).collect()

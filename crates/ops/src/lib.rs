@@ -42,4 +42,4 @@ pub use runtime::launches::{Launch, Launches, Shader, record_launches};
 pub use runtime::poison::poison_outputs;
 pub use stft::{Stft, StftError, StftKernel, StftPass, istft, stft};
 pub use sums::{SumKernel, SumPass, Summand, sum_rows};
-pub use tokens::{TokenKernel, TokenPass, gelu, layer_norm};
+pub use tokens::{TokenKernel, TokenPass, Width, gelu, layer_norm};

@@ -34,7 +34,8 @@ pub(crate) fn of_the_presets() -> Result<BTreeMap<Arc<str>, Shader>> {
 fn settings(model: &str, precision: Precision) -> Vec<TrainConfig> {
     let plain = TrainConfig { model: model.into(), precision, batch_size: 1, ..Default::default() };
     // The other levels are for the default network. Every other network has the first only.
-    let presets = if model == STANDARD_NETWORKS[0] { &MemoryPreset::ALL[..] } else { &MemoryPreset::ALL[..1] };
+    let presets =
+        if model == STANDARD_NETWORKS[0] { &MemoryPreset::ALL[..] } else { &MemoryPreset::ALL[..1] };
     let with = |preset: &MemoryPreset| {
         let mut config = plain.clone();
         preset.apply(&mut config);

@@ -156,14 +156,28 @@ pub fn cases() -> Vec<TokenCase> {
         case(5, 2, [0.0, 1.0]),
         case(1, 17, [0.0, 1.0]),
         case(97, 16, [0.0, 1.0]),
-        // Several parts on the CPU path, the last of which is short.
+        // Several parts, the last of which is short.
         case(1061, 32, [0.0, 1.0]),
+        case(1061, 7, [0.0, 1.0]),
         case(17, 97, [0.0, 1.0]),
+        // Several vectors of an invocation.
+        case(101, 128, [0.0, 1.0]),
+        case(45, 256, [0.0, 1.0]),
+        case(23, 260, [0.0, 1.0]),
         // Inputs in the tails of GELU, and a mean that must cancel.
         case(33, 48, [0.0, 8.0]),
         case(29, 33, [30.0, 1.0]),
+        case(41, 64, [30.3, 1.0]),
+        // Constant inputs, whose variance is zero.
+        case(41, 64, [30.3, 0.0]),
+        case(23, 33, [-0.7, 0.0]),
     ];
-    let f16 = [case(97, 16, [0.0, 1.0]), case(1061, 32, [0.0, 1.0]), case(17, 97, [0.0, 8.0])];
+    let f16 = [
+        case(97, 16, [0.0, 1.0]),
+        case(1061, 32, [0.0, 1.0]),
+        case(17, 97, [0.0, 8.0]),
+        case(45, 256, [30.0, 1.0]),
+    ];
     let f16 = f16.into_iter().map(|case| TokenCase { precision: Precision::F16, ..case });
     f32.into_iter().chain(f16).collect()
 }

@@ -11,7 +11,7 @@ use super::{cpu, gpu};
 use crate::runtime::autodiff::second_order;
 use crate::runtime::flex::{flex_tensor, floats};
 use crate::runtime::launch::GpuArray;
-use crate::sums::sum_parts;
+use crate::sums::sum_parts_of_two;
 
 /// Operations on each token separately, as a backend implements them. `gamma [c]`, `beta [c]` and their gradients are
 /// f32.
@@ -103,8 +103,9 @@ impl TokenOps for CubeBackend {
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [x, gamma, gradient] = [x, gamma, gradient].map(GpuArray::new);
-        let [of_x, gamma_sums, beta_sums] = gpu::layer_norm_backward(&x, &gamma, &gradient);
-        (of_x.0, sum_parts(&gamma_sums).0, sum_parts(&beta_sums).0)
+        let [of_x, parameter_sums] = gpu::layer_norm_backward(&x, &gamma, &gradient);
+        let [of_gamma, of_beta] = sum_parts_of_two(&parameter_sums, [gamma.shape().num_elements(); 2]);
+        (of_x.0, of_gamma.0, of_beta.0)
     }
 }
 

@@ -9,5 +9,5 @@ mod cpu;
 mod gpu;
 mod op;
 
-pub use gpu::{TokenKernel, TokenPass};
+pub use gpu::{TokenKernel, TokenPass, Width};
 pub use op::{gelu, layer_norm};
