@@ -32,7 +32,8 @@ pub(crate) fn longest_loop(assembly: &str) -> Option<Counts> {
     // A branch to its own block or to one before it closes a loop.
     let closing = |last: usize| {
         let targets = blocks[last].1.iter().filter_map(|instruction| branch_target(instruction));
-        let firsts = targets.filter_map(|target| blocks[..=last].iter().position(|(name, _)| *name == target));
+        let firsts =
+            targets.filter_map(|target| blocks[..=last].iter().position(|(name, _)| *name == target));
         firsts.map(|first| (first, last)).collect::<Vec<_>>()
     };
     let loops: Vec<(usize, usize)> = (0..blocks.len()).flat_map(closing).collect();

@@ -2,7 +2,10 @@
 //!
 //! wgpu cannot open this device, see `Cargo.toml`. The device is opened, and shaders are translated, as wgpu and burn do
 //! it: without bounds checks in the shader, with the robust buffer access of the hardware.
-#![expect(unsafe_code, reason = "Vulkan is a C interface; every call here passes objects that live until `drop`")]
+#![expect(
+    unsafe_code,
+    reason = "Vulkan is a C interface; every call here passes objects that live until `drop`"
+)]
 
 use std::ffi::{CStr, c_char};
 
@@ -73,12 +76,16 @@ impl Driver {
         // SAFETY: the device is one of the instance's, and knows Vulkan 1.2.
         unsafe { instance.get_physical_device_properties2(physical, &mut properties) };
         let name = text(&properties.properties.device_name);
-        ensure!(name.starts_with("Null hardware"), "the driver offers {name:?}, not a device without hardware");
+        ensure!(
+            name.starts_with("Null hardware"),
+            "the driver offers {name:?}, not a device without hardware"
+        );
 
         let queues = [vk::DeviceQueueCreateInfo::default().queue_priorities(&[1.0])];
-        let extensions = [khr::pipeline_executable_properties::NAME, ext::robustness2::NAME].map(CStr::as_ptr);
-        let mut executables =
-            vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
+        let extensions =
+            [khr::pipeline_executable_properties::NAME, ext::robustness2::NAME].map(CStr::as_ptr);
+        let mut executables = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default()
+            .pipeline_executable_info(true);
         let mut robustness = vk::PhysicalDeviceRobustness2FeaturesEXT::default().robust_buffer_access2(true);
         let mut features_11 = vk::PhysicalDeviceVulkan11Features::default().storage_buffer16_bit_access(true);
         let mut features_12 =
@@ -144,9 +151,9 @@ impl Driver {
         let info = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline);
         // SAFETY: the pipeline exists and was created to be reported.
         let statistics = unsafe { self.executables.get_pipeline_executable_statistics(&info) }?;
-        let statistics = statistics.iter().filter(|statistic| {
-            statistic.format == vk::PipelineExecutableStatisticFormatKHR::UINT64
-        });
+        let statistics = statistics
+            .iter()
+            .filter(|statistic| statistic.format == vk::PipelineExecutableStatisticFormatKHR::UINT64);
         // SAFETY: the format says that the value is a u64.
         let statistics = statistics.map(|statistic| (text(&statistic.name), unsafe { statistic.value.u64 }));
         Ok(Compiled { statistics: statistics.collect(), assembly: self.assembly(&info)? })

@@ -99,7 +99,8 @@ impl Table {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let row = |line: &str| {
             let (numbers, label) = line.split_at_checked(COLUMNS.iter().map(|(_, width)| width).sum())?;
-            let numbers: Option<Vec<u64>> = numbers.split_whitespace().map(|word| word.parse().ok()).collect();
+            let numbers: Option<Vec<u64>> =
+                numbers.split_whitespace().map(|word| word.parse().ok()).collect();
             Some((label.trim().to_owned(), Row(numbers?.try_into().ok()?)))
         };
         let rows = lines.map(|line| row(line).with_context(|| format!("no row of the table: {line}")));
@@ -115,7 +116,9 @@ impl Table {
     /// The shaders of this table that spill.
     pub(crate) fn spilling(&self) -> Vec<String> {
         let spilling = self.rows.iter().filter(|(_, row)| row.spills());
-        spilling.map(|(label, row)| format!("spills registers or uses scratch memory: {label}:{row}")).collect()
+        spilling
+            .map(|(label, row)| format!("spills registers or uses scratch memory: {label}:{row}"))
+            .collect()
     }
 }
 
@@ -163,7 +166,9 @@ mod tests {
     fn a_written_table_is_read_as_it_was() {
         let table = table(&[("a/b f32 X=1", [9, 1, 2, 0, 0]), ("c f16 Y=22", [123_456, 256, 128, 0, 16])]);
         assert_eq!(Table::read(&table.to_string()).unwrap(), table);
-        assert!(Table::read("# navi31 Mesa 25\n").is_err() && Table::read("# navi31 Mesa 25\n 1 2 x\n").is_err());
+        assert!(
+            Table::read("# navi31 Mesa 25\n").is_err() && Table::read("# navi31 Mesa 25\n 1 2 x\n").is_err()
+        );
     }
 
     #[test]
@@ -172,9 +177,13 @@ mod tests {
         let now = table(&[("a", [10, 1, 2, 0, 0]), ("b", [8, 1, 2, 0, 0]), ("d", [9, 1, 2, 0, 0])]);
         let Differences { worse, other } = Differences::between(&known, &now);
         let begins = |lines: &[String], starts: &[&str]| {
-            lines.len() == starts.len() && lines.iter().zip(starts).all(|(line, start)| line.starts_with(start))
+            lines.len() == starts.len()
+                && lines.iter().zip(starts).all(|(line, start)| line.starts_with(start))
         };
-        assert!(begins(&worse, &["has more instructions: a", "is not in the table: d", "is no longer launched: c"]));
+        assert!(begins(
+            &worse,
+            &["has more instructions: a", "is not in the table: d", "is no longer launched: c"]
+        ));
         assert!(begins(&other, &["b:"]), "{other:?}");
         assert_eq!(Differences::between(&known, &known), Differences::default());
     }

@@ -73,7 +73,9 @@ pub fn record_launches<T>(work: impl FnOnce() -> T) -> (T, Launches) {
     (result, launches)
 }
 
-struct EndOfRecording(#[expect(dead_code, reason = "the observation ends when it is dropped")] LaunchObservation);
+struct EndOfRecording(
+    #[expect(dead_code, reason = "the observation ends when it is dropped")] LaunchObservation,
+);
 
 impl Drop for EndOfRecording {
     fn drop(&mut self) {
