@@ -30,18 +30,26 @@ pub(crate) fn of_the_presets() -> Result<BTreeMap<Arc<str>, Shader>> {
     Ok(shaders)
 }
 
-/// Training settings for segments of 6 s: the network as it is, and its memory presets.
+/// Settings whose steps launch the same shaders as steps of the network as it is (segments of 6 s) and of its memory
+/// presets, but take seconds instead of minutes.
+///
+/// Of the shaders, chunks change only the shift of the windows, which are as long in every segment. So the presets run
+/// without chunks, and chunks run once, with a short segment that they divide at every resolution.
 fn settings(model: &str, precision: Precision) -> Vec<TrainConfig> {
     let plain = TrainConfig { model: model.into(), precision, batch_size: 1, ..Default::default() };
-    // The other levels are for the default network. Every other network has the first only.
-    let presets =
-        if model == STANDARD_NETWORKS[0] { &MemoryPreset::ALL[..] } else { &MemoryPreset::ALL[..1] };
-    let with = |preset: &MemoryPreset| {
+    let with = |preset: MemoryPreset, [tsa_chunk_size, fsa_chunk_size]: [usize; 2]| {
         let mut config = plain.clone();
         preset.apply(&mut config);
-        config
+        TrainConfig { tsa_chunk_size, fsa_chunk_size, ..config }
     };
-    std::iter::once(plain.clone()).chain(presets.iter().map(with)).collect()
+    let chunked = TrainConfig { segment_seconds: 1.0, ..with(MemoryPreset::LowVram, [256, 8]) };
+    let mut settings = vec![chunked, plain.clone()];
+    // The other presets are for the default network. Without chunks, low-vram has the shaders of the plain settings.
+    if model == STANDARD_NETWORKS[0] {
+        let others = MemoryPreset::ALL.into_iter().filter(|preset| *preset != MemoryPreset::LowVram);
+        settings.extend(others.map(|preset| with(preset, [0, 0])));
+    }
+    settings
 }
 
 fn of_training(config: &TrainConfig, device: &Device) -> Result<BTreeMap<Arc<str>, Shader>> {
