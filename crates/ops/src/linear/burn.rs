@@ -98,14 +98,22 @@ impl LinearOps for CubeBackend {
         x: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        // [parts, ..] → [..]
-        let [weight, bias] =
-            gpu::parameter_gradients(&GpuArray::new(x), &GpuArray::new(gradient)).map(|sums| {
-                let shape: Vec<usize> = sums.shape().iter().skip(1).copied().collect();
-                let one = sums.shape()[0] == 1;
-                let sum = if one { sums.0 } else { Self::float_sum_dim(sums.0, 0) };
-                Self::float_reshape(sum, Shape::from(shape))
-            });
+        let [inputs, outputs] =
+            [&x, &gradient].map(|tensor| tensor.meta.shape()[tensor.meta.shape().num_dims() - 1]);
+        let sums = gpu::parameter_gradients(&GpuArray::new(x), &GpuArray::new(gradient));
+        let sum = Self::float_sum_dim(sums.0, 0);
+        let cut = |from: usize, to: usize, shape: Shape| {
+            let part = Self::float_slice(
+                sum.clone(),
+                &[
+                    burn::tensor::Slice::new(0, None, 1),
+                    burn::tensor::Slice::new(from as isize, Some(to as isize), 1),
+                ],
+            );
+            Self::float_reshape(part, shape)
+        };
+        let weight = cut(0, inputs * outputs, Shape::new([inputs, outputs]));
+        let bias = cut(inputs * outputs, (inputs + 1) * outputs, Shape::new([outputs]));
         (weight, bias)
     }
 }

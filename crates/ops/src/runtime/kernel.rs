@@ -2,8 +2,8 @@
 //!
 //! A shader file is valid WGSL with one entry point, `main`. A line such as `// import common/sequences.wgsl` names a
 //! file whose source is inserted before it. Specialisation replaces the values of module constants
-//! (`const HEAD_WIDTH: u32 = 4u;`) and of `alias Element = f32;`, and unrolls the loops that the comment `// unrolled`
-//! marks. It changes nothing else. WGSL's `override` does not suffice, because the size of an array in a function
+//! (`const HEAD_WIDTH: u32 = 4u;`) and of `alias Element = f32;`, can import another file in place of one, and unrolls
+//! the loops that the comment `// unrolled` marks. It changes nothing else. WGSL's `override` does not suffice, because the size of an array in a function
 //! cannot depend on it.
 
 use std::{fmt::Debug, hash::Hash};
@@ -16,6 +16,10 @@ use crate::precision::Precision;
 pub trait Kernel: Debug + Clone + Eq + Hash + Send + Sync + 'static {
     /// Path below `shaders/`.
     fn file(&self) -> &'static str;
+    /// An import, and the file with the same declarations that this specialisation imports in its place.
+    fn replaced_import(&self) -> Option<[&'static str; 2]> {
+        None
+    }
     /// Values of the module constants of the file and its imports.
     fn constants(&self) -> Vec<(&'static str, u32)>;
     /// Storage type: the value of `alias Element`.
@@ -47,9 +51,11 @@ pub const FILES: &[(&str, &str)] = &[
     wgsl!("common/qkv_gradient.wgsl"),
     wgsl!("common/query_tile.wgsl"),
     wgsl!("common/rows.wgsl"),
+    wgsl!("common/scalars.wgsl"),
     wgsl!("common/sequences.wgsl"),
     wgsl!("common/tile.wgsl"),
     wgsl!("common/token.wgsl"),
+    wgsl!("common/vectors.wgsl"),
     wgsl!("linear/forward.wgsl"),
     wgsl!("linear/input_gradient.wgsl"),
     wgsl!("linear/parameter_gradients.wgsl"),
@@ -68,7 +74,7 @@ pub const FILES: &[(&str, &str)] = &[
 /// # Panics
 /// If the kernel names an unknown file, import or constant, which is a bug.
 pub fn source(kernel: &impl Kernel) -> String {
-    let mut text = with_imports(kernel.file());
+    let mut text = imported(kernel.file(), kernel.replaced_import());
     let constants = kernel.constants();
     for (name, value) in constants.iter().copied().chain([("WORKGROUP", kernel.workgroup())]) {
         set_constant(&mut text, name, value);
@@ -92,20 +98,34 @@ fn text_of(path: &str) -> &'static str {
 /// # Panics
 /// If the file or an import is unknown, which is a bug.
 pub fn with_imports(path: &'static str) -> String {
-    fn visit(path: &'static str, seen: &mut Vec<&'static str>, text: &mut String) {
+    imported(path, None)
+}
+
+/// [`with_imports`] with one import replaced by another file.
+fn imported(path: &'static str, replaced: Option<[&'static str; 2]>) -> String {
+    fn visit(
+        path: &'static str,
+        replaced: Option<[&'static str; 2]>,
+        seen: &mut Vec<&'static str>,
+        text: &mut String,
+    ) {
         if seen.contains(&path) {
             return;
         }
         seen.push(path);
         let file = text_of(path);
         for import in file.lines().filter_map(|line| line.strip_prefix("// import ")) {
-            visit(import, seen, text);
+            let import = match replaced {
+                Some([name, other]) if name == import => other,
+                _ => import,
+            };
+            visit(import, replaced, seen, text);
         }
         text.push_str(file);
         text.push('\n');
     }
     let mut text = String::new();
-    visit(path, &mut Vec::new(), &mut text);
+    visit(path, replaced, &mut Vec::new(), &mut text);
     text
 }
 
