@@ -107,7 +107,7 @@ fn names_of_cases_are_unique_and_every_layout_has_every_kind_of_case() {
         .iter()
         .filter_map(|case| match case {
             Case::Attention(case) => Some(case),
-            Case::Stft(_) | Case::Token(_) | Case::Linear(_) => None,
+            Case::Stft(_) | Case::Token(_) | Case::Linear(_) | Case::Sum(_) => None,
         })
         .collect();
     for kind in ["time", "frequency", "window"] {

@@ -13,7 +13,7 @@ use unbraid_model::{ModelConfig, STANDARD_NETWORKS};
 use unbraid_ops::kernel::{self, Kernel};
 use unbraid_ops::{
     Access, Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, Pass, Precision, Sequences,
-    StftKernel, StftPass, TokenKernel, TokenPass,
+    StftKernel, StftPass, SumKernel, SumPass, Summand, TokenKernel, TokenPass,
 };
 
 /// WebGPU's default limits.
@@ -70,6 +70,9 @@ fn every_specialisation_fits_webgpus_defaults_and_its_bindings() {
         assert_fits(&kernel);
     }
     for kernel in linear_kernels() {
+        assert_fits(&kernel);
+    }
+    for kernel in sum_kernels() {
         assert_fits(&kernel);
     }
 }
@@ -200,7 +203,7 @@ fn attention_kernels() -> Vec<AttentionKernel> {
 fn stft_kernels() -> Vec<StftKernel> {
     let cases = cases::all().into_iter().filter_map(|case| match case {
         Case::Stft(case) => Some((case.n_fft, case.hop)),
-        Case::Attention(_) | Case::Token(_) | Case::Linear(_) => None,
+        Case::Attention(_) | Case::Token(_) | Case::Linear(_) | Case::Sum(_) => None,
     });
     let mut kernels = Vec::new();
     for (n_fft, hop) in cases.chain(networks().map(|config| (config.n_fft, config.hop_length))) {
@@ -219,7 +222,7 @@ fn stft_kernels() -> Vec<StftKernel> {
 fn token_kernels() -> Vec<TokenKernel> {
     let cases = cases::all().into_iter().filter_map(|case| match case {
         Case::Token(case) => Some(case.channels),
-        Case::Attention(_) | Case::Stft(_) | Case::Linear(_) => None,
+        Case::Attention(_) | Case::Stft(_) | Case::Linear(_) | Case::Sum(_) => None,
     });
     let mut passes = vec![TokenPass::Gelu, TokenPass::GeluBackward];
     for channels in cases.chain(tfswa_networks().flat_map(|config| config.dims)) {
@@ -234,10 +237,16 @@ fn token_kernels() -> Vec<TokenKernel> {
     kernels(Precision::F32).chain(kernels(Precision::F16)).collect()
 }
 
+fn sum_kernels() -> Vec<SumKernel> {
+    let rows = [Summand::Value, Summand::Magnitude, Summand::Square].map(SumPass::Rows);
+    let parts = [8, 32].map(SumPass::Parts);
+    rows.into_iter().chain(parts).map(|pass| SumKernel { pass }).collect()
+}
+
 fn linear_kernels() -> Vec<LinearKernel> {
     let cases = cases::all().into_iter().filter_map(|case| match case {
         Case::Linear(case) => Some([case.extents.tokens, case.extents.inputs, case.extents.outputs]),
-        Case::Attention(_) | Case::Stft(_) | Case::Token(_) => None,
+        Case::Attention(_) | Case::Stft(_) | Case::Token(_) | Case::Sum(_) => None,
     });
     let mut kernels = Vec::new();
     let maps = tfswa_networks()

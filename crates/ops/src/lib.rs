@@ -7,6 +7,7 @@
 //!   and windows in place.
 //! - Layer normalisation and GELU: burn's are chains of elementwise operations whose intermediate results autodiff
 //!   keeps.
+//! - Sums: burn's reduction adds the values of an output on one GPU thread, or in an order that varies.
 //! - Linear maps: burn's matrix product compiles a large kernel for each combination of shapes.
 //!
 //! Each operation is a public function over [`burn::tensor::Tensor`], with WGSL kernels for wgpu devices and a
@@ -26,6 +27,7 @@ mod linear;
 mod precision;
 mod runtime;
 mod stft;
+mod sums;
 mod tokens;
 
 pub use attention::{Attention, AttentionKernel, MAX_HEAD_WIDTH, Pass, Sequences, attention};
@@ -36,4 +38,5 @@ pub use runtime::kernel;
 pub use runtime::launch::limit_row;
 pub use runtime::poison::poison_outputs;
 pub use stft::{Stft, StftError, StftKernel, StftPass, istft, stft};
+pub use sums::{SumKernel, SumPass, Summand, sum_rows};
 pub use tokens::{TokenKernel, TokenPass, gelu, layer_norm};

@@ -7,6 +7,7 @@
 pub mod attention;
 pub mod linear;
 pub mod stft;
+pub mod sums;
 mod target;
 pub mod tokenwise;
 
@@ -28,6 +29,8 @@ pub enum Case {
     Token(tokenwise::TokenCase),
     /// A linear map, forward and backward.
     Linear(linear::LinearCase),
+    /// Sums over rows, forward and backward.
+    Sum(sums::SumCase),
 }
 
 impl Case {
@@ -38,6 +41,7 @@ impl Case {
             Self::Stft(case) => case.name(),
             Self::Token(case) => case.name(),
             Self::Linear(case) => case.name(),
+            Self::Sum(case) => case.name(),
         }
     }
 
@@ -47,6 +51,7 @@ impl Case {
             Self::Stft(case) => case.precision,
             Self::Token(case) => case.precision,
             Self::Linear(case) => case.precision,
+            Self::Sum(_) => Precision::F32,
         }
     }
 
@@ -78,6 +83,7 @@ impl Case {
             Self::Stft(case) => case.run(target).await,
             Self::Token(case) => case.run(target).await,
             Self::Linear(case) => case.run(target).await,
+            Self::Sum(case) => case.run(target).await,
         }
     }
 }
@@ -88,5 +94,6 @@ pub fn all() -> Vec<Case> {
     let stft = stft::cases().into_iter().map(Case::Stft);
     let tokens = tokenwise::cases().into_iter().map(Case::Token);
     let linear = linear::cases().into_iter().map(Case::Linear);
-    attention.chain(stft).chain(tokens).chain(linear).collect()
+    let sums = sums::cases().into_iter().map(Case::Sum);
+    attention.chain(stft).chain(tokens).chain(linear).chain(sums).collect()
 }

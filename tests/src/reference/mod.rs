@@ -4,4 +4,5 @@
 pub mod attention;
 pub mod linear;
 pub mod stft;
+pub mod sums;
 pub mod tokenwise;

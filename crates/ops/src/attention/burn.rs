@@ -5,7 +5,6 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 #[cfg(not(target_family = "wasm"))]
 use burn::backend::fusion::custom::TensorSpec;
-use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::CubeBackend;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
@@ -17,6 +16,7 @@ use super::{cpu, gpu};
 use crate::runtime::autodiff::second_order;
 use crate::runtime::flex::{flex_tensor, floats};
 use crate::runtime::launch::GpuArray;
+use crate::sums::sum_parts;
 
 /// Attention as a backend implements it.
 #[backend_extension(Cube, Flex, Autodiff, Fusion: cfg(not(target_family = "wasm")))]
@@ -130,7 +130,7 @@ impl AttentionOps for CubeBackend {
         let (qkv_gradient, bias_parts) = gpu::backward(&saved, &gradient, plane, &options);
         let bias_gradient = match bias_parts {
             // [parts, h, offsets] → [h, offsets]
-            Some(parts) => Self::float_reshape(Self::float_sum_dim(parts.0, 0), saved.bias.shape().clone()),
+            Some(parts) => sum_parts(&parts).0,
             None => saved.bias.0,
         };
         (qkv_gradient.0, bias_gradient)

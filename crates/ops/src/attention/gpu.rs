@@ -1,13 +1,12 @@
 //! Attention on wgpu: the specialisations of its kernels and their dispatch. `shaders/attention/` has the formulas.
 
-use std::cell::RefCell;
-
 use super::layout::{Plane, SequenceLayout, Sequences};
 use super::options::Attention;
 use super::rotary::rotary_table;
 use crate::precision::Precision;
 use crate::runtime::kernel::Kernel;
 use crate::runtime::launch::{GpuArray, MAX_WORKGROUPS, dispatch};
+use crate::runtime::tables::{Table, cached_table};
 
 /// The passes of attention, one shader each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -116,15 +115,6 @@ pub(crate) struct SavedArrays {
     pub(crate) log_sum_exp: GpuArray,
 }
 
-/// Number of cached rotary tables. A network uses two per resolution.
-const MAX_TABLES: usize = 16;
-
-thread_local! {
-    /// The most recently used rotary tables of this thread, by number of positions and head width. An upload at every
-    /// launch would flush the command queue.
-    static CACHED_TABLES: RefCell<Vec<([usize; 2], GpuArray)>> = const { RefCell::new(Vec::new()) };
-}
-
 /// The number of queries (or keys) per invocation, for heads of `head_vectors` vectors. With one query per invocation a
 /// sequence takes `workgroups` workgroups.
 fn owned(pass: Pass, head_vectors: u32, workgroups: u32) -> u32 {
@@ -176,22 +166,8 @@ impl<'a> Launcher<'a> {
         if !self.options.rotary {
             return bias.clone();
         }
-        let extents = [self.layout.length(), self.plane.channels / self.options.heads];
-        let [positions, head_width] = extents;
-        CACHED_TABLES.with_borrow_mut(|tables| {
-            let cached =
-                tables.iter().position(|(key, table)| *key == extents && table.shares_device_with(bias));
-            // The list is in order of use, the most recent last.
-            let table = match cached {
-                Some(index) => tables.remove(index).1,
-                None => bias.upload_like(&rotary_table(positions, head_width)),
-            };
-            tables.push((extents, table.clone()));
-            if tables.len() > MAX_TABLES {
-                tables.remove(0);
-            }
-            table
-        })
+        let [positions, head_width] = [self.layout.length(), self.plane.channels / self.options.heads];
+        cached_table(Table::Rotary([positions, head_width]), bias, || rotary_table(positions, head_width))
     }
 
     /// Dispatches a pass over all sequences, `chunk` sequences per dispatch.

@@ -19,6 +19,7 @@ use super::output::with_channels;
 use super::{cpu, gpu};
 use crate::runtime::autodiff::second_order;
 use crate::runtime::launch::GpuArray;
+use crate::sums::sum_parts_of_two;
 
 /// Linear maps of the last axis as a backend implements them. `weight [inputs, outputs]`, `bias [outputs]` and their
 /// gradients are f32.
@@ -100,21 +101,9 @@ impl LinearOps for CubeBackend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let [inputs, outputs] =
             [&x, &gradient].map(|tensor| tensor.meta.shape()[tensor.meta.shape().num_dims() - 1]);
-        let sums = gpu::parameter_gradients(&GpuArray::new(x), &GpuArray::new(gradient));
-        let sum = Self::float_sum_dim(sums.0, 0);
-        let cut = |from: usize, to: usize, shape: Shape| {
-            let part = Self::float_slice(
-                sum.clone(),
-                &[
-                    burn::tensor::Slice::new(0, None, 1),
-                    burn::tensor::Slice::new(from as isize, Some(to as isize), 1),
-                ],
-            );
-            Self::float_reshape(part, shape)
-        };
-        let weight = cut(0, inputs * outputs, Shape::new([inputs, outputs]));
-        let bias = cut(inputs * outputs, (inputs + 1) * outputs, Shape::new([outputs]));
-        (weight, bias)
+        let partial_sums = gpu::parameter_gradients(&GpuArray::new(x), &GpuArray::new(gradient));
+        let [weight, bias] = sum_parts_of_two(&partial_sums, [inputs * outputs, outputs]);
+        (Self::float_reshape(weight.0, Shape::new([inputs, outputs])), bias.0)
     }
 }
 

@@ -62,6 +62,8 @@ pub const FILES: &[(&str, &str)] = &[
     wgsl!("stft/forward.wgsl"),
     wgsl!("stft/inverse.wgsl"),
     wgsl!("stft/overlap_add.wgsl"),
+    wgsl!("sums/parts.wgsl"),
+    wgsl!("sums/rows.wgsl"),
     wgsl!("tokens/gelu.wgsl"),
     wgsl!("tokens/gelu_backward.wgsl"),
     wgsl!("tokens/norm.wgsl"),

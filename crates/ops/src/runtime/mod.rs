@@ -7,3 +7,4 @@ pub(crate) mod flex;
 pub mod kernel;
 pub(crate) mod launch;
 pub(crate) mod poison;
+pub(crate) mod tables;

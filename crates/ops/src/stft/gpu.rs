@@ -5,6 +5,7 @@ use super::plan::{Stft, without_factors};
 use crate::precision::Precision;
 use crate::runtime::kernel::Kernel;
 use crate::runtime::launch::{GpuArray, dispatch, spread};
+use crate::runtime::tables::{Table, cached_table};
 
 /// The passes of the transforms, one shader each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,6 +89,16 @@ fn specialise(plan: &Stft, pass: StftPass, adjoint: bool, precision: Precision) 
     StftKernel { pass, n_fft: plan.n_fft() as u32, hop: plan.hop() as u32, adjoint, precision }
 }
 
+/// The window with its energy, and the twiddle factors, on the device of `like`.
+fn tables(plan: &Stft, like: &GpuArray) -> [GpuArray; 2] {
+    let sizes = [plan.n_fft(), plan.hop()];
+    let shader = &plan.tables.shader;
+    [
+        cached_table(Table::StftWeights(sizes), like, || shader.weights.clone()),
+        cached_table(Table::StftTwiddles(sizes), like, || shader.twiddles.clone()),
+    ]
+}
+
 /// `waveform [b, n]` → `[b, t, f, 2]`.
 pub(crate) fn analyse(waveform: &GpuArray, plan: &Stft, mode: Analysis) -> GpuArray {
     let [batch, samples] = waveform.shape().dims::<2>();
@@ -96,8 +107,7 @@ pub(crate) fn analyse(waveform: &GpuArray, plan: &Stft, mode: Analysis) -> GpuAr
     if batch > 0 {
         let kernel =
             specialise(plan, StftPass::Forward, mode == Analysis::InverseAdjoint, waveform.precision());
-        let weights = waveform.upload_like(&plan.tables.shader.weights);
-        let twiddles = waveform.upload_like(&plan.tables.shader.twiddles);
+        let [weights, twiddles] = tables(plan, waveform);
         dispatch(
             kernel,
             spread(batch * frames),
@@ -120,8 +130,7 @@ pub(crate) fn synthesise(spectrogram: &GpuArray, samples: usize, plan: &Stft, mo
     let adjoint = mode == Synthesis::ForwardAdjoint;
     let inverse = specialise(plan, StftPass::Inverse, adjoint, spectrogram.precision());
     let overlap_add = specialise(plan, StftPass::OverlapAdd, adjoint, spectrogram.precision());
-    let weights = spectrogram.upload_like(&plan.tables.shader.weights);
-    let twiddles = spectrogram.upload_like(&plan.tables.shader.twiddles);
+    let [weights, twiddles] = tables(plan, spectrogram);
 
     let items = (FRAMES_BYTES / (frames * plan.n_fft() * 4)).clamp(1, batch);
     let windowed = spectrogram.empty_like([items, frames, plan.n_fft()], Precision::F32);

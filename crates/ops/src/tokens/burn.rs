@@ -3,7 +3,6 @@
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::CubeBackend;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
@@ -12,6 +11,7 @@ use super::{cpu, gpu};
 use crate::runtime::autodiff::second_order;
 use crate::runtime::flex::{flex_tensor, floats};
 use crate::runtime::launch::GpuArray;
+use crate::sums::sum_parts;
 
 /// Operations on each token separately, as a backend implements them. `gamma [c]`, `beta [c]` and their gradients are
 /// f32.
@@ -104,10 +104,7 @@ impl TokenOps for CubeBackend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [x, gamma, gradient] = [x, gamma, gradient].map(GpuArray::new);
         let [of_x, gamma_sums, beta_sums] = gpu::layer_norm_backward(&x, &gamma, &gradient);
-        // [parts, c] → [c]
-        let [of_gamma, of_beta] = [gamma_sums, beta_sums]
-            .map(|sums| Self::float_reshape(Self::float_sum_dim(sums.0, 0), gamma.shape().clone()));
-        (of_x.0, of_gamma, of_beta)
+        (of_x.0, sum_parts(&gamma_sums).0, sum_parts(&beta_sums).0)
     }
 }
 

@@ -13,11 +13,11 @@
 //! With equal weights, the ratio of this term to `waveform` is about 1.4 : 1 on white noise. The ratio of the other
 //! implementation is about 120 : 1. No experiment has compared the two.
 
-use crate::loss::term::{Comparison, LossError, LossFunction};
+use crate::loss::term::{Comparison, LossError, LossFunction, mean_magnitude};
 use crate::settings::config::TrainConfig;
 use burn::tensor::Tensor;
 use unbraid_model::Recompute;
-use unbraid_ops::{Stft, stft};
+use unbraid_ops::{Stft, Summand, stft, sum_rows};
 
 struct Spectral {
     resolutions: Vec<Resolution>,
@@ -34,7 +34,9 @@ struct Resolution {
 impl Resolution {
     /// `error [r, n]` → `[1]`
     fn value(&self, error: Tensor<2>) -> Tensor<1> {
-        stft(error, &self.plan).abs().mean().mul_scalar(self.share)
+        let spectra = stft(error, &self.plan);
+        let [rows, frames, bins, parts] = spectra.dims();
+        mean_magnitude(spectra.reshape([rows, frames * bins * parts])).mul_scalar(self.share)
     }
 }
 
@@ -85,6 +87,6 @@ impl Spectral {
             row.grad(&value.backward()).expect("the term depends on the row")
         };
         let gradients = error.clone().inner().split(1, 0).into_iter().map(gradient).collect();
-        (error.clone() * Tensor::cat(gradients, 0).autodiff()).sum()
+        sum_rows(error.clone() * Tensor::cat(gradients, 0).autodiff(), Summand::Value).sum()
     }
 }

@@ -1,6 +1,7 @@
 //! The interface of a term of the loss, and the signals that it compares.
 
 use burn::tensor::Tensor;
+use unbraid_ops::{Summand, sum_rows};
 
 /// The signals that a term compares.
 ///
@@ -34,6 +35,12 @@ pub(crate) trait LossFunction: Send + Sync {
     fn least_samples(&self) -> usize {
         1
     }
+}
+
+/// `mean |x|` of all elements of `x [r, n]`: `[1]`.
+pub(crate) fn mean_magnitude(x: Tensor<2>) -> Tensor<1> {
+    let [_, n] = x.dims();
+    sum_rows(x, Summand::Magnitude).mean().div_scalar(n as f64)
 }
 
 /// The reason why the loss cannot be built.

@@ -1,6 +1,6 @@
 //! The term `waveform`: the mean absolute error of the samples, `mean |ŝ − s|`.
 
-use crate::loss::term::{Comparison, LossError, LossFunction};
+use crate::loss::term::{Comparison, LossError, LossFunction, mean_magnitude};
 use crate::settings::config::TrainConfig;
 use burn::tensor::Tensor;
 
@@ -13,6 +13,6 @@ pub(crate) fn build(_config: &TrainConfig) -> Result<Box<dyn LossFunction>, Loss
 
 impl LossFunction for Waveform {
     fn value(&self, signals: &Comparison) -> Tensor<1> {
-        signals.error.clone().abs().mean()
+        mean_magnitude(signals.error.clone())
     }
 }

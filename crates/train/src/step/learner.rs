@@ -11,7 +11,7 @@ use burn::tensor::{DType, Device, Tensor};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use unbraid_model::{ModelConfig, Network, Precision};
-use unbraid_ops::device;
+use unbraid_ops::{Summand, device, sum_rows};
 
 /// A network in training, with everything that a step changes.
 pub(crate) struct Learner {
@@ -111,7 +111,8 @@ impl Learner {
         let workers = device::workers(&targets.device());
         let [losses, gradient] = self.batch_gradient(targets, config.examples_at_once(), workers);
         // One read-back per step, because each waits for the device.
-        let squares = gradient.clone().square().sum();
+        let [length] = gradient.dims();
+        let squares = sum_rows(gradient.clone().reshape([1, length]), Summand::Square);
         let numbers = read(Tensor::cat(vec![losses, squares], 0).try_into_vec_as::<f32>())?;
         let mut numbers = numbers.into_iter().map(f64::from);
         let mut next = || numbers.next().expect("the total, the terms, and the sum of squares");

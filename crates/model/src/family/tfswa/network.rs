@@ -14,7 +14,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
 use burn::tensor::{DType, Device, Tensor, s};
-use unbraid_ops::{self as ops, CheckpointedOp, Stft, istft, stft};
+use unbraid_ops::{self as ops, CheckpointedOp, Stft, Summand, istft, stft, sum_rows};
 
 use crate::config::{Config, ModelConfigError, STEREO};
 use crate::execution::{Execution, Recompute};
@@ -167,8 +167,9 @@ impl Tfswa {
         let (bins, subbands) = (bins - 1, self.config.family.subbands);
         let [real, imaginary] = [real, imaginary].map(|part| part.narrow(4, 0, bins));
         let power = real.clone().square() + imaginary.clone().square();
-        let mean = power.clone().reshape([batch, STEREO * frames * bins]).mean_dim(1) + SILENCE;
-        let mean = mean.reshape([batch, 1, 1, 1, 1]);
+        let count = STEREO * frames * bins;
+        let sum = sum_rows(power.clone().reshape([batch, count]), Summand::Value);
+        let mean = sum.div_scalar(count as f64).add_scalar(SILENCE).reshape([batch, 1, 1, 1, 1]);
         let power = power / mean.clone() + QUIETEST;
         let magnitude = power.clone().sqrt().sqrt().sqrt();
         let gain = magnitude.clone() / (power * mean).sqrt();
