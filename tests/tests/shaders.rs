@@ -2,6 +2,8 @@
 //! Checks each against WebGPU's default limits and the bindings of the Rust code.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::HashSet;
+
 use conformance::cases::{self, Case};
 use naga::front::wgsl;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -10,7 +12,7 @@ use unbraid_model::family::tfswa::{Positional, TfswaConfig};
 use unbraid_model::{ModelConfig, STANDARD_NETWORKS};
 use unbraid_ops::kernel::{self, Kernel};
 use unbraid_ops::{
-    Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, PackKernel, Pass, Precision,
+    Access, Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, PackKernel, Pass, Precision,
     Sequences, StftKernel, StftPass, SumKernel, SumPass, Summand, TokenKernel, TokenPass, Width,
 };
 
@@ -128,7 +130,7 @@ fn assert_fits(kernel: &impl Kernel) {
     let element_bytes = if kernel.precision() == Precision::F16 { 2 } else { 4 };
     for (_, array, bytes) in bindings {
         let activations =
-            ["qkv", "output", "gradient", "qkv_gradient", "waveform", "spectrogram", "x", "x_gradient"];
+            ["qkv", "output", "gradient", "qkv_gradient", "waveform", "spectrogram", "x", "x_gradient", "y"];
         let expected = if activations.contains(&array.as_str()) { element_bytes } else { 4 };
         assert_eq!(bytes, expected, "{name}: {array}");
     }
@@ -243,20 +245,23 @@ fn sum_kernels() -> Vec<SumKernel> {
 
 fn linear_kernels() -> Vec<LinearKernel> {
     let cases = cases::all().into_iter().filter_map(|case| match case {
-        Case::Linear(case) => Some([case.extents.inputs, case.extents.outputs]),
+        Case::Linear(case) => Some([case.extents.tokens, case.extents.inputs, case.extents.outputs]),
         Case::Attention(_) | Case::Stft(_) | Case::Token(_) | Case::Sum(_) | Case::Pack(_) => None,
     });
     let mut kernels = Vec::new();
     let maps = tfswa_networks()
         .flat_map(|config| config.dims)
-        .flat_map(|c| [[c, c], [c, 3 * c], [c, 4 * c], [4 * c, c]]);
-    for [inputs, outputs] in cases.chain(maps) {
+        .flat_map(|c| [[c, c], [c, 3 * c], [c, 4 * c], [4 * c, c]])
+        .flat_map(|[inputs, outputs]| [1024, 1000].map(|tokens| [tokens, inputs, outputs]));
+    for extents in cases.chain(maps) {
         for pass in [LinearPass::Forward, LinearPass::InputGradient, LinearPass::ParameterGradients] {
             for precision in [Precision::F32, Precision::F16] {
-                kernels.push(LinearKernel::new(pass, [inputs, outputs], precision));
+                kernels.push(LinearKernel::new(pass, extents, precision));
             }
         }
     }
+    let accesses: HashSet<Access> = kernels.iter().map(|kernel| kernel.access).collect();
+    assert_eq!(accesses.len(), 3, "{accesses:?}");
     kernels
 }
 

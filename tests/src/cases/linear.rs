@@ -129,12 +129,17 @@ pub fn cases() -> Vec<LinearCase> {
         // The odd number of channels of the patch embedding.
         [130, 18, 32],
         [97, 32, 96],
+        // Vectors of four channels, but no whole tiles.
+        [70, 20, 44],
+        // Whole tiles of both sizes.
+        [384, 32, 96],
+        [384, 64, 128],
         // Several partial sums of the parameters' gradients, the last of which is short.
         [300, 64, 33],
         [33, 129, 64],
         [257, 64, 128],
     ];
-    let f16 = [[130, 18, 32], [300, 64, 33], [257, 64, 128]];
+    let f16 = [[130, 18, 32], [70, 20, 44], [300, 64, 33], [257, 64, 128], [384, 64, 96]];
     f32.map(|extents| case(extents, Precision::F32))
         .into_iter()
         .chain(f16.map(|extents| case(extents, Precision::F16)))

@@ -5,6 +5,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 #[cfg(not(target_family = "wasm"))]
 use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::wgpu::CubeBackend;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
@@ -18,7 +19,7 @@ use super::output::with_channels;
 use super::{cpu, gpu};
 use crate::runtime::autodiff::second_order;
 use crate::runtime::launch::GpuArray;
-use crate::sums::sum_parts;
+use crate::sums::sum_parts_of_two;
 
 /// Linear maps of the last axis as a backend implements them. `weight [inputs, outputs]`, `bias [outputs]` and their
 /// gradients are f32.
@@ -98,9 +99,11 @@ impl LinearOps for CubeBackend {
         x: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [weight, bias] = gpu::parameter_gradients(&GpuArray::new(x), &GpuArray::new(gradient))
-            .map(|partial_sums| sum_parts(&partial_sums).0);
-        (weight, bias)
+        let [inputs, outputs] =
+            [&x, &gradient].map(|tensor| tensor.meta.shape()[tensor.meta.shape().num_dims() - 1]);
+        let partial_sums = gpu::parameter_gradients(&GpuArray::new(x), &GpuArray::new(gradient));
+        let [weight, bias] = sum_parts_of_two(&partial_sums, [inputs * outputs, outputs]);
+        (Self::float_reshape(weight.0, Shape::new([inputs, outputs])), bias.0)
     }
 }
 

@@ -16,13 +16,26 @@ pub enum LinearPass {
     ParameterGradients,
 }
 
-/// A specialised kernel of a linear map, for any numbers of tokens, inputs and outputs.
+/// How a kernel accesses the arrays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// By vectors of four channels. No tile extends beyond an array.
+    WholeTiles,
+    /// By vectors of four channels. Vectors outside of an array are skipped.
+    Vectors,
+    /// By single channels, for numbers of channels that are not multiples of four.
+    Scalars,
+}
+
+/// A specialised kernel of a linear map, for all extents that allow its `access`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LinearKernel {
     /// The pass, which selects the shader.
     pub pass: LinearPass,
     /// Rows and columns of a tile of the result.
     pub tile: [u32; 2],
+    /// How the arrays are accessed.
+    pub access: Access,
     /// Storage type of the tokens and their gradients.
     pub precision: Precision,
 }
@@ -31,16 +44,25 @@ pub struct LinearKernel {
 const DEPTH: usize = 16;
 
 impl LinearKernel {
-    /// The kernel for a map from `inputs` to `outputs`. Larger tiles reuse each loaded value more often, so they are
-    /// used if the matrix fills them.
-    pub fn new(pass: LinearPass, [inputs, outputs]: [usize; 2], precision: Precision) -> Self {
+    /// The kernel for a map of `tokens` from `inputs` to `outputs`. Larger tiles reuse each loaded value more often, so
+    /// they are used if the matrix fills them.
+    pub fn new(pass: LinearPass, [tokens, inputs, outputs]: [usize; 3], precision: Precision) -> Self {
         let side = |extent: usize| if extent.is_multiple_of(64) { 64 } else { 32 };
-        let tile = match pass {
-            LinearPass::Forward => [128, side(outputs)],
-            LinearPass::InputGradient => [128, side(inputs)],
-            LinearPass::ParameterGradients => [side(inputs), side(outputs)],
+        // Extents of the rows, the columns and the sums of the product.
+        let ([rows, columns, summed], tile) = match pass {
+            LinearPass::Forward => ([tokens, outputs, inputs], [128, side(outputs)]),
+            LinearPass::InputGradient => ([tokens, inputs, outputs], [128, side(inputs)]),
+            LinearPass::ParameterGradients => ([inputs, outputs, tokens], [side(inputs), side(outputs)]),
         };
-        Self { pass, tile, precision }
+        let steps = [(rows, tile[0]), (columns, tile[1]), (summed, DEPTH)];
+        let access = if !inputs.is_multiple_of(4) || !outputs.is_multiple_of(4) {
+            Access::Scalars
+        } else if steps.into_iter().all(|(extent, step)| extent.is_multiple_of(step)) {
+            Access::WholeTiles
+        } else {
+            Access::Vectors
+        };
+        Self { pass, tile: tile.map(|side| side as u32), access, precision }
     }
 }
 
@@ -53,10 +75,23 @@ impl Kernel for LinearKernel {
         }
     }
 
+    fn replaced_import(&self) -> Option<[&'static str; 2]> {
+        (self.access == Access::Scalars).then_some(["common/vectors.wgsl", "common/scalars.wgsl"])
+    }
+
     fn constants(&self) -> Vec<(&'static str, u32)> {
         let [rows, columns] = self.tile;
-        let rows_contiguous = u32::from(self.pass == LinearPass::ParameterGradients);
-        vec![("ROWS", rows), ("COLUMNS", columns), ("ROWS_CONTIGUOUS", rows_contiguous)]
+        let mut constants = vec![
+            ("ROWS", rows),
+            ("COLUMNS", columns),
+            ("QUADS", DEPTH as u32 / 4),
+            ("LEFT_ALONG_DEPTH", u32::from(self.pass != LinearPass::ParameterGradients)),
+            ("RIGHT_ALONG_DEPTH", u32::from(self.pass == LinearPass::InputGradient)),
+        ];
+        if self.access != Access::Scalars {
+            constants.push(("WHOLE", u32::from(self.access == Access::WholeTiles)));
+        }
+        constants
     }
 
     fn precision(&self) -> Precision {
@@ -70,8 +105,8 @@ impl Kernel for LinearKernel {
 
     fn bindings(&self) -> usize {
         match self.pass {
-            LinearPass::Forward | LinearPass::ParameterGradients => 5,
-            LinearPass::InputGradient => 4,
+            LinearPass::Forward => 5,
+            LinearPass::InputGradient | LinearPass::ParameterGradients => 4,
         }
     }
 }
@@ -92,7 +127,7 @@ pub(crate) fn forward(x: &GpuArray, weight: &GpuArray, bias: &GpuArray, output: 
     let tokens = x.shape().num_elements() / inputs;
     let y = x.empty_like(with_channels(x.shape(), outputs), x.precision());
     if output == Output::Computed {
-        let kernel = LinearKernel::new(LinearPass::Forward, [inputs, outputs], x.precision());
+        let kernel = LinearKernel::new(LinearPass::Forward, [tokens, inputs, outputs], x.precision());
         run(kernel, [tokens, inputs, outputs], &[x, &y, weight, bias]);
     }
     y
@@ -103,28 +138,30 @@ pub(crate) fn input_gradient(gradient: &GpuArray, weight: &GpuArray) -> GpuArray
     let [inputs, outputs] = weight.shape().dims();
     let tokens = gradient.shape().num_elements() / outputs;
     let x_gradient = gradient.empty_like(with_channels(gradient.shape(), inputs), gradient.precision());
-    let kernel = LinearKernel::new(LinearPass::InputGradient, [inputs, outputs], gradient.precision());
+    let kernel =
+        LinearKernel::new(LinearPass::InputGradient, [tokens, inputs, outputs], gradient.precision());
     run(kernel, [tokens, outputs, inputs], &[gradient, &x_gradient, weight]);
     x_gradient
 }
 
-/// Partial sums of the gradients of the weight, `[parts, inputs, outputs]`, and of the bias, `[parts, outputs]`.
-pub(crate) fn parameter_gradients(x: &GpuArray, gradient: &GpuArray) -> [GpuArray; 2] {
+/// Partial sums of the gradients of weight and bias, `[parts, inputs · outputs + outputs]`: those of the weight first.
+pub(crate) fn parameter_gradients(x: &GpuArray, gradient: &GpuArray) -> GpuArray {
     // As many parts as possible, to fill a GPU. But the partial sums take at most 4 MiB, and a part has enough tokens
     // that adding the partial sums is cheap.
     const MAX_SUMS: usize = 1 << 20;
     const MIN_STEPS: usize = 8;
     let [inputs, outputs] = [x, gradient].map(|array| array.shape()[array.shape().num_dims() - 1]);
     let tokens = x.shape().num_elements() / inputs;
-    let max_parts = (MAX_SUMS / (inputs * outputs)).clamp(1, MAX_WORKGROUPS);
+    let parameters = (inputs + 1) * outputs;
+    let max_parts = (MAX_SUMS / parameters).clamp(1, MAX_WORKGROUPS);
     let steps = tokens.div_ceil(DEPTH).div_ceil(max_parts).max(MIN_STEPS);
     let parts = tokens.div_ceil(steps * DEPTH).max(1);
-    let weight_sums = x.empty_like([parts, inputs, outputs], Precision::F32);
-    let bias_sums = x.empty_like([parts, outputs], Precision::F32);
-    let kernel = LinearKernel::new(LinearPass::ParameterGradients, [inputs, outputs], x.precision());
+    let sums = x.empty_like([parts, parameters], Precision::F32);
+    let extents = [tokens, inputs, outputs];
+    let kernel = LinearKernel::new(LinearPass::ParameterGradients, extents, x.precision());
     let [rows, columns] = kernel.tile.map(|side| side as usize);
     let workgroups = [inputs.div_ceil(rows), outputs.div_ceil(columns), parts];
     let parameters = [tokens, inputs, outputs, steps].map(|value| value as u32);
-    dispatch(kernel, workgroups, &[x, gradient, &weight_sums, &bias_sums], &parameters);
-    [weight_sums, bias_sums]
+    dispatch(kernel, workgroups, &[x, gradient, &sums], &parameters);
+    sums
 }

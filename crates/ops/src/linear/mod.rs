@@ -11,5 +11,5 @@ mod gpu;
 mod op;
 mod output;
 
-pub use gpu::{LinearKernel, LinearPass};
+pub use gpu::{Access, LinearKernel, LinearPass};
 pub use op::{linear, linear_for_gradients};
