@@ -20,8 +20,13 @@ pub fn attention(qkv: Tensor<4>, bias: Option<Tensor<2>>, options: &Attention) -
     let bias = match bias {
         Some(bias) if bias.dtype() != DType::F32 => bias.cast(FloatDType::F32),
         Some(bias) => bias,
-        // Without a table, windows need a table of zeros, and the other kinds a placeholder.
-        None => Tensor::zeros(options.bias_shape().unwrap_or([1, 1]), (&qkv.device(), DType::F32)),
+        // Without a table, windows need a table of zeros. The other kinds need a placeholder that is not read.
+        None => {
+            let device = (&qkv.device(), DType::F32);
+            options
+                .bias_shape()
+                .map_or_else(|| Tensor::empty([1, 1], device), |shape| Tensor::zeros(shape, device))
+        }
     };
     let (output, _log_sum_exp) =
         Dispatch::attention_forward(qkv.into_dispatch(), bias.into_dispatch(), *options);

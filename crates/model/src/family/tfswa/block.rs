@@ -120,12 +120,19 @@ impl SubLayer {
 }
 
 /// Splits `0..end` into `0..first` (if not empty), followed by ranges of `chunk`. A chunk of 0, or of at least `end`,
-/// gives one range.
+/// gives one range. A remainder of at most an eighth of a chunk joins the last range, because a small chunk takes as
+/// many launches as a large one.
 pub(crate) fn chunks(first: usize, chunk: usize, end: usize) -> Vec<Range<usize>> {
     if chunk == 0 || chunk >= end {
         return std::iter::once(0..end).collect();
     }
-    let rest = (first..end).step_by(chunk).map(|start| start..(start + chunk).min(end));
+    let count = (end - first).div_ceil(chunk);
+    let remainder = (end - first) - (count - 1) * chunk;
+    let count = if count > 1 && remainder <= chunk / 8 { count - 1 } else { count };
+    let rest = (0..count).map(|index| {
+        let start = first + index * chunk;
+        start..if index + 1 == count { end } else { start + chunk }
+    });
     std::iter::once(0..first).filter(|range| !range.is_empty()).chain(rest).collect()
 }
 
