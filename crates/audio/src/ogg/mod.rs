@@ -10,6 +10,7 @@ mod link;
 mod packets;
 mod page;
 mod scan;
+mod setup;
 pub(crate) mod vorbis;
 
 use symphonia::core::io::MediaSource;
