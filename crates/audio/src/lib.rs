@@ -19,6 +19,7 @@ mod adts;
 mod aiff;
 mod au;
 mod caf;
+mod codec;
 mod container;
 mod core_audio;
 mod decoder;

@@ -10,8 +10,8 @@ use symphonia::core::packet::PacketRef;
 use symphonia::core::units::{Duration, Timestamp};
 use unbraid_base::Stereo;
 
-use super::codec::{Codec, Kind};
 use super::setup::modes;
+use crate::codec::{Codec, Kind};
 use crate::error::Problem;
 use crate::info::check_layout;
 
