@@ -38,8 +38,8 @@ impl Sound<'_> {
             {
                 return self.layout_of_version_2().map(Some);
             }
-            b"sowt" => (Sample::integer(usize::from(self.bits) / 8), false),
-            b"twos" => (Sample::integer(usize::from(self.bits) / 8), true),
+            b"sowt" => (Sample::integer(whole_bytes(self.bits.into())), false),
+            b"twos" => (Sample::integer(whole_bytes(self.bits.into())), true),
             b"in24" => (Some(Sample::I24), big_endian),
             b"in32" => (Some(Sample::I32), big_endian),
             b"fl32" => (Some(Sample::F32), big_endian),
@@ -59,7 +59,7 @@ impl Sound<'_> {
         let mut fields = Fields::new(self.version_2.unwrap_or_default(), "stsd");
         fields.take(20)?;
         let [bits, flags, frame_bytes, frames] = [fields.u32()?, fields.u32()?, fields.u32()?, fields.u32()?];
-        let bytes = bits as usize / 8;
+        let bytes = whole_bytes(bits);
         let sample = match flags {
             _ if flags & IS_FLOAT != 0 => Sample::float(bytes),
             _ if flags & IS_SIGNED != 0 => Sample::integer(bytes),
@@ -87,6 +87,11 @@ impl Sound<'_> {
         };
         Ok(Layout { format: "mov (pcm)", sample, big_endian, sample_rate: self.rate, mixer })
     }
+}
+
+/// The bytes of `bits` bits, or 0 if they are no whole bytes.
+fn whole_bytes(bits: u32) -> usize {
+    if bits.is_multiple_of(8) { bits as usize / 8 } else { 0 }
 }
 
 /// Decoder of packets of whole frames.
