@@ -4,11 +4,12 @@
 //! of a file. [`AudioWriter`] writes a file that appears under its name complete or not at all.
 //!
 //! Supported for reading: wav, w64, caf, aiff and au (PCM, float, A-law, µ-law; wav also ADPCM; caf also ALAC and
-//! AAC-LC), flac, mp3, ogg (Vorbis, Opus), m4a, mp4 and mov (AAC-LC, ALAC, FLAC, Opus, mp3), webm and mkv (Opus, Vorbis,
-//! AAC-LC, FLAC, mp3) and aac (ADTS). This crate reads uncompressed samples, A-law, µ-law, and all containers except
-//! flac and caf. `rusty-opus` decodes Opus, and symphonia everything else. Up to eight channels are mixed down to stereo. A codec's delay and padding
-//! are removed if the file states them (the LAME tag of an mp3, the granule positions of an ogg, the edit list or
-//! iTunes' gapless tag of an m4a, the packet table of a caf). Then sample 0 is the first sample of the song.
+//! AAC-LC), flac, mp3, ogg (Vorbis, Opus), m4a, mp4 and mov (AAC-LC, ALAC, FLAC, Opus, mp3; mov also PCM, float, A-law,
+//! µ-law), webm and mkv (Opus, Vorbis, AAC-LC, FLAC, mp3) and aac (ADTS). This crate reads uncompressed samples, A-law,
+//! µ-law, and all containers except flac and caf. `rusty-opus` decodes Opus, and symphonia everything else. Up to eight
+//! channels are mixed down to stereo. A codec's delay and padding are removed if the file states them (the LAME tag of
+//! an mp3, the granule positions of an ogg, the edit list or iTunes' gapless tag of an m4a, the packet table of a caf).
+//! Then sample 0 is the first sample of the song.
 //!
 //! Files are not trusted. A file that is incomplete, damaged or empty gives an [`AudioError`]. Sizes in headers are
 //! compared with the file's size before memory is allocated.
@@ -19,6 +20,7 @@ mod adts;
 mod aiff;
 mod au;
 mod caf;
+mod codec;
 mod container;
 mod core_audio;
 mod decoder;

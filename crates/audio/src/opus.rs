@@ -5,8 +5,8 @@
 use rusty_opus::OpusDecoder;
 use unbraid_base::Stereo;
 
+use crate::codec::{Codec, Kind};
 use crate::error::Problem;
-use crate::ogg::codec::{Codec, Kind};
 
 /// The codec inside of an Ogg (RFC 7845).
 pub(crate) const OPUS: Kind = Kind {

@@ -8,9 +8,9 @@ use symphonia::core::units::{Duration, Timestamp};
 use unbraid_base::Stereo;
 
 use crate::aac;
+use crate::codec::Codec;
 use crate::downmix::Mixer;
 use crate::error::Problem;
-use crate::ogg::codec::Codec;
 
 /// A codec of [`PacketCodec`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Uncompressed samples: the decoder that wav, w64, caf, aiff and au share.
+//! Uncompressed samples: the decoder that wav, w64, caf, aiff and au share, and their conversion, which mov uses too.
 //!
 //! Training reads thousands of short segments. This decoder reads a segment with one seek and one read.
 
@@ -61,7 +61,7 @@ impl Sample {
 }
 
 /// What a header states about the samples.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Layout {
     /// The container's name in [`AudioInfo::format`].
     pub(crate) format: &'static str,
@@ -75,6 +75,41 @@ impl Layout {
     /// Bytes of one frame: one sample of every channel.
     pub(crate) fn frame_bytes(&self) -> usize {
         self.mixer.channels() * self.sample.bytes()
+    }
+
+    /// Appends the frames of `bytes`, which holds whole frames.
+    pub(crate) fn append(&self, bytes: &[u8], out: &mut Stereo) {
+        match self.sample {
+            Sample::U8 => self.convert(bytes, out, |b: [u8; 1]| (f32::from(b[0]) - 128.0) / 128.0),
+            Sample::I8 => self.convert(bytes, out, |b| f32::from(i8::from_le_bytes(b)) / 128.0),
+            Sample::I16 => self.convert(bytes, out, |b| f32::from(i16::from_le_bytes(b)) / 32_768.0),
+            // Shifted to the upper 24 bits and back, so that the sign is extended. 24 bits are exact in f32.
+            Sample::I24 => {
+                self.convert(bytes, out, |[a, b, c]| {
+                    (i32::from_le_bytes([0, a, b, c]) >> 8) as f32 / 8_388_608.0
+                });
+            }
+            Sample::I32 => self.convert(bytes, out, |b| i32::from_le_bytes(b) as f32 / 2_147_483_648.0),
+            Sample::F32 => self.convert(bytes, out, f32::from_le_bytes),
+            Sample::F64 => self.convert(bytes, out, |b| f64::from_le_bytes(b) as f32),
+            Sample::ALaw => self.convert(bytes, out, |[b]| f32::from(a_law(b)) / 32_768.0),
+            Sample::MuLaw => self.convert(bytes, out, |[b]| f32::from(mu_law(b)) / 32_768.0),
+        }
+    }
+
+    fn convert<const N: usize>(&self, bytes: &[u8], out: &mut Stereo, sample: impl Fn([u8; N]) -> f32) {
+        let (samples, rest) = bytes.as_chunks::<N>();
+        assert!(rest.is_empty(), "frames are whole samples");
+        if self.big_endian && N > 1 {
+            let reversed = samples.iter().map(|&bytes| {
+                let mut bytes = bytes;
+                bytes.reverse();
+                sample(bytes)
+            });
+            self.mixer.append_interleaved(reversed, out);
+        } else {
+            self.mixer.append_interleaved(samples.iter().map(|&bytes| sample(bytes)), out);
+        }
     }
 }
 
@@ -117,21 +152,6 @@ impl PcmDecoder {
         };
         Ok(Self { source, layout, start, frames, info, notices, position: 0, bytes: Vec::new() })
     }
-
-    fn convert<const N: usize>(&self, out: &mut Stereo, sample: impl Fn([u8; N]) -> f32) {
-        let (samples, rest) = self.bytes.as_chunks::<N>();
-        assert!(rest.is_empty(), "frames are whole samples");
-        if self.layout.big_endian && N > 1 {
-            let reversed = samples.iter().map(|&bytes| {
-                let mut bytes = bytes;
-                bytes.reverse();
-                sample(bytes)
-            });
-            self.layout.mixer.append_interleaved(reversed, out);
-        } else {
-            self.layout.mixer.append_interleaved(samples.iter().map(|&bytes| sample(bytes)), out);
-        }
-    }
 }
 
 impl Decoder for PcmDecoder {
@@ -156,20 +176,7 @@ impl Decoder for PcmDecoder {
         self.bytes.resize(frames * frame_bytes, 0);
         self.source.read_exact(&mut self.bytes).map_err(Problem::read)?;
         self.position += frames as u64;
-        match self.layout.sample {
-            Sample::U8 => self.convert(out, |b: [u8; 1]| (f32::from(b[0]) - 128.0) / 128.0),
-            Sample::I8 => self.convert(out, |b| f32::from(i8::from_le_bytes(b)) / 128.0),
-            Sample::I16 => self.convert(out, |b| f32::from(i16::from_le_bytes(b)) / 32_768.0),
-            // Shifted to the upper 24 bits and back, so that the sign is extended. 24 bits are exact in f32.
-            Sample::I24 => {
-                self.convert(out, |[a, b, c]| (i32::from_le_bytes([0, a, b, c]) >> 8) as f32 / 8_388_608.0);
-            }
-            Sample::I32 => self.convert(out, |b| i32::from_le_bytes(b) as f32 / 2_147_483_648.0),
-            Sample::F32 => self.convert(out, f32::from_le_bytes),
-            Sample::F64 => self.convert(out, |b| f64::from_le_bytes(b) as f32),
-            Sample::ALaw => self.convert(out, |[b]| f32::from(a_law(b)) / 32_768.0),
-            Sample::MuLaw => self.convert(out, |[b]| f32::from(mu_law(b)) / 32_768.0),
-        }
+        self.layout.append(&self.bytes, out);
         Ok(true)
     }
 

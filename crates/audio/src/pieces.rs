@@ -5,10 +5,10 @@ use std::sync::Arc;
 use symphonia::core::io::MediaSource;
 use unbraid_base::Stereo;
 
+use crate::codec::Codec;
 use crate::error::Problem;
 use crate::joined::{Gap, Joined, OpenSection, Section, SectionDecoder};
 use crate::notice::Notices;
-use crate::ogg::codec::Codec;
 use crate::source::Shared;
 use crate::table::{Table, TableDecoder};
 

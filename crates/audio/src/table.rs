@@ -7,9 +7,9 @@ use std::sync::Arc;
 use unbraid_base::Stereo;
 
 use crate::aac;
+use crate::codec::Codec;
 use crate::error::Problem;
 use crate::joined::{Gap, SectionDecoder};
-use crate::ogg::codec::Codec;
 use crate::source::{Shared, Window};
 
 /// Maximum number of packets: 24 hours of AAC. Their table takes 64 MiB.

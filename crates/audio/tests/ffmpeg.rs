@@ -60,6 +60,10 @@ const fn lossless(name: &'static str, extension: &'static str, encode: &'static 
     }
 }
 
+const fn mov(name: &'static str, encode: &'static str) -> Codec {
+    Codec { readable_when_cut: false, ..lossless(name, "mov", encode) }
+}
+
 const fn lossy(name: &'static str, extension: &'static str, encode: &'static str) -> Codec {
     Codec { rates: UP_TO_48, most_channels: 2, lossless: false, ..lossless(name, extension, encode) }
 }
@@ -85,6 +89,19 @@ const CODECS: &[Codec] = &[
     lossless("flac_24", "flac", "-c:a flac -sample_fmt s32"),
     lossless("flac_fast", "flac", "-c:a flac -compression_level 0 -sample_fmt s16"),
     Codec { readable_when_cut: false, ..lossless("alac", "m4a", "-c:a alac") },
+    mov("mov_u8", "-c:a pcm_u8"),
+    mov("mov_s8", "-c:a pcm_s8"),
+    mov("mov_sowt", "-c:a pcm_s16le"),
+    mov("mov_twos", "-c:a pcm_s16be"),
+    mov("mov_in24", "-c:a pcm_s24be"),
+    mov("mov_in24le", "-c:a pcm_s24le"),
+    mov("mov_in32", "-c:a pcm_s32be"),
+    mov("mov_fl32", "-c:a pcm_f32be"),
+    mov("mov_fl32le", "-c:a pcm_f32le"),
+    mov("mov_fl64", "-c:a pcm_f64be"),
+    Codec { readable_when_cut: true, ..mov("mov_front", "-c:a pcm_s24le -movflags +faststart") },
+    Codec { most_channels: 2, ..mov("mov_alaw", "-c:a pcm_alaw") },
+    Codec { most_channels: 2, ..mov("mov_mulaw", "-c:a pcm_mulaw") },
     Codec { most_channels: 2, ..lossless("wav_alaw", "wav", "-c:a pcm_alaw") },
     Codec { most_channels: 2, ..lossless("wav_mulaw", "wav", "-c:a pcm_mulaw") },
     Codec {
@@ -106,6 +123,8 @@ const CODECS: &[Codec] = &[
         ..lossy("mp3_untagged", "mp3", "-c:a libmp3lame -b:a 64k -write_xing 0 -id3v2_version 0")
     },
     lossy("vorbis", "ogg", "-c:a libvorbis -q:a 4 -page_duration 100000"),
+    lossy("vorbis_low", "ogg", "-c:a libvorbis -q:a -1 -page_duration 100000"),
+    lossy("vorbis_high", "ogg", "-c:a libvorbis -q:a 10 -page_duration 100000"),
     Codec { cover: true, readable_when_cut: false, ..lossy("aac", "m4a", "-c:a aac -aac_pns 0 -b:a 96k") },
     lossy("aac_front", "mp4", "-c:a aac -aac_pns 0 -movflags +faststart"),
     Codec {

@@ -2,8 +2,8 @@
 
 use super::ebml::{children, float, unsigned};
 use crate::aac;
+use crate::codec::Codec;
 use crate::error::Problem;
-use crate::ogg::codec::Codec;
 use crate::ogg::vorbis::VORBIS;
 use crate::opus::{Head, Opus};
 use crate::packet_codec::{Kind, PacketCodec, Settings, flac};

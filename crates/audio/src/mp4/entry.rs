@@ -1,17 +1,20 @@
 //! The description of a track's samples (`stsd`): the codec and its header.
 
 use super::boxes::Fields;
+use super::pcm::{Pcm, Sound};
 use crate::aac;
+use crate::codec::Codec;
 use crate::error::Problem;
-use crate::ogg::codec::Codec;
 use crate::opus::{Head, Opus};
 use crate::packet_codec::{Kind, PacketCodec, Settings, flac};
+use crate::pcm::Layout;
 
 /// How a track is decoded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Description {
     Plain(Settings),
     Opus(Head),
+    Pcm(Layout),
 }
 
 impl Description {
@@ -19,6 +22,7 @@ impl Description {
         Ok(match self {
             Self::Plain(settings) => Box::new(PacketCodec::new(settings)?),
             Self::Opus(head) => Box::new(Opus::new(head)?),
+            Self::Pcm(layout) => Box::new(Pcm(layout.clone())),
         })
     }
 
@@ -26,6 +30,15 @@ impl Description {
         match self {
             Self::Plain(settings) => settings.rate,
             Self::Opus(_) => 48_000,
+            Self::Pcm(layout) => layout.sample_rate,
+        }
+    }
+
+    /// Bytes of one frame of uncompressed samples. Their tables count frames instead of packets.
+    pub(super) fn frame_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Pcm(layout) => Some(layout.frame_bytes()),
+            _ => None,
         }
     }
 
@@ -51,6 +64,7 @@ impl Description {
                 Kind::Mp3 => "mp4 (mp3)",
             },
             Self::Opus(_) => "mp4 (opus)",
+            Self::Pcm(layout) => layout.format,
         }
     }
 }
@@ -66,15 +80,23 @@ pub(super) fn description(stsd: &[u8], index: u32) -> Result<Description, Proble
     fields.take(8)?;
     let version = fields.u16()?;
     fields.take(6)?;
-    let channels = usize::from(fields.u16()?);
-    fields.take(6)?;
-    let rate = fields.u32()? >> 16;
+    let mut channels = usize::from(fields.u16()?);
+    let bits = fields.u16()?;
+    fields.take(4)?;
+    let mut rate = fields.u32()? >> 16;
     // Versions of QuickTime.
-    fields.take(match version {
+    let extension = fields.take(match version {
         1 => 16,
         2 => 36,
         _ => 0,
     })?;
+    if version == 2 {
+        let mut fields = Fields::new(extension, "stsd");
+        fields.take(4)?;
+        // The conversion saturates, and the range is checked later.
+        rate = f64::from_bits(fields.u64()?).round() as u32;
+        channels = fields.u32()? as usize;
+    }
     let mut boxes = fields.boxes();
     if let Some((_, wave)) = boxes.iter().find(|(name, _)| name == b"wave") {
         boxes.extend(Fields::new(wave, "wave").boxes());
@@ -82,6 +104,18 @@ pub(super) fn description(stsd: &[u8], index: u32) -> Result<Description, Proble
     let find = |wanted: &[u8; 4]| boxes.iter().find(|(name, _)| name == wanted).map(|(_, content)| *content);
     let header =
         |wanted| find(wanted).ok_or_else(|| Problem::header("it does not state the settings of its codec"));
+    let sound = Sound {
+        name,
+        channels,
+        bits,
+        rate,
+        version_2: Some(extension).filter(|_| version == 2),
+        endian: find(b"enda"),
+        positions: find(b"chan"),
+    };
+    if let Some(layout) = sound.layout()? {
+        return Ok(Description::Pcm(layout));
+    }
     match &name {
         b"mp4a" => mpeg(header(b"esds")?, rate, channels),
         b"alac" => alac(header(b"alac")?),
@@ -95,8 +129,7 @@ pub(super) fn description(stsd: &[u8], index: u32) -> Result<Description, Proble
             b"ac-4" => "AC-4".into(),
             b"dtsc" | b"dtse" | b"dtsh" | b"dtsl" => "DTS".into(),
             b"samr" | b"sawb" | b"sawp" => "AMR".into(),
-            b"sowt" | b"twos" | b"in24" | b"in32" | b"fl32" | b"fl64" | b"lpcm" | b"raw " | b"ipcm"
-            | b"fpcm" => "PCM in mp4 or mov".into(),
+            b"ipcm" | b"fpcm" => "PCM in mp4".into(),
             name => format!("the codec '{}' in mp4", String::from_utf8_lossy(name).trim_end()),
         })),
     }

@@ -9,6 +9,7 @@ mod edits;
 mod entry;
 mod fragments;
 mod gapless;
+mod pcm;
 mod samples;
 
 use symphonia::core::io::MediaSource;

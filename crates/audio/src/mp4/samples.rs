@@ -5,11 +5,16 @@ use super::entry::Description;
 use crate::error::Problem;
 use crate::table::Table;
 
+/// Size in bytes of a packet of uncompressed samples.
+const BLOCK: usize = 16 * 1024;
+
 /// Appends packets to a table.
 pub(super) struct Builder {
     pub(super) table: Table,
     /// Of every packet, if the codec fixes it.
     each: Option<u64>,
+    /// Bytes of a frame of uncompressed samples.
+    frame_bytes: Option<usize>,
     rate: u64,
     timescale: u64,
     /// Length of all packets in units of the timescale, as the file states it.
@@ -21,6 +26,7 @@ impl Builder {
         Self {
             table: Table::default(),
             each: description.each(),
+            frame_bytes: description.frame_bytes(),
             rate: u64::from(description.rate()),
             timescale,
             stated: 0,
@@ -34,6 +40,18 @@ impl Builder {
         let frames =
             self.each.unwrap_or_else(|| self.frames(self.stated).saturating_sub(self.table.frames()));
         self.table.push(position, size, frames)
+    }
+
+    /// Appends a chunk of uncompressed samples in packets of at most [`BLOCK`] bytes.
+    fn push_chunk(&mut self, mut position: u64, frames: usize, frame_bytes: usize) -> Result<(), Problem> {
+        let most = (BLOCK / frame_bytes).max(1);
+        for first in (0..frames).step_by(most) {
+            let frames = most.min(frames - first);
+            let size = frames * frame_bytes;
+            self.table.push(position, size as u32, frames as u64)?;
+            position = position.saturating_add(size as u64);
+        }
+        Ok(())
     }
 
     /// Converts a time of the track to frames.
@@ -85,11 +103,16 @@ impl Builder {
                 group += 1;
             }
             let &(_, samples) = groups.get(group).ok_or_else(disagree)?;
-            for _ in 0..samples.min(sizes.count - sample) {
+            let first = sample;
+            sample += samples.min(sizes.count - sample);
+            if let Some(frame_bytes) = self.frame_bytes {
+                self.push_chunk(position, sample - first, frame_bytes)?;
+                continue;
+            }
+            for sample in first..sample {
                 let size = sizes.of(sample);
                 self.push(position, size, durations.next()?)?;
                 position = position.saturating_add(u64::from(size));
-                sample += 1;
             }
         }
         if sample < sizes.count { Err(disagree()) } else { Ok(()) }

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use unbraid_base::Stereo;
 
-use super::codec::Kind;
 use super::packets::{Audio, Packets};
 use super::page::Pages;
+use crate::codec::Kind;
 use crate::error::Problem;
 use crate::joined::{Gap, SectionDecoder};
 use crate::source::Shared;

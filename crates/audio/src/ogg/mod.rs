@@ -3,21 +3,21 @@
 //! Recordings of radio streams and files that were joined end to end have several links. All are read. One walk over
 //! the pages finds the links, their exact lengths and what is missing. The decoder walks over the same pages again.
 //!
-//! To add a codec, implement [`codec::Codec`] and list its [`codec::Kind`] in `KINDS`.
+//! To add a codec, implement [`crate::codec::Codec`] and list its [`Kind`] in `KINDS`.
 
-pub(crate) mod codec;
 mod link;
 mod packets;
 mod page;
 mod scan;
+mod setup;
 pub(crate) mod vorbis;
 
 use symphonia::core::io::MediaSource;
 
-use self::codec::Kind;
 use self::link::{Link, LinkDecoder};
 use self::scan::scan;
 use self::vorbis::VORBIS;
+use crate::codec::Kind;
 use crate::error::Problem;
 use crate::joined::{Joined, OpenSection, SectionDecoder};
 use crate::notice::ReadOptions;

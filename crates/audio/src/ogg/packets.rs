@@ -1,7 +1,7 @@
 //! The packets of one stream in one link, with their place in time.
 
-use super::codec::{Codec, Kind};
 use super::page::Page;
+use crate::codec::{Codec, Kind};
 use crate::error::Problem;
 
 /// Maximum size of a packet in bytes. A comment header with a cover can have a few million.

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::codec::Kind;
 use super::link::Link;
 use super::packets::Packets;
 use super::page::{CutPage, Page, Pages};
+use crate::codec::Kind;
 use crate::error::Problem;
 use crate::joined::{Section, check_count};
 use crate::notice::{Notices, ReadOptions};

@@ -10,7 +10,8 @@ use symphonia::core::packet::PacketRef;
 use symphonia::core::units::{Duration, Timestamp};
 use unbraid_base::Stereo;
 
-use super::codec::{Codec, Kind};
+use super::setup::modes;
+use crate::codec::{Codec, Kind};
 use crate::error::Problem;
 use crate::info::check_layout;
 
@@ -39,6 +40,10 @@ impl Vorbis {
         };
         let wrong = || Problem::header("its Vorbis headers are damaged");
         let bytes: &[u8; 30] = identification.as_slice().try_into().map_err(|_| wrong())?;
+        // Symphonia takes other first bytes for headers in Matroska's lacing.
+        if !bytes.starts_with(VORBIS.magic) {
+            return Err(wrong());
+        }
         let channels = usize::from(bytes[11]);
         let rate = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]);
         check_layout(channels, rate)?;
@@ -50,10 +55,7 @@ impl Vorbis {
         if exponents.iter().any(|exponent| !(6..=13).contains(exponent)) || exponents[0] > exponents[1] {
             return Err(wrong());
         }
-        if !setup.starts_with(b"\x05vorbis") {
-            return Err(wrong());
-        }
-        let modes = modes(setup).ok_or_else(wrong)?;
+        let modes = modes(setup, channels)?;
         let mut parameters = AudioCodecParameters::new();
         let headers = [identification.as_slice(), setup].concat().into_boxed_slice();
         parameters.for_codec(CODEC_ID_VORBIS).with_extra_data(headers);
@@ -113,35 +115,4 @@ impl Codec for Vorbis {
     fn reset(&mut self) {
         self.decoder.reset();
     }
-}
-
-/// For every mode of a setup header, whether its block is long.
-///
-/// The modes are the last field. The fields before them are long and of variable length. Therefore the header is read
-/// from its end: a framing bit, then the modes, last first, each with a mapping (8 bits), a transform type and a window
-/// type (16 bits each, both 0) and a block flag (1 bit), then the number of modes less one (6 bits).
-fn modes(setup: &[u8]) -> Option<Vec<bool>> {
-    const MODE: usize = 8 + 16 + 16 + 1;
-    let bit = |position: usize| setup[position / 8] >> (position % 8) & 1 == 1;
-    let field =
-        |start: usize, bits: usize| (0..bits).fold(0, |sum, k| sum | usize::from(bit(start + k)) << k);
-    let framing = (0..8 * setup.len()).rev().find(|&position| bit(position))?;
-    let mut found = None;
-    let mut flags = Vec::new();
-    let mut start = framing;
-    while flags.len() < 64 && start >= MODE + 6 {
-        start -= MODE;
-        if field(start + 1, 32) != 0 || field(start + 33, 8) > 63 {
-            break;
-        }
-        flags.push(bit(start));
-        // Bits that are the number of modes by chance are possible, and then fewer modes are found. The real number is
-        // the largest, because the bits before the modes are the last mapping's numbers of floor and residue.
-        if field(start - 6, 6) + 1 == flags.len() {
-            found = Some(flags.len());
-        }
-    }
-    flags.truncate(found?);
-    flags.reverse();
-    Some(flags)
 }

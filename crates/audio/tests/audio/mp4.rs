@@ -110,7 +110,7 @@ fn codecs_that_cannot_be_read_are_named() {
         (b"enca", "encrypted audio (DRM)"),
         (b"ac-3", "AC-3"),
         (b"ec-3", "E-AC-3"),
-        (b"sowt", "PCM"),
+        (b"ipcm", "PCM"),
         (b"abcd", "'abcd'"),
     ];
     for (name, expected) in names {
@@ -232,4 +232,67 @@ fn matroska_is_read_with_every_lacing() {
         open(&[0x1a, 0x45, 0xdf, 0xa3, 0x80], ReadOptions::COMPLETE).unwrap_err().problem,
         Problem::NoAudio
     ));
+}
+
+/// A mov with one entry of sample descriptions, and two chunks of `frames` frames with a gap between them.
+fn mov(entry: &[u8], samples: &[u8], frames: u32) -> Vec<u8> {
+    let head = atom(b"ftyp", b"qt  \0\0\0\0");
+    let half = samples.len() / 2;
+    let data = atom(b"mdat", &[&samples[..half], b"gap", &samples[half..]].concat());
+    let first = head.len() as u32 + 8;
+    let stbl = [
+        atom(b"stsd", &[words(&[0, 1]), entry.to_vec()].concat()),
+        atom(b"stts", &words(&[0, 1, 2 * frames, 1])),
+        // QuickTime writes 1 instead of the size of a frame.
+        atom(b"stsz", &words(&[0, 1, 2 * frames])),
+        atom(b"stsc", &words(&[0, 1, 1, frames, 1])),
+        atom(b"stco", &words(&[0, 2, first, first + half as u32 + 3])),
+    ];
+    let media = [
+        atom(b"mdhd", &words(&[0, 0, 0, 44_100, 2 * frames, 0])),
+        atom(b"hdlr", &[words(&[0, 0]), b"soun".to_vec()].concat()),
+        atom(b"minf", &atom(b"stbl", &stbl.concat())),
+    ];
+    let track = [atom(b"tkhd", &words(&[1, 0, 0, 1])), atom(b"mdia", &media.concat())];
+    [head, data, atom(b"moov", &atom(b"trak", &track.concat()))].concat()
+}
+
+/// A description of version `version` for two channels.
+fn sound(name: &[u8; 4], version: u32, bits: u32, rest: &[u8]) -> Vec<u8> {
+    let fields = words(&[0, 1, version << 16, 0, 2 << 16 | bits, 0, 44_100 << 16]);
+    atom(name, &[fields, rest.to_vec()].concat())
+}
+
+#[test]
+fn uncompressed_samples_in_mov_are_read_exactly() {
+    const FRAMES: u32 = 9_000;
+    let values: Vec<i32> = (0..4 * FRAMES as i32).map(|n| (n * 7_919) % 60_000 - 30_000).collect();
+    let bytes = |of: &dyn Fn(i32) -> Vec<u8>| values.iter().flat_map(|&value| of(value)).collect::<Vec<u8>>();
+    let little_endian = [vec![0; 16], atom(b"wave", &atom(b"enda", &[0, 1]))].concat();
+    // The rate of version 2 is a float: 44 100.
+    let lpcm = |flags, frames| words(&[72, 0x40e5_8880, 0, 2, 0x7f00_0000, 32, flags, 8, frames]);
+    for (entry, samples) in [
+        (sound(b"sowt", 0, 16, &[]), bytes(&|value| (value as i16).to_le_bytes().to_vec())),
+        (sound(b"twos", 0, 16, &[]), bytes(&|value| (value as i16).to_be_bytes().to_vec())),
+        (sound(b"in24", 1, 16, &[0; 16]), bytes(&|value| (value << 8).to_be_bytes()[1..].to_vec())),
+        (sound(b"in24", 1, 16, &little_endian), bytes(&|value| (value << 8).to_le_bytes()[..3].to_vec())),
+        (sound(b"lpcm", 2, 16, &lpcm(9, 1)), bytes(&|v| (v as f32 / 32_768.0).to_le_bytes().to_vec())),
+        (sound(b"lpcm", 2, 16, &lpcm(14, 1)), bytes(&|value| (value << 16).to_be_bytes().to_vec())),
+    ] {
+        let file = mov(&entry, &samples, FRAMES);
+        let (song, stated, notices) = open(&file, ReadOptions::COMPLETE).unwrap();
+        assert_eq!((stated, notices.as_slice()), (Some(u64::from(2 * FRAMES)), [].as_slice()));
+        for (channel, actual) in song.iter().enumerate() {
+            let expected = values.iter().skip(channel).step_by(2).map(|&value| value as f32 / 32_768.0);
+            assert!(actual.iter().copied().eq(expected), "{:?}", &entry[4..8]);
+        }
+        let cut = refused(&file[..file.len() - 1]);
+        assert!(!cut.is_empty());
+    }
+    for entry in
+        [sound(b"lpcm", 2, 16, &lpcm(9 + 32, 1)), sound(b"twos", 0, 12, &[]), sound(b"raw ", 0, 16, &[])]
+    {
+        let detail = refused(&mov(&entry, &[0; 800], 100));
+        assert!(detail.contains("samples in mov cannot be read"), "{detail}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The interface between the container and the codecs inside of it.
+//! The interface between the containers and the codecs inside of them.
 
 use unbraid_base::Stereo;
 
