@@ -120,7 +120,7 @@ impl SubLayer {
 }
 
 /// Splits `0..end` into `0..first` (if not empty), followed by ranges of `chunk`. A chunk of 0, or of at least `end`,
-/// gives one range. A remainder of at most an eighth of a chunk joins the last range, because a small chunk takes as
+/// gives one range. A remainder of at most a thirty-second of a chunk joins the last range, because a small chunk takes as
 /// many launches as a large one.
 pub(crate) fn chunks(first: usize, chunk: usize, end: usize) -> Vec<Range<usize>> {
     if chunk == 0 || chunk >= end {
@@ -128,7 +128,7 @@ pub(crate) fn chunks(first: usize, chunk: usize, end: usize) -> Vec<Range<usize>
     }
     let count = (end - first).div_ceil(chunk);
     let remainder = (end - first) - (count - 1) * chunk;
-    let count = if count > 1 && remainder <= chunk / 8 { count - 1 } else { count };
+    let count = if count > 1 && remainder <= chunk / 32 { count - 1 } else { count };
     let rest = (0..count).map(|index| {
         let start = first + index * chunk;
         start..if index + 1 == count { end } else { start + chunk }
