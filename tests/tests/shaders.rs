@@ -129,8 +129,18 @@ fn assert_fits(kernel: &impl Kernel) {
 
     let element_bytes = if kernel.precision() == Precision::F16 { 2 } else { 4 };
     for (_, array, bytes) in bindings {
-        let activations =
-            ["qkv", "output", "gradient", "qkv_gradient", "waveform", "spectrogram", "x", "x_gradient", "y"];
+        let activations = [
+            "qkv",
+            "output",
+            "gradient",
+            "qkv_gradient",
+            "waveform",
+            "spectrogram",
+            "x",
+            "x_gradient",
+            "y",
+            "residual",
+        ];
         let expected = if activations.contains(&array.as_str()) { element_bytes } else { 4 };
         assert_eq!(bytes, expected, "{name}: {array}");
     }
@@ -254,7 +264,12 @@ fn linear_kernels() -> Vec<LinearKernel> {
         .flat_map(|c| [[c, c], [c, 3 * c], [c, 4 * c], [4 * c, c]])
         .flat_map(|[inputs, outputs]| [1024, 1000].map(|tokens| [tokens, inputs, outputs]));
     for extents in cases.chain(maps) {
-        for pass in [LinearPass::Forward, LinearPass::InputGradient, LinearPass::ParameterGradients] {
+        for pass in [
+            LinearPass::Forward,
+            LinearPass::ForwardAdd,
+            LinearPass::InputGradient,
+            LinearPass::ParameterGradients,
+        ] {
             for precision in [Precision::F32, Precision::F16] {
                 kernels.push(LinearKernel::new(pass, extents, precision));
             }

@@ -33,7 +33,9 @@ mod tokens;
 
 pub use attention::{Attention, AttentionKernel, MAX_HEAD_WIDTH, Pass, Sequences, attention};
 pub use checkpointing::{CheckpointedOp, PlaneFn, checkpointed};
-pub use linear::{Access, LinearKernel, LinearPass, linear, linear_for_gradients};
+pub use linear::{
+    Access, LinearKernel, LinearPass, linear, linear_add, linear_add_for_gradients, linear_for_gradients,
+};
 pub use pack::{PACK_ALIGNMENT, PackKernel, pack};
 pub use precision::Precision;
 pub use runtime::kernel;

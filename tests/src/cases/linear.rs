@@ -1,7 +1,7 @@
 //! Linear maps: the output and all gradients, compared with burn's own matrix product.
 
 use burn::tensor::{ExecutionError, Tensor, module};
-use unbraid_ops::{linear, linear_for_gradients};
+use unbraid_ops::{linear, linear_add, linear_add_for_gradients, linear_for_gradients};
 
 use super::target::{Target, in_short_rows, short_rows};
 use crate::host::{Precision, Random, download, upload};
@@ -18,10 +18,12 @@ pub struct LinearCase {
     pub precision: Precision,
 }
 
-/// The output, and the gradients of input, weight and bias, of one implementation.
-type Results = [Vec<f64>; 4];
+/// The output, and the gradients of input, weight, bias and residual, of one implementation. The last is empty if the
+/// implementation takes no residual.
+type Results = [Vec<f64>; 5];
 
-type Operation<'a> = &'a dyn Fn(Tensor<2>, Tensor<2>, Tensor<1>) -> Tensor<2>;
+/// An implementation: input, weight, bias and residual to output.
+type Operation<'a> = &'a dyn Fn(Tensor<2>, Tensor<2>, Tensor<1>, Tensor<2>) -> Tensor<2>;
 
 impl LinearCase {
     /// Unique name.
@@ -43,16 +45,23 @@ impl LinearCase {
         let weight = random.normal(inputs * outputs, 1.0, Precision::F32);
         let bias = random.normal(outputs, 1.0, Precision::F32);
 
-        let values = [&x, &gradient, &weight, &bias].map(Vec::as_slice);
-        let ours = self.evaluate(&linear, values, target).await?;
-        let valueless = self.evaluate(&linear_for_gradients, values, target).await?;
-        let plain = |x, weight, bias| module::linear(x, weight, Some(bias));
+        let residual = random.normal(tokens * outputs, 1.0, self.precision);
+
+        let values = [&x, &gradient, &weight, &bias, &residual].map(Vec::as_slice);
+        let alone: Operation<'_> = &|x, weight, bias, _| linear(x, weight, bias);
+        let ours = self.evaluate(alone, values, target).await?;
+        let valueless: Operation<'_> = &|x, weight, bias, _| linear_for_gradients(x, weight, bias);
+        let valueless = self.evaluate(valueless, values, target).await?;
+        let plain: Operation<'_> = &|x, weight, bias, _| module::linear(x, weight, Some(bias));
         let in_f32 = Self { precision: Precision::F32, ..*self };
-        let plain = in_f32.evaluate(&plain, values, target).await?;
-        let rows = in_short_rows(self.evaluate(&linear, values, target)).await?;
+        let plain = in_f32.evaluate(plain, values, target).await?;
+        let rows = in_short_rows(self.evaluate(alone, values, target)).await?;
 
         let names = ["output", "input gradient", "weight gradient", "bias gradient"];
-        let checks = names.into_iter().zip(self.expected(values)).zip(ours.iter().zip(&plain)).enumerate();
+        let [x, gradient, weight, bias, _] = values;
+        let expected = self.expected([x, gradient, weight, bias]);
+        let added = self.added(values, &expected[0], &ours, target).await?;
+        let checks = names.into_iter().zip(expected).zip(ours.iter().zip(&plain)).enumerate();
         let checks = checks.map(|(i, ((name, expected), (ours, plain)))| {
             Check::against_plain(name, &expected, ours, plain, i == 0)
         });
@@ -62,13 +71,52 @@ impl LinearCase {
             &valueless[1..].concat(),
             "omitting the output changes no bit",
         );
-        Ok(checks.chain([alone, short_rows(&ours.concat(), &rows.concat())]).collect())
+        Ok(checks.chain([alone, short_rows(&ours.concat(), &rows.concat())]).chain(added).collect())
+    }
+
+    /// The map added to a residual, whose gradients are those of the map alone.
+    async fn added(
+        &self,
+        values: [&[f64]; 5],
+        mapped: &Expected,
+        alone: &Results,
+        target: &Target,
+    ) -> Result<[Check; 3], ExecutionError> {
+        let [_, gradient, _, _, residual] = values;
+        let ours = self.evaluate(&linear_add, values, target).await?;
+        let valueless = self.evaluate(&linear_add_for_gradients, values, target).await?;
+        let plain: Operation<'_> =
+            &|x, weight, bias, residual| residual + module::linear(x, weight, Some(bias));
+        let in_f32 = Self { precision: Precision::F32, ..*self };
+        let plain = in_f32.evaluate(plain, values, target).await?;
+        let rows = in_short_rows(self.evaluate(&linear_add, values, target)).await?;
+        let expected = Expected {
+            values: mapped.values.iter().zip(residual).map(|(value, residual)| value + residual).collect(),
+            sensitivity: mapped.sensitivity.iter().zip(residual).map(|(sum, r)| sum + r.abs()).collect(),
+            precision: self.precision,
+        };
+        let of_residual = Expected {
+            values: gradient.to_vec(),
+            sensitivity: gradient.iter().map(|value| value.abs()).collect(),
+            precision: self.precision,
+        };
+        let gradients = ours[1..].concat();
+        Ok([
+            Check::against_plain("added to a residual", &expected, &ours[0], &plain[0], true),
+            Check::against_plain("residual gradient", &of_residual, &ours[4], &plain[4], false),
+            Check::identical(
+                "with a residual, others",
+                &[&ours[0], &alone[1..4].concat(), &gradients].map(Vec::as_slice).concat(),
+                &[&rows[0], &ours[1..4].concat(), &valueless[1..].concat()].map(Vec::as_slice).concat(),
+                "a residual, short rows or omitting the output change no bit",
+            ),
+        ])
     }
 
     async fn evaluate(
         &self,
         linear: Operation<'_>,
-        [x, gradient, weight, bias]: [&[f64]; 4],
+        [x, gradient, weight, bias, residual]: [&[f64]; 5],
         target: &Target,
     ) -> Result<Results, ExecutionError> {
         let device = &target.device.clone().autodiff();
@@ -79,16 +127,23 @@ impl LinearCase {
         let x = upload(&doubled, [tokens, inputs], self.precision, device).require_grad();
         let weight = upload(weight, [inputs, outputs], Precision::F32, device).require_grad();
         let bias = upload(bias, [outputs], Precision::F32, device).require_grad();
-        let output = linear(x.clone() * 0.5, weight.clone(), bias.clone());
+        let doubled: Vec<f64> = residual.iter().map(|value| 2.0 * value).collect();
+        let residual = upload(&doubled, [tokens, outputs], self.precision, device).require_grad();
+        let output = linear(x.clone() * 0.5, weight.clone(), bias.clone(), residual.clone() * 0.5);
         let gradients = ((output.clone() * 2.0) * (gradient * 0.5)).sum().backward();
         let of_x = x.grad(&gradients).expect("the loss depends on x") * 2.0;
         let of_weight = weight.grad(&gradients).expect("the loss depends on the weight");
         let of_bias = bias.grad(&gradients).expect("the loss depends on the bias");
+        let of_residual = match residual.grad(&gradients) {
+            Some(gradient) => download(gradient * 2.0).await?,
+            None => Vec::new(),
+        };
         Ok([
             download(output.inner()).await?,
             download(of_x).await?,
             download(of_weight).await?,
             download(of_bias).await?,
+            of_residual,
         ])
     }
 

@@ -1,5 +1,6 @@
 //! The burn binding of linear maps: backends, fusion and autodiff.
 
+use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -30,6 +31,16 @@ pub(crate) trait LinearOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+        output: Output,
+    ) -> FloatTensor<Self>;
+
+    /// `x W + bias + residual`.
+    #[fusion(meta = |_x, _weight, _bias, residual, _output| TensorSpec::new(residual.shape.clone(), residual.dtype))]
+    fn linear_add_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
         output: Output,
     ) -> FloatTensor<Self>;
 
@@ -68,6 +79,16 @@ impl LinearOps for Flex {
         cpu::forward(x, weight, bias, output)
     }
 
+    fn linear_add_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        output: Output,
+    ) -> FloatTensor<Self> {
+        cpu::forward_add(x, [weight, bias], residual, output)
+    }
+
     fn linear_input_gradient(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         cpu::input_gradient(gradient, weight)
     }
@@ -89,6 +110,17 @@ impl LinearOps for CubeBackend {
     ) -> FloatTensor<Self> {
         let [x, weight, bias] = [x, weight, bias].map(GpuArray::new);
         gpu::forward(&x, &weight, &bias, output).0
+    }
+
+    fn linear_add_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        output: Output,
+    ) -> FloatTensor<Self> {
+        let [x, weight, bias, residual] = [x, weight, bias, residual].map(GpuArray::new);
+        gpu::forward_add(&x, [&weight, &bias], &residual, output).0
     }
 
     fn linear_input_gradient(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -116,19 +148,45 @@ impl<B: LinearOps> Backward<B, 3> for LinearBackward {
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let [x, weight] = ops.state;
-        let [of_x, of_weight, of_bias] = ops.parents;
-        if of_weight.is_some() || of_bias.is_some() {
-            let (weight, bias) = B::linear_parameter_gradients(x, gradient.clone());
-            for (parent, gradient) in [(of_weight, weight), (of_bias, bias)] {
-                if let Some(parent) = parent {
-                    gradients.register::<B>(parent.id, gradient);
-                }
+        let parents = ops.parents.map(|parent| parent.map(|node| node.id));
+        register::<B>(ops.state, parents, gradient, gradients);
+    }
+}
+
+#[derive(Debug)]
+struct LinearAddBackward;
+
+impl<B: LinearOps> Backward<B, 4> for LinearAddBackward {
+    /// x and the weight.
+    type State = [FloatTensor<B>; 2];
+
+    fn backward(self, ops: Ops<Self::State, 4>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        let [of_x, of_weight, of_bias, of_residual] = ops.parents.map(|parent| parent.map(|node| node.id));
+        register::<B>(ops.state, [of_x, of_weight, of_bias], gradient.clone(), gradients);
+        if let Some(parent) = of_residual {
+            gradients.register::<B>(parent, gradient);
+        }
+    }
+}
+
+/// Registers the gradients of x, weight and bias.
+fn register<B: LinearOps>(
+    [x, weight]: [FloatTensor<B>; 2],
+    [of_x, of_weight, of_bias]: [Option<NodeId>; 3],
+    gradient: FloatTensor<B>,
+    gradients: &mut Gradients,
+) {
+    if of_weight.is_some() || of_bias.is_some() {
+        let (weight, bias) = B::linear_parameter_gradients(x, gradient.clone());
+        for (parent, gradient) in [(of_weight, weight), (of_bias, bias)] {
+            if let Some(parent) = parent {
+                gradients.register::<B>(parent, gradient);
             }
         }
-        if let Some(parent) = of_x {
-            gradients.register::<B>(parent.id, B::linear_input_gradient(gradient, weight));
-        }
+    }
+    if let Some(parent) = of_x {
+        gradients.register::<B>(parent, B::linear_input_gradient(gradient, weight));
     }
 }
 
@@ -143,6 +201,23 @@ impl<B: LinearOps, C: CheckpointStrategy> LinearOps for Autodiff<B, C> {
         let step = LinearBackward.prepare::<C>(nodes).compute_bound().stateful();
         let (x, weight, bias) = (x.into_primitive(), weight.into_primitive(), bias.into_primitive());
         let y = B::linear_forward(x.clone(), weight.clone(), bias, output);
+        match step {
+            OpsKind::Tracked(step) => step.finish([x, weight], y),
+            OpsKind::UnTracked(step) => step.finish(y),
+        }
+    }
+
+    fn linear_add_forward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        output: Output,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node(), bias.node(), residual.node()];
+        let step = LinearAddBackward.prepare::<C>(nodes).compute_bound().stateful();
+        let [x, weight, bias, residual] = [x, weight, bias, residual].map(|tensor| tensor.into_primitive());
+        let y = B::linear_add_forward(x.clone(), weight.clone(), bias, residual, output);
         match step {
             OpsKind::Tracked(step) => step.finish([x, weight], y),
             OpsKind::UnTracked(step) => step.finish(y),

@@ -20,6 +20,16 @@ pub(crate) fn forward(x: Array, weight: Array, bias: Array, output: Output) -> A
     stored(Flex::linear(widened(x), weight, Some(bias)), dtype)
 }
 
+/// `x W + bias + residual`. `residual` has the shape and the type of the output.
+pub(crate) fn forward_add(x: Array, [weight, bias]: [Array; 2], residual: Array, output: Output) -> Array {
+    let dtype = residual.dtype();
+    if output == Output::Undefined {
+        return Flex::float_empty(residual.shape(), &Default::default(), dtype.into());
+    }
+    let mapped = Flex::linear(widened(x), weight, Some(bias));
+    stored(Flex::float_add(mapped, widened(residual)), dtype)
+}
+
 /// `gradient [.., outputs]` and `weight [inputs, outputs]` → `[.., inputs]`.
 pub(crate) fn input_gradient(gradient: Array, weight: Array) -> Array {
     let dtype = gradient.dtype();

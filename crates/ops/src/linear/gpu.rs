@@ -10,6 +10,8 @@ use crate::runtime::launch::{GpuArray, MAX_WORKGROUPS, dispatch, spread};
 pub enum LinearPass {
     /// Outputs.
     Forward,
+    /// Outputs, each added to a residual.
+    ForwardAdd,
     /// Gradient of the input.
     InputGradient,
     /// Partial sums of the gradients of weight and bias.
@@ -50,7 +52,7 @@ impl LinearKernel {
         let side = |extent: usize| if extent.is_multiple_of(64) { 64 } else { 32 };
         // Extents of the rows, the columns and the sums of the product.
         let ([rows, columns, summed], tile) = match pass {
-            LinearPass::Forward => ([tokens, outputs, inputs], [128, side(outputs)]),
+            LinearPass::Forward | LinearPass::ForwardAdd => ([tokens, outputs, inputs], [128, side(outputs)]),
             LinearPass::InputGradient => ([tokens, inputs, outputs], [128, side(inputs)]),
             LinearPass::ParameterGradients => ([inputs, outputs, tokens], [side(inputs), side(outputs)]),
         };
@@ -70,13 +72,20 @@ impl Kernel for LinearKernel {
     fn file(&self) -> &'static str {
         match self.pass {
             LinearPass::Forward => "linear/forward.wgsl",
+            LinearPass::ForwardAdd => "linear/forward_add.wgsl",
             LinearPass::InputGradient => "linear/input_gradient.wgsl",
             LinearPass::ParameterGradients => "linear/parameter_gradients.wgsl",
         }
     }
 
-    fn replaced_import(&self) -> Option<[&'static str; 2]> {
-        (self.access == Access::Scalars).then_some(["common/vectors.wgsl", "common/scalars.wgsl"])
+    fn replaced_imports(&self) -> &'static [[&'static str; 2]] {
+        match self.access {
+            Access::Scalars => &[
+                ["common/vectors.wgsl", "common/scalars.wgsl"],
+                ["common/residual_vectors.wgsl", "common/residual_scalars.wgsl"],
+            ],
+            Access::WholeTiles | Access::Vectors => &[],
+        }
     }
 
     fn constants(&self) -> Vec<(&'static str, u32)> {
@@ -105,6 +114,7 @@ impl Kernel for LinearKernel {
 
     fn bindings(&self) -> usize {
         match self.pass {
+            LinearPass::ForwardAdd => 6,
             LinearPass::Forward => 5,
             LinearPass::InputGradient | LinearPass::ParameterGradients => 4,
         }
@@ -129,6 +139,23 @@ pub(crate) fn forward(x: &GpuArray, weight: &GpuArray, bias: &GpuArray, output: 
     if output == Output::Computed {
         let kernel = LinearKernel::new(LinearPass::Forward, [tokens, inputs, outputs], x.precision());
         run(kernel, [tokens, inputs, outputs], &[x, &y, weight, bias]);
+    }
+    y
+}
+
+/// `x W + bias + residual`. `residual` has the shape and the type of the output.
+pub(crate) fn forward_add(
+    x: &GpuArray,
+    [weight, bias]: [&GpuArray; 2],
+    residual: &GpuArray,
+    output: Output,
+) -> GpuArray {
+    let [inputs, outputs] = weight.shape().dims();
+    let tokens = x.shape().num_elements() / inputs;
+    let y = residual.like();
+    if output == Output::Computed {
+        let kernel = LinearKernel::new(LinearPass::ForwardAdd, [tokens, inputs, outputs], x.precision());
+        run(kernel, [tokens, inputs, outputs], &[x, &y, weight, bias, residual]);
     }
     y
 }

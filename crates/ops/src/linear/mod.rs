@@ -12,4 +12,4 @@ mod op;
 mod output;
 
 pub use gpu::{Access, LinearKernel, LinearPass};
-pub use op::{linear, linear_for_gradients};
+pub use op::{linear, linear_add, linear_add_for_gradients, linear_for_gradients};

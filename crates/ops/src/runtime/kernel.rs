@@ -16,9 +16,9 @@ use crate::precision::Precision;
 pub trait Kernel: Debug + Clone + Eq + Hash + Send + Sync + 'static {
     /// Path below `shaders/`.
     fn file(&self) -> &'static str;
-    /// An import, and the file with the same declarations that this specialisation imports in its place.
-    fn replaced_import(&self) -> Option<[&'static str; 2]> {
-        None
+    /// Imports, each with the file of the same declarations that this specialisation imports in its place.
+    fn replaced_imports(&self) -> &'static [[&'static str; 2]] {
+        &[]
     }
     /// Values of the module constants of the file and its imports.
     fn constants(&self) -> Vec<(&'static str, u32)>;
@@ -42,6 +42,7 @@ pub const FILES: &[(&str, &str)] = &[
     wgsl!("attention/backward_key.wgsl"),
     wgsl!("attention/backward_query.wgsl"),
     wgsl!("attention/forward.wgsl"),
+    wgsl!("common/affine.wgsl"),
     wgsl!("common/fft.wgsl"),
     wgsl!("common/frames.wgsl"),
     wgsl!("common/gradients.wgsl"),
@@ -50,6 +51,8 @@ pub const FILES: &[(&str, &str)] = &[
     wgsl!("common/normal.wgsl"),
     wgsl!("common/qkv_gradient.wgsl"),
     wgsl!("common/query_tile.wgsl"),
+    wgsl!("common/residual_scalars.wgsl"),
+    wgsl!("common/residual_vectors.wgsl"),
     wgsl!("common/rows.wgsl"),
     wgsl!("common/scalars.wgsl"),
     wgsl!("common/sequences.wgsl"),
@@ -59,6 +62,7 @@ pub const FILES: &[(&str, &str)] = &[
     wgsl!("common/width_four.wgsl"),
     wgsl!("common/width_one.wgsl"),
     wgsl!("linear/forward.wgsl"),
+    wgsl!("linear/forward_add.wgsl"),
     wgsl!("linear/input_gradient.wgsl"),
     wgsl!("linear/parameter_gradients.wgsl"),
     wgsl!("pack/six.wgsl"),
@@ -78,7 +82,7 @@ pub const FILES: &[(&str, &str)] = &[
 /// # Panics
 /// If the kernel names an unknown file, import or constant, which is a bug.
 pub fn source(kernel: &impl Kernel) -> String {
-    let mut text = imported(kernel.file(), kernel.replaced_import());
+    let mut text = imported(kernel.file(), kernel.replaced_imports());
     let constants = kernel.constants();
     for (name, value) in constants.iter().copied().chain([("WORKGROUP", kernel.workgroup())]) {
         set_constant(&mut text, name, value);
@@ -102,14 +106,14 @@ fn text_of(path: &str) -> &'static str {
 /// # Panics
 /// If the file or an import is unknown, which is a bug.
 pub fn with_imports(path: &'static str) -> String {
-    imported(path, None)
+    imported(path, &[])
 }
 
-/// [`with_imports`] with one import replaced by another file.
-fn imported(path: &'static str, replaced: Option<[&'static str; 2]>) -> String {
+/// [`with_imports`] with some imports replaced by other files.
+fn imported(path: &'static str, replaced: &[[&'static str; 2]]) -> String {
     fn visit(
         path: &'static str,
-        replaced: Option<[&'static str; 2]>,
+        replaced: &[[&'static str; 2]],
         seen: &mut Vec<&'static str>,
         text: &mut String,
     ) {
@@ -119,11 +123,8 @@ fn imported(path: &'static str, replaced: Option<[&'static str; 2]>) -> String {
         seen.push(path);
         let file = text_of(path);
         for import in file.lines().filter_map(|line| line.strip_prefix("// import ")) {
-            let import = match replaced {
-                Some([name, other]) if name == import => other,
-                _ => import,
-            };
-            visit(import, replaced, seen, text);
+            let other = replaced.iter().find(|[name, _]| *name == import);
+            visit(other.map_or(import, |[_, other]| other), replaced, seen, text);
         }
         text.push_str(file);
         text.push('\n');

@@ -96,12 +96,15 @@ impl Kernel for TokenKernel {
         }
     }
 
-    fn replaced_import(&self) -> Option<[&'static str; 2]> {
+    fn replaced_imports(&self) -> &'static [[&'static str; 2]] {
         let width = match self.pass {
             TokenPass::Gelu(width) | TokenPass::GeluBackward(width) => width,
             TokenPass::Norm(channels) | TokenPass::NormBackward(channels) => Width::of(channels as usize),
         };
-        (width == Width::One).then_some(["common/width_four.wgsl", "common/width_one.wgsl"])
+        match width {
+            Width::One => &[["common/width_four.wgsl", "common/width_one.wgsl"]],
+            Width::Four => &[],
+        }
     }
 
     fn constants(&self) -> Vec<(&'static str, u32)> {

@@ -9,7 +9,7 @@ use unbraid_ops::{self as ops, Attention, CheckpointedOp, Sequences, attention, 
 
 use crate::execution::{Execution, Recompute};
 use crate::family::tfswa::config::{Positional, TfswaConfig};
-use crate::family::tfswa::layers::{linear, mapped, mapped_for_gradients, normalised, uniform};
+use crate::family::tfswa::layers::{added, added_for_gradients, linear, mapped, normalised, uniform};
 
 /// Standard deviation of the initial relative-position bias table, as in the Swin Transformer.
 const BIAS_TABLE_STD: f64 = 0.02;
@@ -98,24 +98,23 @@ impl SubLayer {
                 (1, rows)
             }
         };
-        // The values of the final residual addition need not be recomputed in the backward pass, because its gradient
-        // passes through unchanged.
-        CheckpointedOp::chunked(axis, chunks, move |block, x| of(block).forward_chunk(x, &options, mapped))
-            .for_gradients(move |block, x| of(block).forward_chunk(x, &options, mapped_for_gradients))
+        // The output need not be recomputed in the backward pass, because no gradient depends on it.
+        CheckpointedOp::chunked(axis, chunks, move |block, x| of(block).forward_chunk(x, &options, added))
+            .for_gradients(move |block, x| of(block).forward_chunk(x, &options, added_for_gradients))
     }
 
-    /// `last` applies the MLP's second linear map.
+    /// `last` adds the MLP's second linear map to the residual.
     fn forward_chunk(
         &self,
         x: Tensor<4>,
         options: &Attention,
-        last: fn(&Linear, Tensor<4>) -> Tensor<4>,
+        last: fn(&Linear, Tensor<4>, Tensor<4>) -> Tensor<4>,
     ) -> Tensor<4> {
         let bias = self.position_bias.as_ref().map(Param::val);
         let qkv = mapped(&self.qkv, normalised(&self.norm_attention, x.clone()));
-        let x = x + mapped(&self.projection, attention(qkv, bias, options));
+        let x = added(&self.projection, attention(qkv, bias, options), x);
         let hidden = gelu(mapped(&self.expand, normalised(&self.norm_mlp, x.clone())));
-        x + last(&self.contract, hidden)
+        last(&self.contract, hidden, x)
     }
 }
 

@@ -37,10 +37,16 @@ pub(crate) fn mapped(map: &Linear, x: Tensor<4>) -> Tensor<4> {
     ops::linear(x, map.weight.val(), bias)
 }
 
-/// The same gradients as [`mapped`], without its output values.
-pub(crate) fn mapped_for_gradients(map: &Linear, x: Tensor<4>) -> Tensor<4> {
+/// `residual` plus `map` applied to `x`.
+pub(crate) fn added(map: &Linear, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
     let bias = map.bias.as_ref().expect("made with a bias").val();
-    ops::linear_for_gradients(x, map.weight.val(), bias)
+    ops::linear_add(x, map.weight.val(), bias, residual)
+}
+
+/// The same gradients as [`added`], without its output values.
+pub(crate) fn added_for_gradients(map: &Linear, x: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+    let bias = map.bias.as_ref().expect("made with a bias").val();
+    ops::linear_add_for_gradients(x, map.weight.val(), bias, residual)
 }
 
 /// The layer normalisation `norm` of `x [b, t, f, c]`.
