@@ -70,7 +70,8 @@ enum Verb {
     /// Feeds mutated files to the parsers of audio, weights and settings (`fuzz`); `--executions N` sets how many
     #[command(disable_help_flag = true)]
     Fuzz(Forwarded),
-    /// Measures the operations (`bench ops`) or the memory of training (`bench memory`)
+    /// Measures the operations (`bench ops`) or the memory of training (`bench memory`), or counts the instructions of
+    /// every shader for a GPU that need not be there (`bench isa`)
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
 }
@@ -90,8 +91,21 @@ impl Forwarded {
     }
 }
 
+/// A result that is an exit code of success.
+fn done(result: anyhow::Result<()>) -> anyhow::Result<u8> {
+    result.map(|()| 0)
+}
+
+/// Each benchmark is a program, or a module of this one. The operations are the default.
+fn bench(args: Vec<OsString>) -> anyhow::Result<u8> {
+    match args.first().and_then(|what| what.to_str()) {
+        Some("memory") => done(memory::memory(&args[1..])),
+        Some("isa") => cargo::forward("isa", &args[1..]),
+        _ => Forwarded { args }.to("conformance", "bench"),
+    }
+}
+
 fn main() -> ExitCode {
-    let done = |result: anyhow::Result<()>| result.map(|()| 0);
     let outcome = match Arguments::parse().verb {
         Verb::Demo(options) => done(demo::demo(&options)),
         Verb::Test(options) => test::test(&options),
@@ -105,10 +119,7 @@ fn main() -> ExitCode {
         Verb::Conformance(forwarded) => conformance::conformance(forwarded.args),
         Verb::Plan(forwarded) => forwarded.to("unbraid", "plan"),
         Verb::Fuzz(forwarded) => cargo::forward("fuzz", &forwarded.args),
-        Verb::Bench(Forwarded { args }) if args.first().is_some_and(|what| what == "memory") => {
-            done(memory::memory(&args[1..]))
-        }
-        Verb::Bench(forwarded) => forwarded.to("conformance", "bench"),
+        Verb::Bench(Forwarded { args }) => bench(args),
     };
     match outcome {
         Ok(code) => code.into(),

@@ -38,6 +38,7 @@ pub use pack::{PACK_ALIGNMENT, PackKernel, pack};
 pub use precision::Precision;
 pub use runtime::kernel;
 pub use runtime::launch::limit_row;
+pub use runtime::launches::{Launch, Launches, Shader, record_launches};
 pub use runtime::poison::poison_outputs;
 pub use stft::{Stft, StftError, StftKernel, StftPass, istft, stft};
 pub use sums::{SumKernel, SumPass, Summand, sum_rows};

@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("conformance", &["unbraid-base", "unbraid-ops", "unbraid-model", "browser"]),
     ("conformance-web", &["unbraid-ops", "conformance"]),
     ("fuzz", &["unbraid-audio", "unbraid-model", "unbraid-train"]),
+    ("isa", &["unbraid-base", "unbraid-ops", "unbraid-model", "unbraid-train"]),
     ("xtask", &[]),
 ];
 

@@ -9,6 +9,7 @@ use cubecl::server::{KernelArguments, MetadataBindingInfo};
 use cubecl::{CubeCount, CubeDim, ExecutionMode, prelude::KernelId};
 
 use super::kernel::{self, Kernel};
+use super::launches::noted;
 use super::poison::poisoned;
 use crate::device::memory::{MemoryRefused, note_memory_refused};
 #[cfg(target_family = "wasm")]
@@ -123,11 +124,13 @@ pub(crate) fn dispatch(
         parameters.chunks(2).map(|pair| u64::from(pair[0]) | u64::from(*pair.get(1).unwrap_or(&0)) << 32);
     let parameters = MetadataBindingInfo::custom(parameters.collect());
     let workgroup = CubeDim::new_1d(kernel.workgroup());
-    client.launch(
-        Box::new(SourceKernel::new(WgslSource(kernel), workgroup)),
-        CubeCount::Static(x, y, z),
-        KernelArguments::new().with_buffers(buffers).with_info(parameters),
-    );
+    noted(&kernel.clone(), [x, y, z], || {
+        client.launch(
+            Box::new(SourceKernel::new(WgslSource(kernel), workgroup)),
+            CubeCount::Static(x, y, z),
+            KernelArguments::new().with_buffers(buffers).with_info(parameters),
+        );
+    });
 }
 
 /// WebGPU's `maxComputeWorkgroupsPerDimension`.

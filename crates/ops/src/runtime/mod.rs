@@ -6,5 +6,6 @@ pub(crate) mod exponential;
 pub(crate) mod flex;
 pub mod kernel;
 pub(crate) mod launch;
+pub(crate) mod launches;
 pub(crate) mod poison;
 pub(crate) mod tables;
