@@ -7,6 +7,7 @@ mod cargo;
 mod check;
 mod conformance;
 mod demo;
+mod gpu;
 mod install;
 mod memory;
 mod scores;
@@ -70,8 +71,8 @@ enum Verb {
     /// Feeds mutated files to the parsers of audio, weights and settings (`fuzz`); `--executions N` sets how many
     #[command(disable_help_flag = true)]
     Fuzz(Forwarded),
-    /// Measures the operations (`bench ops`) or the memory of training (`bench memory`), or counts the instructions of
-    /// every shader for a GPU that need not be there (`bench isa`)
+    /// Measures the operations (`bench ops`), the memory of training (`bench memory`) or the speed of a GPU
+    /// (`bench gpu`), or counts the instructions of every shader for a GPU that need not be there (`bench isa`)
     #[command(disable_help_flag = true)]
     Bench(Forwarded),
 }
@@ -100,6 +101,7 @@ fn done(result: anyhow::Result<()>) -> anyhow::Result<u8> {
 fn bench(args: Vec<OsString>) -> anyhow::Result<u8> {
     match args.first().and_then(|what| what.to_str()) {
         Some("memory") => done(memory::memory(&args[1..])),
+        Some("gpu") => done(gpu::gpu(&args[1..])),
         Some("isa") => cargo::forward("isa", &args[1..]),
         _ => Forwarded { args }.to("conformance", "bench"),
     }
