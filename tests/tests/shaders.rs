@@ -12,8 +12,8 @@ use unbraid_model::family::tfswa::{Positional, TfswaConfig};
 use unbraid_model::{ModelConfig, STANDARD_NETWORKS};
 use unbraid_ops::kernel::{self, Kernel};
 use unbraid_ops::{
-    Access, Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, PackKernel, Pass, Precision,
-    Sequences, StftKernel, StftPass, SumKernel, SumPass, Summand, TokenKernel, TokenPass, Width,
+    Access, Attention, AttentionKernel, LinearKernel, LinearPass, MAX_HEAD_WIDTH, PackKernel, Pass,
+    Precision, Sequences, StftKernel, StftPass, SumKernel, SumPass, Summand, TokenKernel, TokenPass, Width,
 };
 
 /// WebGPU's default limits.
