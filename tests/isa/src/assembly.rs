@@ -23,7 +23,7 @@ impl Counts {
 
 /// Counts over the whole shader.
 pub(crate) fn whole(assembly: &str) -> Counts {
-    blocks(assembly).iter().map(|(_, instructions)| instructions).flatten().fold(Counts::default(), count)
+    blocks(assembly).iter().flat_map(|(_, instructions)| instructions).fold(Counts::default(), count)
 }
 
 /// Counts over the innermost loop with the most vector instructions. `None` if the shader has no loop.

@@ -216,7 +216,8 @@ impl<B: LinearOps, C: CheckpointStrategy> LinearOps for Autodiff<B, C> {
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), bias.node(), residual.node()];
         let step = LinearAddBackward.prepare::<C>(nodes).compute_bound().stateful();
-        let [x, weight, bias, residual] = [x, weight, bias, residual].map(|tensor| tensor.into_primitive());
+        let (x, weight) = (x.into_primitive(), weight.into_primitive());
+        let (bias, residual) = (bias.into_primitive(), residual.into_primitive());
         let y = B::linear_add_forward(x.clone(), weight.clone(), bias, residual, output);
         match step {
             OpsKind::Tracked(step) => step.finish([x, weight], y),

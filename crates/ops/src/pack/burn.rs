@@ -87,10 +87,10 @@ impl<B: PackOps, C: CheckpointStrategy> PackOps for Autodiff<B, C> {
         _f: FloatTensor<Self>,
         _lengths: [usize; PARTS],
     ) -> FloatTensor<Self> {
-        unimplemented!("packed parts are not tracked by autodiff")
+        panic!("packed parts must not be tracked by autodiff")
     }
 
     fn make_contiguous(_x: FloatTensor<Self>) -> FloatTensor<Self> {
-        unimplemented!("slices that autodiff tracks are not copied")
+        panic!("a copied slice must not be tracked by autodiff")
     }
 }
