@@ -44,9 +44,10 @@ struct Record {
     seen: HashSet<String>,
 }
 
-static RECORD: Mutex<Option<Record>> = Mutex::new(None);
+/// The records of the recordings that run, the innermost last.
+static RECORDS: Mutex<Vec<Record>> = Mutex::new(Vec::new());
 
-/// Whether [`RECORD`] holds a record, so that launches outside of a recording lock nothing.
+/// Whether there is a record, so that launches outside of a recording lock nothing.
 static RECORDING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
@@ -57,35 +58,37 @@ thread_local! {
 /// Runs `work` and records every kernel launch of this process until it returns, also those of a dry run.
 ///
 /// With burn's fusion, operations are launched later than they are called: let `work` end with a read or a
-/// synchronisation of its device. The launches include those of burn's autotuning.
+/// synchronisation of its device. The launches include those of burn's autotuning. `work` may record too.
 ///
 /// # Panics
-/// If `work` also records, or two shaders have the same label, which is a bug.
+/// If two shaders have the same label, which is a bug.
 pub fn record_launches<T>(work: impl FnOnce() -> T) -> (T, Launches) {
-    let nested = lock().replace(Record::default());
-    assert!(nested.is_none(), "launches are already being recorded");
-    RECORDING.store(true, Ordering::Relaxed);
+    lock().push(Record::default());
     // If `work` panics, this ends the recording too.
-    let end = EndOfRecording(LaunchObservation::new(Arc::new(Observer)));
+    let end = EndOfRecording((!RECORDING.swap(true, Ordering::Relaxed)).then(|| {
+        // One observer serves all recordings.
+        LaunchObservation::new(Arc::new(Observer))
+    }));
     let result = work();
-    let Record { launches, .. } = lock().take().unwrap_or_default();
+    let launches = lock().last().map(|record| record.launches.clone()).unwrap_or_default();
     drop(end);
     (result, launches)
 }
 
-struct EndOfRecording(
-    #[expect(dead_code, reason = "the observation ends when it is dropped")] LaunchObservation,
-);
+/// The observation of the outermost recording.
+struct EndOfRecording(Option<LaunchObservation>);
 
 impl Drop for EndOfRecording {
     fn drop(&mut self) {
-        RECORDING.store(false, Ordering::Relaxed);
-        lock().take();
+        if self.0.is_some() {
+            RECORDING.store(false, Ordering::Relaxed);
+        }
+        lock().pop();
     }
 }
 
-fn lock() -> std::sync::MutexGuard<'static, Option<Record>> {
-    RECORD.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock() -> std::sync::MutexGuard<'static, Vec<Record>> {
+    RECORDS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// burn tells every launch, ours included, on the thread that issues it.
@@ -94,8 +97,8 @@ struct Observer;
 impl LaunchObserver for Observer {
     fn launched(&self, kernel: &'static str) {
         let launch = ISSUED.take().unwrap_or_else(|| Launch { kernel: kernel.into(), workgroups: None });
-        if let Some(record) = &mut *lock() {
-            record.launches.all.push(launch);
+        for record in lock().iter_mut() {
+            record.launches.all.push(launch.clone());
         }
     }
 }
@@ -106,9 +109,9 @@ pub(super) fn noted(kernel: &impl Kernel, workgroups: [u32; 3], launch: impl FnO
         return launch();
     }
     let label: Arc<str> = label(kernel).into();
-    if let Some(record) = &mut *lock()
-        && record.seen.insert(format!("{kernel:?}"))
-    {
+    let specialisation = format!("{kernel:?}");
+    for record in lock().iter_mut().filter(|record| !record.seen.contains(&specialisation)) {
+        record.seen.insert(specialisation.clone());
         let shader = Shader { source: kernel::source(kernel), bindings: kernel.bindings() };
         let known = record.launches.shaders.entry(label.clone()).or_insert_with(|| shader.clone());
         assert_eq!(*known, shader, "two shaders have the label {label}");
