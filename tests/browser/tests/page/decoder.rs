@@ -55,7 +55,7 @@ fn decoded_by_the_browser(world: &World) -> Result<()> {
         let page = Page::open(world, Gpu::None, "?device=cpu")?;
         page.add(&foreign)?;
         page.ensure("notices().length === 0 && $('song').dataset.state === 'ready'")?;
-        page.ensure("$('song-facts').textContent.startsWith('0:07 · ') && painted($('overview'))")?;
+        page.until("$('song-facts').textContent.startsWith('0:07 · ') && painted($('overview'))")?;
         page.until("/^The browser decoded it, at 44100 Hz\\.$/.test($('song-notices').innerText)")?;
         page.separate()?;
         // The samples are the original's, so the stems are too.
