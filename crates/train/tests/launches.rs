@@ -22,9 +22,13 @@ fn main() {
             Err(error) => return Ok(Completion::ignored_with(error)),
         };
         if !info.name.contains("llvmpipe") {
-            return Ok(Completion::ignored_with(format!("the table is llvmpipe's, and this is {}", info.name)));
+            return Ok(Completion::ignored_with(format!(
+                "the table is llvmpipe's, and this is {}",
+                info.name
+            )));
         }
-        let mut table = String::from("# Kernel launches of a training step. UNBRAID_BLESS=1 writes this file.\n");
+        let mut table =
+            String::from("# Kernel launches of a training step. UNBRAID_BLESS=1 writes this file.\n");
         for (name, config) in settings() {
             let steps = dry_run(&config, 3, &device, |_| {}).unwrap();
             let launches = &steps[2].launches;
@@ -46,12 +50,8 @@ fn main() {
 }
 
 fn settings() -> [(&'static str, TrainConfig); 2] {
-    let plain = TrainConfig {
-        model: "tfswa_unet".into(),
-        batch_size: 1,
-        segment_seconds: 2.5,
-        ..Default::default()
-    };
+    let plain =
+        TrainConfig { model: "tfswa_unet".into(), batch_size: 1, segment_seconds: 2.5, ..Default::default() };
     let mut low = TrainConfig { segment_seconds: 6.0, ..plain.clone() };
     MemoryPreset::LowVram.apply(&mut low);
     [("tfswa_unet, 2.5 s", plain), ("tfswa_unet, 6 s, low-vram", low)]
