@@ -46,7 +46,7 @@ impl Listener for Losses {
 /// The losses in f16 are close to those in f32. The loss scale is part of a checkpoint, and a resumed run restores it.
 fn training_in_16_bits_follows_training_in_32(device: &Device) {
     let root = tempfile::tempdir().unwrap();
-    data_set(root.path(), 2, 6000);
+    data_set(root.path(), 2, 7000);
     let losses = |precision, resume, stop_after| {
         let run = root.path().join(format!("{precision:?}"));
         let config = TrainConfig { precision, run, ..micro(root.path()) };
@@ -60,13 +60,9 @@ fn training_in_16_bits_follows_training_in_32(device: &Device) {
     let (rest, _) = losses(Precision::F16, true, None);
     assert_eq!((exact.len(), half.len(), rest.len()), (6, 4, 2));
     assert_eq!(rest[0].1, Some(kept.factor()));
-    let mut equal = 0;
     for (i, ((exact, scale), (half, half_scale))) in exact.iter().zip(half.iter().chain(&rest)).enumerate() {
         assert!(scale.is_none() && half_scale.is_some_and(|scale| scale > 1.0));
-        assert!((half / exact - 1.0).abs() < 5e-3, "step {}: {half} for {exact}", i + 1);
-        // One loss can be equal by chance.
-        equal += usize::from(half == exact);
+        assert!((half / exact - 1.0).abs() < 5e-3 && half != exact, "step {}: {half} for {exact}", i + 1);
     }
-    assert!(equal < 2, "{equal} of 6 losses in f16 are those in f32");
     assert!(exact[5].0 < 0.9 * exact[0].0, "{exact:?}");
 }

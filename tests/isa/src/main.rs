@@ -136,7 +136,7 @@ fn driver_file(name: &str) -> Option<PathBuf> {
 /// Whether the shaders are as good as the table says. Writes the table if `--bless` is given.
 fn compared(arguments: &Arguments, (radv, llvmpipe): &(PathBuf, PathBuf)) -> Result<bool> {
     let mut shaders = part("shaders", llvmpipe)?;
-    // burn need not search for operations of its own to fuse.
+    // The search for operations that burn can fuse is not needed, because burn's own kernels are not in the table.
     shaders.env("BURN_FUSION_MAX_EXPLORATIONS", "0");
     let shaders = finished(shaders.stdin(Stdio::null()), &[])?;
     let mut compile = part("compile", radv)?;
