@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ThreadId;
 
 use cubecl::logging::{LaunchObservation, LaunchObserver};
 
@@ -37,8 +38,8 @@ pub struct Shader {
     pub bindings: usize,
 }
 
-#[derive(Default)]
 struct Record {
+    thread: ThreadId,
     launches: Launches,
     /// The specialisations whose sources are in `launches.shaders`.
     seen: HashSet<String>,
@@ -61,9 +62,12 @@ thread_local! {
 /// synchronisation of its device. The launches include those of burn's autotuning. `work` may record too.
 ///
 /// # Panics
-/// If two shaders have the same label, which is a bug.
+/// If another thread records, or two shaders have the same label, which is a bug.
 pub fn record_launches<T>(work: impl FnOnce() -> T) -> (T, Launches) {
-    lock().push(Record::default());
+    let thread = std::thread::current().id();
+    let own = lock().iter().all(|record| record.thread == thread);
+    assert!(own, "launches are already being recorded by another thread");
+    lock().push(Record { thread, launches: Launches::default(), seen: HashSet::new() });
     // If `work` panics, this ends the recording too.
     let end = EndOfRecording((!RECORDING.swap(true, Ordering::Relaxed)).then(|| {
         // One observer serves all recordings.

@@ -80,13 +80,14 @@ impl Spectral {
     /// The term L is homogeneous: L(a e) = a L(e) for a > 0. By Euler's theorem it is the product of its argument and
     /// its gradient, L(e) = ⟨∇L(e), e⟩. With ∇L as a constant, this product has the value and the gradient of L.
     fn by_rows(&self, error: &Tensor<2>) -> Tensor<1> {
-        let rows = error.dims()[0];
+        let [rows, n] = error.dims();
         let gradient = |row: Tensor<2>| {
             let row = row.autodiff().require_grad();
             let value = self.at_once(&row).div_scalar(rows as f64);
             row.grad(&value.backward()).expect("the term depends on the row")
         };
         let gradients = error.clone().inner().split(1, 0).into_iter().map(gradient).collect();
-        sum_rows(error.clone() * Tensor::cat(gradients, 0).autodiff(), Summand::Value).sum()
+        let products = error.clone() * Tensor::cat(gradients, 0).autodiff();
+        sum_rows(products.reshape([1, rows * n]), Summand::Value)
     }
 }
