@@ -68,6 +68,14 @@ pub enum Problem {
     /// A complete and well-formed file without a single sample.
     #[error("the file holds no audio (0 samples)")]
     NoAudio,
+    /// The file has fewer audio tracks.
+    #[error("it has no audio track {track} (counted from 0); it holds {tracks}")]
+    NoTrack {
+        /// The track that was asked for, counted from 0.
+        track: usize,
+        /// The number of audio tracks in the file.
+        tracks: usize,
+    },
     /// The end is missing.
     #[error("the file is cut short ({0})")]
     Truncated(String),

@@ -33,6 +33,11 @@ pub(crate) fn open(
         return Err(Problem::Empty);
     }
     let (container, start) = identify(&mut *source, length, extension)?;
+    if let Some(track @ 1..) = options.track
+        && container != Container::Mp4
+    {
+        return Err(Problem::NoTrack { track, tracks: 1 });
+    }
     let decoder = match container {
         Container::Wav => return wav::open(source, start, length, options),
         Container::W64 => return w64::open(source, start, length, options),

@@ -13,15 +13,24 @@ pub struct ReadOptions {
     /// The missing audio that is accepted, in seconds, summed over the file. Missing audio inside the song is replaced
     /// by silence. Each piece gives a [`Notice::Missing`]. 0 refuses any, and infinity accepts all.
     pub allowed_missing: f64,
+    /// The audio track to read from an mp4 file, counted from 0 in the order of the file. `None` reads the first enabled
+    /// one that can be decoded.
+    pub track: Option<usize>,
 }
 
 impl ReadOptions {
     /// Refuses a file that is not complete. Training and evaluation need exactly the song.
-    pub const COMPLETE: Self = Self { allowed_missing: 0.0 };
+    pub const COMPLETE: Self = Self { allowed_missing: 0.0, track: None };
     /// Accepts a file that lacks less than a second, such as a recording of a radio stream that ends inside a frame.
-    pub const NEARLY_COMPLETE: Self = Self { allowed_missing: 1.0 };
+    pub const NEARLY_COMPLETE: Self = Self { allowed_missing: 1.0, track: None };
     /// Accepts whatever the file holds.
-    pub const ANY_LENGTH: Self = Self { allowed_missing: f64::INFINITY };
+    pub const ANY_LENGTH: Self = Self { allowed_missing: f64::INFINITY, track: None };
+
+    /// The same options for audio track `track` of an mp4 file.
+    #[must_use]
+    pub const fn of_track(self, track: Option<usize>) -> Self {
+        Self { track, ..self }
+    }
 }
 
 /// A fact about a file that was read although it is not as its format requires, or not as it was written.

@@ -1,4 +1,6 @@
-//! `unbraid data`: creates data sets.
+//! `unbraid data`: creates and checks data sets.
+
+mod check;
 
 use std::path::PathBuf;
 
@@ -11,6 +13,8 @@ use crate::progress::SongProgress;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Find the faults of a data set: rates, lengths, sums, silence, clipping, duplicates, shifts, signs, damaged files
+    Check(check::Arguments),
     /// Create synthetic songs in the MUSDB18-HQ layout: drums, bass, other and a singing voice
     Synth {
         /// A new or empty folder
@@ -29,7 +33,10 @@ pub(crate) enum Verb {
 
 impl Verb {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let Self::Synth { out, tracks, seconds, seed } = self;
+        let (out, tracks, seconds, seed) = match self {
+            Self::Check(arguments) => return arguments.run(),
+            Self::Synth { out, tracks, seconds, seed } => (out, tracks, seconds, seed),
+        };
         let (train, test) = Options::divide(tracks);
         let mut progress = SongProgress::new("generating songs", Some(tracks as f64));
         let options = Options { train, test, seconds, seed, rate: 44_100 };

@@ -75,7 +75,7 @@ enum Verb {
     Plan(plan::Arguments),
     /// Score a model on whole songs: uSDR, cSDR and SI-SDR per stem
     Evaluate(evaluate::Arguments),
-    /// Create data sets
+    /// Create and check data sets
     #[command(subcommand)]
     Data(data::Verb),
     /// List the devices with their drivers, memory and features, and whether they are trusted

@@ -17,8 +17,11 @@ mod score;
 pub mod settings;
 mod step;
 
-pub use data::dataset::{DataError, Dataset, TrackBlock, TrackInfo, TrackReader};
-pub use data::formats::open_dataset;
+pub use data::check::check;
+pub use data::check::report::{CheckReport, Fault, FaultKind, FileCheck, SongCheck};
+pub use data::dataset::{DataError, DataOptions, Dataset, TrackBlock, TrackInfo, TrackReader};
+pub use data::formats::{open_dataset, open_dataset_with};
+pub use data::source::Source;
 pub use data::split::{Split, split};
 pub use data::summary::summary;
 pub use error::TrainError;

@@ -215,7 +215,10 @@ fn damage_inside_a_song_ends_the_run_with_a_checkpoint() {
         let mut bytes = std::fs::read(&path).unwrap();
         let at = bytes.len() - 6000 * 8 + 4000 * 8;
         bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        // With the same time, the index does not notice the damage.
+        let modified = path.metadata().unwrap().modified().unwrap();
         std::fs::write(&path, bytes).unwrap();
+        std::fs::File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
     }
     let (recorder, error) = fails(&TrainConfig { steps: 100, ..config.clone() }, true);
     let TrainError::Song { step, source: DataError::Audio(_) } = &error else { panic!("{error}") };

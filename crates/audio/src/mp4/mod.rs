@@ -34,7 +34,7 @@ pub(crate) fn open(
     options: ReadOptions,
 ) -> Result<Joined, Problem> {
     let mut notices = Notices::new(options);
-    let movie = Movie::parse(&mut Walk::new(&mut *source, length), start, &mut notices)?;
+    let movie = Movie::parse(&mut Walk::new(&mut *source, length), start, options.track, &mut notices)?;
     let source = Shared::new(source);
     if movie.description.is_aac() && movie.table.ends_with_sbr(&mut Window::new(source.part(0..length)))? {
         return Err(aac::implicit_sbr());
@@ -65,7 +65,12 @@ struct Track {
 }
 
 impl Movie {
-    fn parse(walk: &mut Walk<'_>, start: u64, notices: &mut Notices) -> Result<Self, Problem> {
+    fn parse(
+        walk: &mut Walk<'_>,
+        start: u64,
+        wanted: Option<usize>,
+        notices: &mut Notices,
+    ) -> Result<Self, Problem> {
         let top = walk.top(start)?;
         let moov =
             find(&top, b"moov").ok_or_else(|| Problem::Truncated("its movie box is missing".into()))?;
@@ -75,7 +80,10 @@ impl Movie {
         for trak in parts.iter().filter(|atom| &atom.name == b"trak") {
             tracks.extend(track(walk, *trak)?);
         }
-        let mut chosen = choose(tracks, notices)?;
+        let mut chosen = match wanted {
+            Some(index) => nth(tracks, index)?,
+            None => choose(tracks, notices)?,
+        };
         let description = std::mem::replace(&mut chosen.description, Err(Problem::NoAudio))?;
         let mut builder = Builder::new(&description, chosen.timescale);
         builder.add_tables(walk, &chosen.tables, chosen.entry)?;
@@ -151,4 +159,10 @@ fn choose(mut tracks: Vec<Track>, notices: &mut Notices) -> Result<Track, Proble
         notices.add(Notice::OneOfSeveralTracks { tracks: count });
     }
     tracks.into_iter().next().ok_or(Problem::NoAudio)
+}
+
+/// Audio track `index`, in the order of the file.
+fn nth(tracks: Vec<Track>, index: usize) -> Result<Track, Problem> {
+    let tracks_in_file = tracks.len();
+    tracks.into_iter().nth(index).ok_or(Problem::NoTrack { track: index, tracks: tracks_in_file })
 }

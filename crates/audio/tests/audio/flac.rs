@@ -148,7 +148,7 @@ fn a_damaged_frame_leaves_silence_of_its_length() {
             && samples[0][BLOCK..3 * BLOCK].iter().all(|&x| x == 0.0)
     );
     assert_eq!(notices.len(), 1, "{notices:?}");
-    assert!(open(&bytes, ReadOptions { allowed_missing: 0.1 }).is_err());
+    assert!(open(&bytes, ReadOptions { allowed_missing: 0.1, track: None }).is_err());
 }
 
 #[test]

@@ -296,3 +296,32 @@ fn uncompressed_samples_in_mov_are_read_exactly() {
         assert!(detail.contains("samples in mov cannot be read"), "{detail}");
     }
 }
+
+#[test]
+fn a_track_is_chosen_by_its_number() {
+    let file = bytes_of("aac.m4a");
+    let trak = |bytes: &[u8]| {
+        let at = path(bytes, &[b"moov", b"trak"])[1];
+        let size = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+        bytes[at..at + size].to_vec()
+    };
+    // The second track has the same packets and begins 100 frames later: the encoder's delay is 1024 frames.
+    let elst = atom(b"elst", &words(&[0, 1, 0, 1124, 0x1_0000]));
+    let later = replace(&file, &[b"moov", b"trak", b"edts", b"elst"], &elst);
+    let both = replace(&file, &[b"moov", b"trak"], &[trak(&file), trak(&later)].concat());
+    let read = |track| {
+        let source = Box::new(std::io::Cursor::new(both.clone()));
+        let options = ReadOptions::COMPLETE.of_track(track);
+        AudioReader::from_source(source, None, 44_100, options).and_then(|mut reader| reader.read(2000))
+    };
+    let whole = read_bytes(&file, 44_100).unwrap();
+    assert!(read(Some(0)).unwrap() == part(&whole, 0..2000));
+    assert!(read(Some(1)).unwrap() == part(&whole, 100..2100));
+    assert!(read(None).unwrap() == part(&whole, 0..2000));
+    assert!(read(Some(2)).unwrap_err().to_string().contains("no audio track 2 (counted from 0); it holds 2"));
+    // A format without tracks.
+    let wav = Box::new(std::io::Cursor::new(wav(1, 2, 8000, 16, &[0; 400])));
+    let error =
+        AudioReader::from_source(wav, None, 8000, ReadOptions::COMPLETE.of_track(Some(1))).err().unwrap();
+    assert!(matches!(error.problem, Problem::NoTrack { track: 1, tracks: 1 }));
+}

@@ -1,5 +1,8 @@
 //! The interface between data sets and the rest of the crate. It does not depend on the format on disk.
 
+use crate::data::listing::Listing;
+use crate::data::source::Source;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use unbraid_audio::AudioError;
 use unbraid_base::{Stereo, counted};
@@ -26,6 +29,21 @@ pub trait Dataset: Send + Sync {
     /// Facts about the files that are no faults, one sentence each, such as the folders that hold no song.
     fn notices(&self) -> &[String] {
         &[]
+    }
+
+    /// The folder of the data set that a track belongs to. `None` if the track does not come from files.
+    fn root(&self, _track: usize) -> Option<&Path> {
+        None
+    }
+
+    /// The files of a stem, whose sum it is. None for a silent stem.
+    fn sources(&self, _track: usize, _stem: usize) -> &[Source] {
+        &[]
+    }
+
+    /// How often a second of the track is drawn for training, relative to a second of other tracks.
+    fn weight(&self, _track: usize) -> f64 {
+        1.0
     }
 
     /// `samples` of one stem from sample `start` on. Beyond the end of the stem there is silence.
@@ -59,6 +77,16 @@ pub struct TrackBlock {
     pub stems: Vec<Stereo>,
 }
 
+/// How the files of a data set become stems.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DataOptions {
+    /// The stem that a file belongs to, by the file's name without its ending, where the two differ. The files of a stem
+    /// are added. An empty stem: the file is not used.
+    pub stems_map: BTreeMap<String, String>,
+    /// Whether a stem that a song lacks is silent. Otherwise it is a fault.
+    pub missing_is_silent: bool,
+}
+
 /// One part of a data set to open: `train` or `test`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part<'a> {
@@ -70,6 +98,8 @@ pub(crate) struct Part<'a> {
     pub(crate) stems: &'a [String],
     /// The model's sample rate.
     pub(crate) rate: u32,
+    /// How files become stems.
+    pub(crate) options: &'a DataOptions,
 }
 
 /// A format that data sets can have on disk.
@@ -78,8 +108,8 @@ pub(crate) struct Format {
     pub(crate) layout: &'static str,
     /// Whether the folder of the data set looks like this format. Reads no file.
     pub(crate) recognises: fn(&Part<'_>) -> bool,
-    /// Opens the part.
-    pub(crate) open: fn(&Part<'_>) -> Result<Box<dyn Dataset>, DataError>,
+    /// Lists the songs of the part and their files. Opens no file.
+    pub(crate) list: fn(&Part<'_>) -> Result<Listing, DataError>,
 }
 
 /// The reason why a data set cannot be used.

@@ -19,7 +19,8 @@ const FOREIGN: &[&str] = &[
     "@tmp",
 ];
 
-/// File name extensions of audio, of which a data set can hold some that it cannot use.
+/// File name extensions of audio, of which a data set can hold some that it cannot use. If a stem has several files, the
+/// first extension in this order is used.
 const AUDIO: &[&str] = &[
     "wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "mp4", "aac", "aif", "aiff", "aifc", "caf", "w64",
     "wma",
@@ -58,6 +59,12 @@ pub(crate) fn audio_files(folder: &Path) -> Result<Vec<String>, DataError> {
     };
     let entries = entries(folder)?.into_iter();
     Ok(entries.filter(|(name, path)| is_audio(name) && path.is_file()).map(|(name, _)| name).collect())
+}
+
+/// The place of a file's extension in the order of preference.
+pub(crate) fn endings_rank(file: &str) -> usize {
+    let extension = file.rsplit_once('.').map_or_else(String::new, |(_, extension)| extension.to_lowercase());
+    AUDIO.iter().position(|known| *known == extension).unwrap_or(AUDIO.len())
 }
 
 /// The one of `files` whose name without its extension is most similar to `wanted`: equal but for upper and lower case,

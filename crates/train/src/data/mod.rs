@@ -1,12 +1,21 @@
 //! Data sets on disk, and the training segments drawn from them.
 //!
-//! A format is a file of `formats` behind the trait in `dataset.rs`. `split.rs` divides the tracks into training and
+//! A format is a file of `formats`, which lists the files of the songs. `songs.rs` reads them, behind the trait in
+//! `dataset.rs`. `split.rs` divides the tracks into training and
 //! validation, `summary.rs` counts them, `segments.rs` cuts, mixes and augments segments on worker threads.
 
+pub(crate) mod check;
 pub(crate) mod dataset;
 mod folder;
 pub(crate) mod formats;
+pub(crate) mod index;
+pub(crate) mod listing;
+pub(crate) mod parallel;
+mod places;
 pub(crate) mod segments;
+mod song_folder;
+pub(crate) mod songs;
+pub(crate) mod source;
 pub(crate) mod split;
 pub(crate) mod summary;
 #[cfg(test)]

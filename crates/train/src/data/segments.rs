@@ -4,43 +4,48 @@
 //! the number of workers, and a resumed run needs no saved random state: it starts at its index.
 
 use crate::data::dataset::{DataError, Dataset};
+use crate::data::index::Levels;
+use crate::data::places::{Places, Wanted};
 use crate::settings::config::TrainConfig;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use unbraid_base::Stereo;
 
-/// Number of quiet excerpts that are drawn for one segment before the loudest of them is used.
-const DRAWS: usize = 8;
+/// Batches over which the wait for data is measured.
+const WATCHED: u32 = 50;
+
+/// Share of the time that the device may wait for data before people are told.
+const MOST_WAITING: f64 = 0.2;
 
 /// The source of training segments: the tracks, and the settings by which segments are cut and augmented.
 #[derive(Clone)]
 pub(crate) struct Segments {
     dataset: Arc<dyn Dataset>,
-    /// Indices of the tracks that segments come from.
-    tracks: Vec<usize>,
-    /// `ends[i]`: sum of the lengths of the first `i + 1` of `tracks`, which makes every second equally likely.
-    ends: Vec<u64>,
+    /// Where an excerpt of each stem may begin, and, last, an excerpt of all stems.
+    places: Vec<Places>,
     samples: usize,
     config: TrainConfig,
 }
 
 impl Segments {
-    /// Segments of `samples`, drawn from `tracks` (at least one) of `dataset` according to `config`.
+    /// Segments of `samples` at `rate`, drawn from `tracks` (at least one) of `dataset` according to `config`. With the
+    /// `levels` of the tracks, quiet places are avoided.
     pub(crate) fn new(
         dataset: Arc<dyn Dataset>,
-        tracks: Vec<usize>,
-        samples: usize,
+        tracks: &[usize],
+        (samples, rate): (usize, u32),
         config: &TrainConfig,
+        levels: &Levels,
     ) -> Self {
-        let sum = |total: &mut u64, &track: &usize| {
-            *total += dataset.tracks()[track].frames.max(1);
-            Some(*total)
-        };
-        let ends = tracks.iter().scan(0, sum).collect();
-        Self { dataset, tracks, ends, samples, config: config.clone() }
+        let wanted = Wanted { samples, rate, level: config.min_mean_abs };
+        let stems = dataset.stems();
+        let each = (0..stems).map(|stem| stem..stem + 1).chain(std::iter::once(0..stems));
+        let places = each.map(|stems| Places::of(&*dataset, tracks, levels, stems, wanted)).collect();
+        Self { dataset, places, samples, config: config.clone() }
     }
 
     /// Segment `k`: one stereo signal per stem. Their sum is the mixture.
@@ -51,11 +56,11 @@ impl Segments {
         let mut segment = if rng.random_bool(self.config.remix_probability) {
             let mut segment = Vec::with_capacity(stems);
             for stem in 0..stems {
-                segment.extend(self.audible(&mut rng, stem..stem + 1)?);
+                segment.extend(self.excerpt(&mut rng, &self.places[stem], stem..stem + 1)?);
             }
             segment
         } else {
-            self.audible(&mut rng, 0..stems)?
+            self.excerpt(&mut rng, &self.places[stems], 0..stems)?
         };
         for stem in &mut segment {
             self.augment(&mut rng, stem);
@@ -63,28 +68,17 @@ impl Segments {
         Ok(segment)
     }
 
-    /// A random excerpt of the given stems whose sum is at least as loud as `min_mean_abs`.
+    /// A random excerpt of the given stems, which `places` are those of.
     ///
-    /// A single stem may be silent there: the model also has to learn that a stem is absent.
-    fn audible(&self, rng: &mut ChaCha8Rng, stems: std::ops::Range<usize>) -> Result<Vec<Stereo>, DataError> {
-        let mut best: Option<(f32, Vec<Stereo>)> = None;
-        for _ in 0..DRAWS {
-            let at = rng.random_range(0..*self.ends.last().expect("at least one track"));
-            let track = self.tracks[self.ends.partition_point(|&end| end <= at)];
-            let frames = self.dataset.tracks()[track].frames;
-            let start = rng.random_range(0..=frames.saturating_sub(self.samples as u64));
-            let read = |stem| self.dataset.read(track, stem, start, self.samples);
-            let audio = stems.clone().map(read).collect::<Result<Vec<_>, _>>()?;
-            let loudness = mean_abs(&audio);
-            let loud_enough = loudness >= self.config.min_mean_abs;
-            if best.as_ref().is_none_or(|(loudest, _)| loudness > *loudest) {
-                best = Some((loudness, audio));
-            }
-            if loud_enough {
-                break;
-            }
-        }
-        Ok(best.expect("at least one excerpt is drawn").1)
+    /// A single stem of several may be silent there: the model also has to learn that a stem is absent.
+    fn excerpt(
+        &self,
+        rng: &mut ChaCha8Rng,
+        places: &Places,
+        stems: std::ops::Range<usize>,
+    ) -> Result<Vec<Stereo>, DataError> {
+        let (track, start) = places.draw(rng);
+        stems.map(|stem| self.dataset.read(track, stem, start, self.samples)).collect()
     }
 
     fn augment(&self, rng: &mut ChaCha8Rng, stem: &mut Stereo) {
@@ -113,17 +107,6 @@ impl Segments {
     }
 }
 
-fn mean_abs(stems: &[Stereo]) -> f32 {
-    let samples = stems[0][0].len();
-    let mut sum = 0.0;
-    for channel in 0..2 {
-        for n in 0..samples {
-            sum += stems.iter().map(|stem| stem[channel][n]).sum::<f32>().abs();
-        }
-    }
-    sum / (2 * samples).max(1) as f32
-}
-
 /// Batches in order, prepared ahead by threads.
 ///
 /// Worker `w` of `W` makes the batches `w, w + W, …` and sends them through its own channel with room for `prefetch`
@@ -132,6 +115,10 @@ pub(crate) struct Loader {
     channels: Vec<Receiver<Result<Vec<f32>, DataError>>>,
     threads: Vec<JoinHandle<()>>,
     next: u64,
+    /// Time spent waiting, since when, and the batches since then.
+    waited: Duration,
+    since: Instant,
+    batches: u32,
 }
 
 impl Loader {
@@ -157,14 +144,29 @@ impl Loader {
             }));
             channels.push(receiver);
         }
-        Self { channels, threads, next: first }
+        Self { channels, threads, next: first, waited: Duration::ZERO, since: Instant::now(), batches: 0 }
     }
 
     /// The next batch, `[b, s, 2, n]` in row-major order.
     pub(crate) fn batch(&mut self) -> Result<Vec<f32>, DataError> {
         let worker = (self.next % self.channels.len() as u64) as usize;
         self.next += 1;
-        self.channels[worker].recv().expect("a worker ends only after it has sent an error")
+        let began = Instant::now();
+        let batch = self.channels[worker].recv().expect("a worker ends only after it has sent an error");
+        self.waited += began.elapsed();
+        self.batches += 1;
+        batch
+    }
+
+    /// After every [`WATCHED`] batches: the share of the time since the last answer that was spent waiting for data, if
+    /// it is more than [`MOST_WAITING`].
+    pub(crate) fn starving(&mut self) -> Option<f64> {
+        if self.batches < WATCHED {
+            return None;
+        }
+        let share = self.waited.as_secs_f64() / self.since.elapsed().as_secs_f64().max(1e-9);
+        (self.waited, self.since, self.batches) = (Duration::ZERO, Instant::now(), 0);
+        (share > MOST_WAITING).then_some(share)
     }
 }
 
@@ -181,14 +183,16 @@ impl Drop for Loader {
 mod tests {
     use super::*;
     use crate::data::formats::open_dataset;
+    use crate::data::index::levels;
     use crate::data::testing as data;
 
     fn segments(root: &std::path::Path, edit: impl FnOnce(&mut TrainConfig)) -> Segments {
         let mut config = TrainConfig { batch_size: 2, ..Default::default() };
         edit(&mut config);
         let dataset = open_dataset(root, "train", &data::stems(), 8000).unwrap();
-        let tracks = (0..dataset.tracks().len()).collect();
-        Segments::new(dataset, tracks, 500, &config)
+        let tracks: Vec<usize> = (0..dataset.tracks().len()).collect();
+        let levels = levels(&*dataset, &tracks, |_, _| true, |_| {}).unwrap().unwrap();
+        Segments::new(dataset, &tracks, (500, 8000), &config, &levels)
     }
 
     fn first_batches(segments: &Segments, workers: usize, first: u64, count: usize) -> Vec<Vec<f32>> {
@@ -262,21 +266,41 @@ mod tests {
     }
 
     #[test]
-    fn quiet_excerpts_are_drawn_again_a_bounded_number_of_times() {
+    fn quiet_places_are_not_drawn() {
         let dir = tempfile::tempdir().unwrap();
-        for stem in data::STEMS {
-            // One tenth of the track is not silent.
+        for (stem, loud) in [("drums", 0..16_000), ("vocals", 72_000..80_000)] {
             let file = dir.path().join(format!("train/a/{stem}.wav"));
-            data::write(&file, 8000, 20_000, |n| if n < 2000 { 0.5 } else { 0.0 });
+            data::write(&file, 8000, 160_000, |n| if loud.contains(&n) { 0.5 } else { 0.0 });
         }
-        let silent =
-            |source: &Segments| (0..40).filter(|&k| mean_abs(&source.segment(k).unwrap()) == 0.0).count();
-        let with = silent(&segments(dir.path(), |c| c.remix_probability = 1.0));
-        let without = silent(&segments(dir.path(), |c| {
-            c.remix_probability = 1.0;
-            c.min_mean_abs = 0.0;
-        }));
-        assert!(without > 20 && with < without / 2, "{with} with the filter, {without} without");
+        let is_silent = |stem: &Stereo| stem[0].iter().all(|x| *x == 0.0);
+        let silent = |remix, level| {
+            let source = segments(dir.path(), |c| (c.remix_probability, c.min_mean_abs) = (remix, level));
+            let segments = (0..100).map(|k| source.segment(k).unwrap());
+            segments
+                .filter(|s| if remix == 1.0 { s.iter().any(is_silent) } else { s.iter().all(is_silent) })
+                .count()
+        };
+        assert_eq!((silent(1.0, 1e-3), silent(0.0, 1e-3)), (0, 0));
+        assert!(silent(1.0, 0.0) > 80 && silent(0.0, 0.0) > 60);
+    }
+
+    #[test]
+    fn a_device_that_waits_for_data_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        data::data_set(dir.path(), 1, 8000, 4000);
+        let mut loader = Loader::start(&Arc::new(segments(dir.path(), |_| {})), 0);
+        let mut run = |step: Duration| {
+            let mut answers = (0..WATCHED).map(|_| {
+                loader.batch().unwrap();
+                std::thread::sleep(step);
+                loader.starving()
+            });
+            answers.by_ref().take(WATCHED as usize - 1).for_each(|answer| assert_eq!(answer, None));
+            answers.next().unwrap()
+        };
+        // A step that takes no time only waits, and one that takes long finds its batch prepared.
+        assert!(run(Duration::ZERO).is_some_and(|share| share > 0.5));
+        assert_eq!(run(Duration::from_millis(20)), None);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use crate::data::dataset::Dataset;
 use crate::data::formats::open_dataset;
+use crate::data::index::{Levels, levels};
 use crate::data::segments::{Loader, Segments};
 use crate::data::split::{Split, digest, split};
 use crate::data::summary::summary;
 use crate::error::TrainError;
 use crate::run::checkpoint::{Checkpoint, RunState};
-use crate::run::events::{Event, Listener};
+use crate::run::events::{Event, Flow, Listener};
 use crate::run::folder::{RunFolder, RunLock};
 use crate::run::resume::find_checkpoint;
 use crate::run::trainer::{TrainReport, Trainer, vector};
@@ -59,6 +60,7 @@ fn prepare<'a>(
     }
     let lock = folder.lock()?;
     report_start(&lock, &*dataset, &training, &validation, &model_config, listener);
+    let levels = index(&*dataset, &training, listener)?;
     let checkpoint = find_checkpoint(config, &model_config, data, resume, &folder, listener)?;
     let checkpoints = folder.checkpoints()?;
     folder.save_config(config)?;
@@ -95,7 +97,8 @@ fn prepare<'a>(
     };
     let state = RunState { data: Some(data), schedule: Some(schedule), ..state };
     let samples = config.segment_samples(&model_config);
-    let segments = Segments::new(Arc::clone(&dataset), training, samples, config);
+    let cut = (samples, model_config.sample_rate);
+    let segments = Segments::new(Arc::clone(&dataset), &training, cut, config, &levels);
     let metrics = folder.open_metrics(state.step)?;
     Ok(Trainer {
         learner,
@@ -119,6 +122,30 @@ fn prepare<'a>(
         schedule,
         _lock: lock,
     })
+}
+
+/// The levels of the tracks for training. The index of the data set is built or brought up to date, with a message now and then. If the listener
+/// stops it, nothing is known of the levels, and the run stops too.
+fn index(
+    dataset: &dyn Dataset,
+    training: &[usize],
+    listener: &mut dyn Listener,
+) -> Result<Levels, TrainError> {
+    let mut stopped = false;
+    let (mut told, mut notices) = (Instant::now(), Vec::new());
+    let progress = |done: usize, total: usize| {
+        if done == total || told.elapsed().as_secs() >= 5 {
+            told = Instant::now();
+            let message = format!("index of the data set: {done} of {total} files are measured");
+            stopped |= listener.event(&Event::Message(&message)) == Flow::Stop;
+        }
+        !stopped
+    };
+    let found = levels(dataset, training, progress, |notice| notices.push(notice.to_owned()))?;
+    for notice in &notices {
+        listener.event(&Event::Message(notice));
+    }
+    Ok(found.unwrap_or_default())
 }
 
 /// Reports what the lock and the data set are like.

@@ -142,6 +142,13 @@ impl Trainer<'_> {
         let n = self.config.segment_samples(&self.state.model);
         let batch = self.loader.batch();
         let batch = batch.map_err(|source| TrainError::Song { step: self.state.step, source })?;
+        if let Some(share) = self.loader.starving() {
+            let workers = self.config.workers;
+            let percent = 100.0 * share;
+            self.message(&format!(
+                "the device waited for data {percent:.0} % of the last steps' time; it has {workers} `workers`"
+            ));
+        }
         let targets = TensorData::new(batch, [b, s, 2, n]);
         let targets = Tensor::from_data(targets, &self.device);
         let scale = self.learner.loss_scale;

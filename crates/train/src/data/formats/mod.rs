@@ -1,14 +1,18 @@
 //! The formats that a data set can have on disk. Each is a file of this folder and a row of [`FORMATS`].
 
 mod musdb_hq;
+mod plain;
+mod stem_mp4;
 
-use crate::data::dataset::{DataError, Dataset, Format, Part};
+use crate::data::dataset::{DataError, DataOptions, Dataset, Format, Part};
+use crate::data::listing::Listing;
+use crate::data::songs::Songs;
 use std::path::Path;
 use std::sync::Arc;
 
 /// All formats. The first one that recognises a folder opens it.
 /// `musdb_hq` must be the last, because it recognises every folder that has the part.
-const FORMATS: &[Format] = &[musdb_hq::FORMAT];
+const FORMATS: &[Format] = &[stem_mp4::FORMAT, plain::FORMAT, musdb_hq::FORMAT];
 
 /// Opens one part (`train`, `test`) of the data set in the folder `root`, for a model with these `stems` and this
 /// sample `rate`. Audio of another rate is resampled as it is read.
@@ -22,13 +26,36 @@ pub fn open_dataset(
     stems: &[String],
     rate: u32,
 ) -> Result<Arc<dyn Dataset>, DataError> {
+    open_dataset_with(root, part, stems, rate, &DataOptions::default())
+}
+
+/// Like [`open_dataset`], with `options` for files that are not named like the stems.
+///
+/// # Errors
+/// Those of [`open_dataset`].
+pub fn open_dataset_with(
+    root: &Path,
+    part: &str,
+    stems: &[String],
+    rate: u32,
+    options: &DataOptions,
+) -> Result<Arc<dyn Dataset>, DataError> {
+    let part = Part { root, name: part, stems, rate, options };
+    Songs::open(list(&part)?, &part).map(|songs| Arc::new(songs) as Arc<dyn Dataset>)
+}
+
+/// Lists the songs of a part and their files.
+///
+/// # Errors
+/// If the folder does not exist, has no known format or cannot be listed.
+pub(crate) fn list(part: &Part<'_>) -> Result<Listing, DataError> {
+    let root = part.root;
     if !root.is_dir() {
         let working_directory = if root.is_relative() { std::env::current_dir().ok() } else { None };
         return Err(DataError::NoFolder { folder: root.to_path_buf(), working_directory });
     }
-    let part = Part { root, name: part, stems, rate };
-    match FORMATS.iter().find(|format| (format.recognises)(&part)) {
-        Some(format) => (format.open)(&part).map(Arc::from),
+    match FORMATS.iter().find(|format| (format.recognises)(part)) {
+        Some(format) => (format.list)(part),
         None => Err(DataError::UnknownFormat {
             folder: root.to_path_buf(),
             part: part.name.into(),

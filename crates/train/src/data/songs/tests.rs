@@ -1,8 +1,16 @@
 use super::*;
+use crate::data::dataset::DataOptions;
+use crate::data::formats::list;
 use crate::data::testing::{data_set, stems, write};
+use std::path::Path;
 
-fn open(root: &Path) -> Result<MusdbHq, DataError> {
-    MusdbHq::open(&Part { root, name: "train", stems: &stems(), rate: 8000 })
+fn open(root: &Path) -> Result<Songs, DataError> {
+    open_with(root, &DataOptions::default())
+}
+
+fn open_with(root: &Path, options: &DataOptions) -> Result<Songs, DataError> {
+    let part = Part { root, name: "train", stems: &stems(), rate: 8000, options };
+    Songs::open(list(&part)?, &part)
 }
 
 #[test]
@@ -124,4 +132,55 @@ fn a_mixture_with_another_name_is_noticed() {
     let dataset = open(dir.path()).unwrap();
     assert!(dataset.files[0].mixture.is_none());
     assert!(dataset.notices[0].contains("Mixture.wav is not used"), "{:?}", dataset.notices);
+}
+
+/// MoisesDB has a folder per stem, names of its own, and no parts.
+#[test]
+fn folders_of_files_with_other_names_become_stems() {
+    let dir = tempfile::tempdir().unwrap();
+    let song = dir.path().join("song");
+    write(&song.join("drums/kick.wav"), 8000, 900, |_| 0.1);
+    write(&song.join("drums/snare.wav"), 8000, 900, |_| 0.2);
+    write(&song.join("singer.wav"), 8000, 900, |_| 0.3);
+    write(&song.join("choir.wav"), 8000, 900, |_| 0.05);
+    write(&song.join("guitar.wav"), 8000, 900, |_| 0.4);
+    write(&song.join("click.wav"), 8000, 900, |_| 0.4);
+    let map = [("singer", "vocals"), ("choir", "vocals"), ("click", "")];
+    let stems_map = map.map(|(name, stem)| (name.to_owned(), stem.to_owned())).into();
+    let dataset = open_with(dir.path(), &DataOptions { stems_map, ..DataOptions::default() }).unwrap();
+    assert_eq!(dataset.tracks().len(), 1);
+    for (stem, level) in [(0, 0.3), (1, 0.35)] {
+        assert!((dataset.read(0, stem, 10, 100).unwrap()[0][50] - level).abs() < 1e-6);
+    }
+    let block = Dataset::open(&dataset, 0).unwrap().read(400).unwrap();
+    assert!((block.mixture[0][7] - 0.65).abs() < 1e-6);
+    let [notice] = &dataset.notices[..] else { panic!("{:?}", dataset.notices) };
+    assert!(notice.contains("\"guitar\" of 1 song is not used"), "{notice}");
+    // Without the map, the vocals are missing.
+    assert!(matches!(open(dir.path()), Err(DataError::MissingStem { stem, .. }) if stem == "vocals"));
+}
+
+#[test]
+fn a_missing_stem_can_be_declared_silent() {
+    let dir = tempfile::tempdir().unwrap();
+    data_set(dir.path(), 2, 8000, 900);
+    std::fs::remove_file(dir.path().join("train/song-1/vocals.wav")).unwrap();
+    assert!(matches!(open(dir.path()), Err(DataError::MissingStem { .. })));
+    let options = DataOptions { missing_is_silent: true, ..DataOptions::default() };
+    let dataset = open_with(dir.path(), &options).unwrap();
+    assert_eq!(dataset.tracks()[1].frames, 900);
+    assert!(dataset.read(1, 1, 0, 300).unwrap()[0].iter().all(|x| *x == 0.0));
+    let block = Dataset::open(&dataset, 1).unwrap().read(300).unwrap();
+    assert_eq!(block.mixture, block.stems[0]);
+}
+
+#[test]
+fn of_several_files_of_a_stem_the_uncompressed_one_is_used() {
+    let dir = tempfile::tempdir().unwrap();
+    data_set(dir.path(), 1, 8000, 900);
+    std::fs::write(dir.path().join("train/song-0/drums.flac"), "not audio").unwrap();
+    std::fs::write(dir.path().join("train/song-0/drums.mp3"), "not audio").unwrap();
+    assert!(open(dir.path()).is_ok());
+    std::fs::remove_file(dir.path().join("train/song-0/drums.wav")).unwrap();
+    assert!(open(dir.path()).err().unwrap().to_string().contains("drums.flac"));
 }

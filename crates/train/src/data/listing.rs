@@ -1,0 +1,34 @@
+//! The songs of a data set by their files, before any file is opened.
+
+use crate::data::dataset::DataError;
+use crate::data::source::Source;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A song by its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SongFiles {
+    /// The song's name.
+    pub(crate) name: String,
+    /// The files of each stem, in the model's order. A stem is the sum of its files, and silent without a file.
+    pub(crate) stems: Vec<Vec<Source>>,
+    /// The song's own mixture.
+    pub(crate) mixture: Option<Source>,
+}
+
+/// What a format found in a part of a data set.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// The folder of the part.
+    pub(crate) folder: PathBuf,
+    /// The songs in the order of their names.
+    pub(crate) songs: Vec<SongFiles>,
+    /// Songs that lack a stem, and folders that cannot be listed.
+    pub(crate) faults: Vec<DataError>,
+    /// Facts that are no faults.
+    pub(crate) notices: Vec<String>,
+    /// Folders that hold no audio file.
+    pub(crate) passed_over: Vec<String>,
+    /// Names of audio files that belong to no stem, with the number of songs that have such a file.
+    pub(crate) unused: BTreeMap<String, u64>,
+}
