@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use toml::{Table, Value};
 use unbraid_train::settings::known::known_names;
 use unbraid_train::settings::setting::{Kind, flag_text, parse_bytes};
@@ -71,7 +71,11 @@ impl<const ALL: bool> Args for Flags<ALL> {
 impl<const ALL: bool> FromArgMatches for Flags<ALL> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let value = |setting: &'static Setting| {
-            Some((setting.name.to_owned(), matches.get_one::<Value>(setting.name)?.clone()))
+            let mut values = matches.get_many::<Value>(setting.name)?.cloned();
+            let first = values.next()?;
+            let rest: Vec<Value> = values.collect();
+            let value = if rest.is_empty() { first } else { list([first].into_iter().chain(rest)) };
+            Some((setting.name.to_owned(), value))
         };
         Ok(Self(Self::settings().filter_map(value).collect()))
     }
@@ -80,6 +84,15 @@ impl<const ALL: bool> FromArgMatches for Flags<ALL> {
         self.0.extend(Self::from_arg_matches(matches)?.0);
         Ok(())
     }
+}
+
+/// The values of a flag that was given several times, as one list.
+fn list(values: impl Iterator<Item = Value>) -> Value {
+    let each = |value| match value {
+        Value::Array(values) => values,
+        value => vec![value],
+    };
+    Value::Array(values.flat_map(each).collect())
 }
 
 fn argument(setting: &'static Setting, default: Option<&Value>) -> Arg {
@@ -94,6 +107,7 @@ fn argument(setting: &'static Setting, default: Option<&Value>) -> Arg {
         .help_heading(setting.group)
         .allow_negative_numbers(true)
         .value_parser(OsStringValueParser::new().try_map(parse));
+    let argument = if setting.kind.repeats() { argument.action(ArgAction::Append) } else { argument };
     if setting.flag == setting.kebab_name { argument } else { argument.alias(setting.kebab_name) }
 }
 
@@ -174,6 +188,22 @@ mod tests {
         };
         assert_eq!(config, expected);
         assert_eq!(parse("--segment-seconds 3 --run r").unwrap(), parse("--segment 3 --out r").unwrap());
+    }
+
+    #[test]
+    fn flags_for_lists_may_be_repeated() {
+        let config =
+            parse("--data a --data b*2 --validation-songs x --validation-songs y --stems-map g=other")
+                .unwrap();
+        let expected = TrainConfig {
+            data: unbraid_train::Roots(["a", "b*2"].map(unbraid_train::Root::parse).to_vec()),
+            validation_songs: ["x", "y"].map(String::from).to_vec(),
+            stems_map: [("g".into(), "other".into())].into(),
+            ..Default::default()
+        };
+        assert_eq!(config, expected);
+        assert_eq!(TrainConfig::from_toml(&config.to_toml()).unwrap(), expected);
+        assert_eq!(parse("--data b*2").unwrap().data, "b*2".into());
     }
 
     /// The flag of every setting reads back every value that it writes.

@@ -21,6 +21,7 @@ pub use data::check::check;
 pub use data::check::report::{CheckReport, Fault, FaultKind, FileCheck, SongCheck};
 pub use data::dataset::{DataError, DataOptions, Dataset, TrackBlock, TrackInfo, TrackReader};
 pub use data::formats::{open_dataset, open_dataset_with};
+pub use data::roots::{Root, Roots};
 pub use data::source::Source;
 pub use data::split::{Split, split};
 pub use data::summary::summary;

@@ -176,6 +176,12 @@ pub enum DataError {
     /// A file cannot be decoded.
     #[error(transparent)]
     Audio(#[from] AudioError),
+    /// A song for validation that the data set does not have.
+    #[error("validation_songs: the data set has no song \"{0}\"")]
+    UnknownSong(String),
+    /// No song is left for training.
+    #[error("validation_songs: no song is left for training")]
+    AllForValidation,
     /// Several faults.
     #[error("{} has {}:\n  {}{}", folder.display(), counted(faults.len() as u64 + more, "fault"), lines(faults),
         and_more(*more))]

@@ -12,6 +12,7 @@ pub(crate) mod index;
 pub(crate) mod listing;
 pub(crate) mod parallel;
 mod places;
+pub(crate) mod roots;
 pub(crate) mod segments;
 mod song_folder;
 pub(crate) mod songs;

@@ -1,6 +1,6 @@
 //! The split of the tracks into training and validation.
 
-use crate::data::dataset::TrackInfo;
+use crate::data::dataset::{DataError, TrackInfo};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -54,6 +54,19 @@ pub fn split(tracks: &[TrackInfo], share: f64, seed: u64) -> Split {
     Split { training, validation }
 }
 
+/// Divides `tracks` into those with one of the `names`, for validation, and the others.
+///
+/// # Errors
+/// If a name is that of no track, or no track stays for training.
+pub(crate) fn split_by_name(tracks: &[TrackInfo], names: &[String]) -> Result<Split, DataError> {
+    if let Some(name) = names.iter().find(|name| tracks.iter().all(|track| track.name != **name)) {
+        return Err(DataError::UnknownSong(name.clone()));
+    }
+    let (validation, training): (Vec<usize>, Vec<usize>) =
+        (0..tracks.len()).partition(|&i| names.contains(&tracks[i].name));
+    if training.is_empty() { Err(DataError::AllForValidation) } else { Ok(Split { training, validation }) }
+}
+
 /// A checksum of the names and lengths of the tracks, which determine a run's data and their split.
 pub(crate) fn digest(tracks: &[TrackInfo]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
@@ -78,6 +91,17 @@ mod tests {
         let tracks = named(&["A", "Leaf - Summerghost", "B", "Meaxic - Take A Step"].map(String::from));
         let expected = Split { training: vec![0, 2], validation: vec![1, 3] };
         assert_eq!(split(&tracks, 0.5, 0), expected);
+    }
+
+    #[test]
+    fn named_songs_are_held_out() {
+        let tracks = named(&["A", "B", "C"].map(String::from));
+        let split = |names: &[&str]| {
+            split_by_name(&tracks, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(split(&["C", "A"]).unwrap(), Split { training: vec![1], validation: vec![0, 2] });
+        assert!(split(&["A", "X"]).unwrap_err().to_string().contains("\"X\""));
+        assert!(matches!(split(&["A", "B", "C"]), Err(DataError::AllForValidation)));
     }
 
     #[test]

@@ -7,11 +7,10 @@ use unbraid_model::weights::Provenance;
 
 /// The provenance of the weights in `state`.
 pub(crate) fn provenance(config: &TrainConfig, state: &RunState) -> Provenance {
-    let data = config.data.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     Provenance {
         tool: concat!("unbraid ", env!("CARGO_PKG_VERSION")).into(),
         date: OffsetDateTime::now_utc().date().to_string(),
-        data,
+        data: config.data.names(),
         steps: state.step,
         seed: config.seed,
         segment_seconds: config.segment_seconds,

@@ -59,9 +59,7 @@ pub(crate) fn find_checkpoint(
             });
         }
         Some(checkpoint) if checkpoint.state.data.is_some_and(|saved| saved != data) => {
-            let songs = config.data.join("train");
-            let difference =
-                format!("the songs in {} (their names and lengths) have changed", songs.display());
+            let difference = format!("the songs in {} (their names and lengths) have changed", config.data);
             return Err(TrainError::Changed { run: run(), difference });
         }
         Some(checkpoint) => {

@@ -1,10 +1,10 @@
 //! The start of a run: checks, data, state, and what people are told about them.
 
 use crate::data::dataset::Dataset;
-use crate::data::formats::open_dataset;
 use crate::data::index::{Levels, levels};
+use crate::data::roots::open_roots;
 use crate::data::segments::{Loader, Segments};
-use crate::data::split::{Split, digest, split};
+use crate::data::split::{Split, digest, split, split_by_name};
 use crate::data::summary::summary;
 use crate::error::TrainError;
 use crate::run::checkpoint::{Checkpoint, RunState};
@@ -50,9 +50,13 @@ fn prepare<'a>(
     listener: &'a mut dyn Listener,
 ) -> Result<Trainer<'a>, TrainError> {
     let model_config = config.model_config()?;
-    let dataset = open_dataset(&config.data, "train", &model_config.stems, model_config.sample_rate)?;
+    let (stems, rate, options) = (&model_config.stems, model_config.sample_rate, config.data_options());
+    let dataset = open_roots(&config.data, "train", stems, rate, &options)?;
     let data = digest(dataset.tracks());
-    let Split { training, validation } = split(dataset.tracks(), config.validation_share, config.seed);
+    let Split { training, validation } = match &config.validation_songs[..] {
+        [] => split(dataset.tracks(), config.validation_share, config.seed),
+        songs => split_by_name(dataset.tracks(), songs)?,
+    };
 
     let folder = RunFolder::new(&config.run);
     if resume && !folder.holds_run() {
@@ -97,7 +101,7 @@ fn prepare<'a>(
     };
     let state = RunState { data: Some(data), schedule: Some(schedule), ..state };
     let samples = config.segment_samples(&model_config);
-    let cut = (samples, model_config.sample_rate);
+    let cut = (samples, rate);
     let segments = Segments::new(Arc::clone(&dataset), &training, cut, config, &levels);
     let metrics = folder.open_metrics(state.step)?;
     Ok(Trainer {

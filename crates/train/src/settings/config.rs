@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use unbraid_model::{Precision, Recompute, plain_words};
 
+use crate::data::dataset::DataOptions;
+use crate::data::roots::Roots;
 use crate::settings::declare::settings;
 use crate::settings::setting::{
     Kind, PROBABILITY, SettingType, above, above_to, at_least, between, from_below, value_text,
@@ -59,6 +61,20 @@ impl SettingType for OptimizerKind {
     const KIND: Kind = Kind::Choice(&["adamw", "muon"]);
 }
 
+/// What a stem without a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MissingStems {
+    /// A fault of the data set.
+    Fault,
+    /// Silent.
+    Silent,
+}
+
+impl SettingType for MissingStems {
+    const KIND: Kind = Kind::Choice(&["fault", "silent"]);
+}
+
 // A chunk of more sequences than this is larger than any plane of tokens.
 const MOST_SEQUENCES: f64 = (1 << 20) as f64;
 
@@ -74,10 +90,16 @@ settings! {
         /// at a time can train in it.
         run: PathBuf = PathBuf::new(), flag: "out", value_name: "DIR", may_change_on_resume: true,
             required: Some("the folder of the run, for example runs/first");
-        /// Data set: the folder that contains train/TRACK/STEM.wav. This is the layout of MUSDB18-HQ. A relative path
+        /// Data set: a folder with songs, as train/TRACK/STEM.wav (MUSDB18-HQ), train/TRACK.stem.mp4 (MUSDB18) or
+        /// TRACK/STEM.wav. Several folders are a list in TOML, and several flags. FOLDER*2 counts twice. A relative path
         /// starts from the working directory, and the run's config.toml keeps the absolute one.
-        data: PathBuf = PathBuf::new(), value_name: "DIR", may_change_on_resume: true,
+        data: Roots = Roots::default(), value_name: "DIR", may_change_on_resume: true,
             required: Some("the folder that contains train/");
+        /// Stem of files that are not named like it, by their names without the ending. The files of a stem are added.
+        /// A file of an empty stem is not used.
+        stems_map: BTreeMap<String, String> = BTreeMap::new(), value_name: "FILE=STEM,…";
+        /// What a stem without a file is: a fault, or silent.
+        missing_stems: MissingStems = MissingStems::Fault, value_name: "WHAT";
         /// Network: the name of a standard network, or a TOML file. A resumed run must have the same network.
         model: String = String::new(), value_name: "NAME", may_change_on_resume: true, affects_memory: true,
             required: Some("the name of a network, for example tfswa_unet_tiny, or the path of its .toml file");
@@ -181,6 +203,8 @@ settings! {
         validation_interval: u64 = 5000, value_name: "STEPS", may_change_on_resume: true;
         /// Share of the training tracks kept for validation. MUSDB18 has its own validation tracks instead.
         validation_share: f64 = 0.1, bounds: from_below(0.0, 1.0), value_name: "SHARE";
+        /// The songs kept for validation, instead of a share or MUSDB18's own.
+        validation_songs: Vec<String> = Vec::new(), value_name: "SONG";
         /// Scored seconds of each validation song, from its start. Without this setting, whole songs are scored.
         validation_seconds: Option<f64> = None, bounds: at_least(1.0), value_name: "SECONDS";
         /// Steps between checkpoints, 0 for one at the end only.
@@ -238,7 +262,7 @@ impl TrainConfig {
             match value {
                 Ok(Some(value)) => drop(table.insert(setting.name.into(), value)),
                 Ok(None) => {}
-                Err(_) if setting.kind == Kind::Path => {
+                Err(_) if matches!(setting.kind, Kind::Path | Kind::Paths) => {
                     problems.push(format!("{}: the path is not UTF-8", setting.name));
                 }
                 Err(error) => problems.push(format!("{}: {error}", setting.name)),
@@ -318,6 +342,14 @@ impl TrainConfig {
             }
         }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
+    }
+
+    /// How the files of the data set become stems.
+    pub(crate) fn data_options(&self) -> DataOptions {
+        DataOptions {
+            stems_map: self.stems_map.clone(),
+            missing_is_silent: self.missing_stems == MissingStems::Silent,
+        }
     }
 
     /// The settings that prevent resuming the saved run, with both values; `None` if there are none.

@@ -18,7 +18,7 @@ impl TrainConfig {
         let model = if self.model_is_file() { whole(self.model.as_ref()) } else { None };
         Self {
             run: folder(&self.run),
-            data: folder(&self.data),
+            data: self.data.map(folder),
             model: model
                 .and_then(|path| path.to_str().map(str::to_owned))
                 .unwrap_or_else(|| self.model.clone()),
@@ -36,7 +36,7 @@ mod tests {
         let here = std::env::current_dir().unwrap();
         let config = TrainConfig {
             run: "runs/x".into(),
-            data: here.join("songs"),
+            data: here.join("songs").into(),
             model: "nets/micro.toml".into(),
             ..Default::default()
         };

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use toml::Value;
 use unbraid_model::{Precision, Recompute};
 
+use crate::data::roots::Roots;
+
 /// The description of one setting.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
@@ -55,6 +57,12 @@ pub enum Kind {
     Integers,
     /// Names, each with a number.
     Weights,
+    /// One path or several, each with an optional weight.
+    Paths,
+    /// Any number of texts.
+    Texts,
+    /// Names, each with another name.
+    Names,
 }
 
 /// The lowest and the highest allowed number.
@@ -186,6 +194,9 @@ impl Kind {
             Self::Pair => "NUMBER,NUMBER",
             Self::Integers => "N,…",
             Self::Weights => "NAME=WEIGHT,…",
+            Self::Paths => "PATH",
+            Self::Texts => "TEXT",
+            Self::Names => "NAME=NAME,…",
         }
     }
 
@@ -201,6 +212,9 @@ impl Kind {
             Self::Pair => "two numbers".into(),
             Self::Integers => "a list of integers".into(),
             Self::Weights => "names with weights".into(),
+            Self::Paths => "a path or a list of paths".into(),
+            Self::Texts => "a list of texts".into(),
+            Self::Names => "names with names".into(),
         }
     }
 
@@ -211,8 +225,14 @@ impl Kind {
             Self::Pair => ", with a comma between them",
             Self::Integers => ", with commas between them",
             Self::Weights => ", for example waveform=1,spectral=0.5",
+            Self::Names => ", for example guitar=other,singer=vocals",
             _ => "",
         }
+    }
+
+    /// Whether the flag may be given several times, for a list of values.
+    pub fn repeats(self) -> bool {
+        matches!(self, Self::Paths | Self::Texts)
     }
 
     fn has_many(self) -> bool {
@@ -221,7 +241,8 @@ impl Kind {
 
     fn parse(self, text: &str) -> Option<Value> {
         // A path may begin or end with a space.
-        let text = if matches!(self, Self::Text | Self::Path) { text } else { text.trim() };
+        let verbatim = matches!(self, Self::Text | Self::Path | Self::Paths | Self::Texts);
+        let text = if verbatim { text } else { text.trim() };
         let number = |text: &str| text.trim().parse().ok().map(Value::Float);
         let integer = |text: &str| text.trim().parse().ok().map(Value::Integer);
         let list = |of: &dyn Fn(&str) -> Option<Value>| text.split(',').map(of).collect::<Option<Vec<_>>>();
@@ -229,7 +250,17 @@ impl Kind {
             Self::Number => number(text),
             Self::Integer => integer(text),
             Self::Bytes => parse_bytes(text).and_then(|bytes| i64::try_from(bytes).ok()).map(Value::Integer),
-            Self::Text | Self::Path => Some(Value::String(text.into())),
+            Self::Text | Self::Path | Self::Paths => Some(Value::String(text.into())),
+            Self::Texts if text.is_empty() => Some(Value::Array(Vec::new())),
+            Self::Texts => Some(Value::Array(vec![Value::String(text.into())])),
+            Self::Names => {
+                let mut names = toml::Table::new();
+                for text in text.split(',').filter(|text| !text.is_empty()) {
+                    let (name, other) = text.split_once('=')?;
+                    names.insert(name.trim().to_owned(), Value::String(other.trim().to_owned()));
+                }
+                Some(Value::Table(names))
+            }
             Self::Choice(names) => names.contains(&text).then(|| Value::String(text.into())),
             Self::Pair => list(&number).filter(|values| values.len() == 2).map(Value::Array),
             Self::Integers => list(&integer).map(Value::Array),
@@ -331,6 +362,9 @@ kinds! {
     [f64; 2]: Kind::Pair;
     Vec<usize>: Kind::Integers;
     BTreeMap<String, f64>: Kind::Weights;
+    BTreeMap<String, String>: Kind::Names;
+    Vec<String>: Kind::Texts;
+    Roots: Kind::Paths;
     Precision: Kind::Choice(&["f32", "f16"]);
     Recompute: Kind::Choice(&["none", "sublayer", "block"]);
 }

@@ -52,7 +52,7 @@ pub(crate) fn micro(root: &Path) -> TrainConfig {
     std::fs::write(&model, MICRO).unwrap();
     TrainConfig {
         run: root.join("run"),
-        data: root.to_path_buf(),
+        data: root.to_path_buf().into(),
         model: model.to_str().unwrap().into(),
         tsa_chunk_size: 64,
         fsa_chunk_size: 64,
