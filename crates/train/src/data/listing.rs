@@ -1,6 +1,6 @@
 //! The songs of a data set by their files, before any file is opened.
 
-use crate::data::dataset::DataError;
+use crate::data::error::DataError;
 use crate::data::source::Source;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,11 +1,13 @@
 //! Data sets on disk, and the training segments drawn from them.
 //!
 //! A format is a file of `formats`, which lists the files of the songs. `songs.rs` reads them, behind the trait in
-//! `dataset.rs`. `split.rs` divides the tracks into training and
-//! validation, `summary.rs` counts them, `segments.rs` cuts, mixes and augments segments on worker threads.
+//! `dataset.rs`, and `roots.rs` joins several data sets. `split.rs` divides the tracks into training and validation,
+//! and `summary.rs` counts them. `index.rs` keeps the levels of the files, from which `places.rs` knows where it is not
+//! silent. `segments.rs` cuts, mixes and augments segments on worker threads. `check` finds the faults of a data set.
 
 pub(crate) mod check;
 pub(crate) mod dataset;
+mod error;
 mod folder;
 pub(crate) mod formats;
 pub(crate) mod index;

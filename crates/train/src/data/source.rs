@@ -1,6 +1,6 @@
 //! A file of a data set, or one track of a file that holds several.
 
-use crate::data::dataset::DataError;
+use crate::data::error::DataError;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use unbraid_audio::{AudioError, AudioReader, ReadOptions};

@@ -33,6 +33,8 @@ pub(super) struct Measured {
     /// `None` for the mixture.
     pub(super) stem: Option<usize>,
     pub(super) rate: u32,
+    /// Its length at its own rate. `None` if the file does not state it.
+    pub(super) frames: Option<u64>,
     pub(super) meter: Meter,
 }
 
@@ -50,6 +52,7 @@ struct Open {
     /// `None` after an error.
     reader: Option<AudioReader>,
     rate: u32,
+    frames: Option<u64>,
     lossy: bool,
     meter: Meter,
 }
@@ -108,7 +111,13 @@ pub(super) fn check(song: &SongFiles, name: &str, root: &Path, stems: &[String])
     checked.files = open
         .into_iter()
         .filter(|file| file.reader.is_some())
-        .map(|file| Measured { source: file.source, stem: file.stem, rate: file.rate, meter: file.meter })
+        .map(|file| Measured {
+            source: file.source,
+            stem: file.stem,
+            rate: file.rate,
+            frames: file.frames,
+            meter: file.meter,
+        })
         .collect();
     for file in &checked.files {
         if file.meter.peak < SILENT {
@@ -163,14 +172,7 @@ pub(super) fn facts(file: &Measured, root: &Path) -> FileCheck {
     FileCheck {
         name: file.source.name(root),
         rate: file.rate,
-        // The meter counts frames at the rate of most files of the song, one block a second.
-        seconds: file
-            .source
-            .open(file.rate)
-            .ok()
-            .and_then(|reader| reader.frames())
-            .unwrap_or(file.meter.frames) as f64
-            / f64::from(file.rate),
+        seconds: file.frames.unwrap_or(file.meter.frames) as f64 / f64::from(file.rate),
         level: file.meter.level(),
         peak: file.meter.peak,
     }
@@ -178,9 +180,17 @@ pub(super) fn facts(file: &Measured, root: &Path) -> FileCheck {
 
 fn opened(source: &Source, stem: Option<usize>) -> Result<Open, AudioError> {
     let (reader, rate) = source.open_at_own_rate()?;
-    let format = reader.source().format;
+    let (format, frames) = (reader.source().format, reader.source().frames);
     let lossy = !["wav", "w64", "caf", "aiff", "au", "flac", "alac"].iter().any(|name| format.contains(name));
-    Ok(Open { source: source.clone(), stem, reader: Some(reader), rate, lossy, meter: Meter::default() })
+    Ok(Open {
+        source: source.clone(),
+        stem,
+        reader: Some(reader),
+        rate,
+        frames,
+        lossy,
+        meter: Meter::default(),
+    })
 }
 
 fn kind_of(error: &AudioError) -> FaultKind {

@@ -87,7 +87,9 @@ mod tests {
             write(&path, 44_100, frames, noise(index as u32 + 1));
             command.arg("-i").arg(path);
         }
-        (0..names.len()).for_each(|index| drop(command.args(["-map", &index.to_string()])));
+        for index in 0..names.len() {
+            command.args(["-map", &index.to_string()]);
+        }
         std::fs::create_dir(dir.path().join("train")).unwrap();
         let file = dir.path().join("train/A - B.stem.mp4");
         let made = command.args(["-c:a", "aac", "-b:a", "256k", "-f", "mp4"]).arg(&file).status();

@@ -18,6 +18,8 @@ fn complete() -> TrainConfig {
         hop_length: Some(256),
         max_minutes: Some(2.5),
         validation_seconds: Some(30.0),
+        validation_songs: vec!["a song".into()],
+        stems_map: [("guitar".into(), "other".into())].into(),
         ..usable()
     }
 }
