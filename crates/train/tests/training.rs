@@ -301,7 +301,7 @@ fn an_impossible_run_is_refused_before_anything_is_written() {
     };
     assert!(matches!(fails(&config, true), TrainError::NothingToResume(_)));
     assert!(matches!(fails(&TrainConfig { batch_size: 0, ..config.clone() }, false), TrainError::Config(_)));
-    let no_data = TrainConfig { data: root.path().join("nowhere"), ..config.clone() };
+    let no_data = TrainConfig { data: root.path().join("nowhere").into(), ..config.clone() };
     assert!(matches!(fails(&no_data, false), TrainError::Data(_)));
     let half = TrainConfig { precision: Precision::F16, ..config.clone() };
     assert!(matches!(fails(&half, false), TrainError::NoF16));

@@ -59,7 +59,6 @@ fn list(part: &Part<'_>) -> Result<Listing, DataError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::data::formats::open_dataset;
     use crate::data::testing::write;
     use std::process::Command;
