@@ -140,7 +140,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 put_output(offset, 4u * i + 2u, values.z);
                 put_output(offset, 4u * i + 3u, values.w);
             }
-            log_sum_exp[token * HEADS + head] = reference[o] + log2(sum[o]);
+            // The backward passes scale by exp2(r − L). A Newton step makes this the inverse of the sum, also where
+            // exp2 and log2 are less precise than the other operations.
+            let l = reference[o] + log2(sum[o]);
+            log_sum_exp[token * HEADS + head] = l + LOG2_E * (sum[o] * exp2(reference[o] - l) - 1.0);
         }
     }
 }
