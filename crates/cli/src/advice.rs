@@ -277,6 +277,9 @@ mod tests {
         assert_eq!(of(SeparateError::Block { left: 1, right: 2 }), "");
         assert!(of(TrainError::Locked("run".into())).contains("--out DIR"));
         assert!(of(TrainError::SettingsLost("run".into())).contains("--config"));
+        assert!(of(TrainError::Freeze(unbraid_train::FreezeError::Everything)).contains("--freeze"));
+        let (theirs, ours) = ("a".to_owned(), "b".to_owned());
+        assert!(of(TrainError::NothingFits { path: "w".into(), theirs, ours }).contains("--init"));
         let later = WeightsError { path: None, reason: Reason::LaterFormat { format: 9 } };
         assert!(of(later).starts_with("Update"));
     }

@@ -47,8 +47,15 @@ impl TrainConfig {
             self.early_stop == 0 || self.validation_interval > 0,
             format!("early_stop = {}: it needs validations, but validation_interval = 0", self.early_stop),
         );
-        let [low, high] = self.gain_range;
-        check(low <= high, format!("gain_range = [{low}, {high}]: the smaller factor must come first"));
+        let ranges = [
+            ("gain_range", self.gain_range),
+            ("mixup_gain_range", self.mixup_gain_range),
+            ("speed_range", self.speed_range),
+            ("compression_ratio_range", self.compression_ratio_range),
+        ];
+        for (name, [low, high]) in ranges {
+            check(low <= high, format!("{name} = [{low}, {high}]: the smaller number must come first"));
+        }
         check(
             self.loss.values().any(|weight| *weight > 0.0),
             "loss: at least one term must have a weight above 0, or nothing is learnt".into(),

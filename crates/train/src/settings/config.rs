@@ -144,6 +144,29 @@ settings! {
         channel_swap_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
         /// Probability that a stem's sign is flipped.
         sign_flip_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
+        /// Probabilities that a second and a third excerpt of the same stem, from other places, are added (mix-up).
+        mixup_probability: [f64; 2] = [0.0, 0.0], bounds: PROBABILITY, value_name: "P,P";
+        /// Range of the factor that multiplies an excerpt that is added.
+        mixup_gain_range: [f32; 2] = [0.5, 1.5], bounds: above(0.0), value_name: "LOW,HIGH";
+        /// Probability that an excerpt is played faster or slower, by resampling. All stems of the excerpt get the same
+        /// speed. Pitch and tempo change together.
+        speed_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
+        /// Range of the speed. 1.06 is a semitone up. It is rounded to percents.
+        speed_range: [f32; 2] = [0.94, 1.06], bounds: between(0.5, 2.0), value_name: "LOW,HIGH";
+        /// Probability that each stem of an excerpt is shifted in time on its own.
+        shift_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
+        /// Maximum time shift of a stem in seconds.
+        shift_seconds: f64 = 0.5, bounds: above_to(0.0, 10.0), value_name: "SECONDS";
+        /// Probability that a stem gets an equaliser of three bands at random frequencies.
+        eq_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
+        /// Maximum gain of an equaliser's band in dB, up or down.
+        eq_gain_db: f64 = 6.0, bounds: above_to(0.0, 24.0), value_name: "DB";
+        /// Probability that a stem gets a compressor. Its threshold is the stem's mean level.
+        compression_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
+        /// Range of a compressor's ratio.
+        compression_ratio_range: [f32; 2] = [1.5, 4.0], bounds: between(1.0, 100.0), value_name: "LOW,HIGH";
+        /// Probability that a stem is silent. At least one stem of a segment is not.
+        drop_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
         /// Minimum mean absolute sample of an excerpt. A quieter excerpt is drawn again, a limited number of times.
         min_mean_abs: f32 = 1e-3, bounds: from_below(0.0, 1.0), value_name: "LEVEL";
     }

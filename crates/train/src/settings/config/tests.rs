@@ -165,7 +165,7 @@ fn a_segment_shorter_than_the_transform_is_refused() {
 fn changed(name: &str, value: &Value) -> Value {
     match value {
         Value::Integer(number) => Value::Integer(number + 1),
-        Value::Float(number) => Value::Float(number / 2.0),
+        Value::Float(number) => Value::Float(number + 0.25),
         Value::Array(values) => {
             let mut values = values.clone();
             values[0] = changed(name, &values[0]);
