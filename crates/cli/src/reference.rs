@@ -66,6 +66,7 @@ const VALUES: &str = "\
 | bytes | `8000000000` | `8GB`, `7.5GiB`, `800MB` or `8000000000` |
 | text, path, one of several names | `\"muon\"` | `muon` |
 | two numbers, list of integers | `[0.9, 0.999]` | `0.9,0.999` |
+| list of texts | `[\"encoder.*\", \"mask.*\"]` | `encoder.*,mask.*` |
 | names with weights | a table: `loss = { waveform = 1.0, spectral = 1.0 }` | `waveform=1,spectral=1` |
 ";
 

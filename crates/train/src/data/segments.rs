@@ -3,6 +3,7 @@
 //! All random choices of segment `k` come from stream `k` of one ChaCha generator. The data therefore do not depend on
 //! the number of workers, and a resumed run needs no saved random state: it starts at its index.
 
+use crate::data::augment::Augment;
 use crate::data::dataset::{DataError, Dataset};
 use crate::settings::config::TrainConfig;
 use rand::{RngExt, SeedableRng};
@@ -51,29 +52,57 @@ impl Segments {
         let mut segment = if rng.random_bool(self.config.remix_probability) {
             let mut segment = Vec::with_capacity(stems);
             for stem in 0..stems {
-                segment.extend(self.audible(&mut rng, stem..stem + 1)?);
+                segment.extend(self.excerpt_of(&mut rng, stem..stem + 1)?);
             }
             segment
         } else {
-            self.audible(&mut rng, 0..stems)?
+            self.excerpt_of(&mut rng, 0..stems)?
         };
-        for stem in &mut segment {
-            self.augment(&mut rng, stem);
+        let augment = self.augment();
+        for (index, stem) in segment.iter_mut().enumerate() {
+            for place in 0..2 {
+                let Some(gain) = augment.mixup(&mut rng, place) else { continue };
+                let other = self.excerpt_of(&mut rng, index..index + 1)?;
+                let samples = stem.iter_mut().flatten();
+                samples.zip(other[0].iter().flatten()).for_each(|(sample, other)| *sample += gain * other);
+            }
+            augment.stem(&mut rng, stem);
         }
+        augment.drop_stems(&mut rng, &mut segment);
         Ok(segment)
     }
 
-    /// A random excerpt of the given stems whose sum is at least as loud as `min_mean_abs`.
+    fn augment(&self) -> Augment<'_> {
+        Augment::new(&self.config, self.samples)
+    }
+
+    /// A random excerpt of the given stems of one track, with a speed and shifts.
+    fn excerpt_of(
+        &self,
+        rng: &mut ChaCha8Rng,
+        stems: std::ops::Range<usize>,
+    ) -> Result<Vec<Stereo>, DataError> {
+        let excerpt = self.augment().excerpt(rng);
+        let stems = self.audible(rng, stems, excerpt.read())?;
+        Ok(excerpt.cut(rng, stems))
+    }
+
+    /// `samples` of the given stems from a random place, whose sum is at least as loud as `min_mean_abs`.
     ///
     /// A single stem may be silent there: the model also has to learn that a stem is absent.
-    fn audible(&self, rng: &mut ChaCha8Rng, stems: std::ops::Range<usize>) -> Result<Vec<Stereo>, DataError> {
+    fn audible(
+        &self,
+        rng: &mut ChaCha8Rng,
+        stems: std::ops::Range<usize>,
+        samples: usize,
+    ) -> Result<Vec<Stereo>, DataError> {
         let mut best: Option<(f32, Vec<Stereo>)> = None;
         for _ in 0..DRAWS {
             let at = rng.random_range(0..*self.ends.last().expect("at least one track"));
             let track = self.tracks[self.ends.partition_point(|&end| end <= at)];
             let frames = self.dataset.tracks()[track].frames;
-            let start = rng.random_range(0..=frames.saturating_sub(self.samples as u64));
-            let read = |stem| self.dataset.read(track, stem, start, self.samples);
+            let start = rng.random_range(0..=frames.saturating_sub(samples as u64));
+            let read = |stem| self.dataset.read(track, stem, start, samples);
             let audio = stems.clone().map(read).collect::<Result<Vec<_>, _>>()?;
             let loudness = mean_abs(&audio);
             let loud_enough = loudness >= self.config.min_mean_abs;
@@ -85,18 +114,6 @@ impl Segments {
             }
         }
         Ok(best.expect("at least one excerpt is drawn").1)
-    }
-
-    fn augment(&self, rng: &mut ChaCha8Rng, stem: &mut Stereo) {
-        let [low, high] = self.config.gain_range;
-        let gain = rng.random_range(low..=high);
-        let sign = if rng.random_bool(self.config.sign_flip_probability) { -1.0 } else { 1.0 };
-        if rng.random_bool(self.config.channel_swap_probability) {
-            stem.swap(0, 1);
-        }
-        for sample in stem.iter_mut().flatten() {
-            *sample *= gain * sign;
-        }
     }
 
     /// Batch `k`: segments `k·b … (k+1)·b`, as one plane `[b, s, 2, n]`.

@@ -53,6 +53,8 @@ pub enum Kind {
     Pair,
     /// Any number of integers.
     Integers,
+    /// Any number of texts without a comma.
+    Texts,
     /// Names, each with a number.
     Weights,
 }
@@ -86,6 +88,11 @@ pub const fn from_below(least: f64, most: f64) -> Bounds {
 /// From `least` (excluded) to `most` (included).
 pub const fn above_to(least: f64, most: f64) -> Bounds {
     (Bound::Excluded(least), Bound::Included(most))
+}
+
+/// Between `least` and `most`, both excluded.
+pub const fn within(least: f64, most: f64) -> Bounds {
+    (Bound::Excluded(least), Bound::Excluded(most))
 }
 
 /// The probabilities.
@@ -185,6 +192,7 @@ impl Kind {
             Self::Choice(_) => "NAME",
             Self::Pair => "NUMBER,NUMBER",
             Self::Integers => "N,…",
+            Self::Texts => "TEXT,…",
             Self::Weights => "NAME=WEIGHT,…",
         }
     }
@@ -200,6 +208,7 @@ impl Kind {
             Self::Choice(names) => names.join(" or "),
             Self::Pair => "two numbers".into(),
             Self::Integers => "a list of integers".into(),
+            Self::Texts => "a list of texts".into(),
             Self::Weights => "names with weights".into(),
         }
     }
@@ -209,14 +218,14 @@ impl Kind {
         match self {
             Self::Bytes => ", for example 8GB, 7.5GiB or 800MB",
             Self::Pair => ", with a comma between them",
-            Self::Integers => ", with commas between them",
+            Self::Integers | Self::Texts => ", with commas between them",
             Self::Weights => ", for example waveform=1,spectral=0.5",
             _ => "",
         }
     }
 
     fn has_many(self) -> bool {
-        matches!(self, Self::Pair | Self::Integers | Self::Weights)
+        matches!(self, Self::Pair | Self::Integers | Self::Texts | Self::Weights)
     }
 
     fn parse(self, text: &str) -> Option<Value> {
@@ -224,6 +233,7 @@ impl Kind {
         let text = if matches!(self, Self::Text | Self::Path) { text } else { text.trim() };
         let number = |text: &str| text.trim().parse().ok().map(Value::Float);
         let integer = |text: &str| text.trim().parse().ok().map(Value::Integer);
+        let piece = |text: &str| Some(text.trim()).filter(|text| !text.is_empty()).map(Value::from);
         let list = |of: &dyn Fn(&str) -> Option<Value>| text.split(',').map(of).collect::<Option<Vec<_>>>();
         match self {
             Self::Number => number(text),
@@ -233,12 +243,17 @@ impl Kind {
             Self::Choice(names) => names.contains(&text).then(|| Value::String(text.into())),
             Self::Pair => list(&number).filter(|values| values.len() == 2).map(Value::Array),
             Self::Integers => list(&integer).map(Value::Array),
+            Self::Texts if text.is_empty() => Some(Value::Array(Vec::new())),
+            Self::Texts => list(&piece).map(Value::Array),
             Self::Weights => {
                 let weight = |text: &str| {
                     let (name, weight) = text.split_once('=')?;
                     Some((name.trim().to_owned(), number(weight)?))
                 };
                 let mut weights = toml::Table::new();
+                if text.is_empty() {
+                    return Some(Value::Table(weights));
+                }
                 for text in text.split(',') {
                     let (name, weight) = weight(text)?;
                     if weights.insert(name, weight).is_some() {
@@ -330,6 +345,7 @@ kinds! {
     [f32; 2]: Kind::Pair;
     [f64; 2]: Kind::Pair;
     Vec<usize>: Kind::Integers;
+    Vec<String>: Kind::Texts;
     BTreeMap<String, f64>: Kind::Weights;
     Precision: Kind::Choice(&["f32", "f16"]);
     Recompute: Kind::Choice(&["none", "sublayer", "block"]);

@@ -1,5 +1,7 @@
 use super::*;
-use toml::Value;
+use crate::settings::setting::Kind;
+use std::path::Path;
+use toml::{Table, Value};
 
 fn usable() -> TrainConfig {
     TrainConfig {
@@ -18,6 +20,9 @@ fn complete() -> TrainConfig {
         hop_length: Some(256),
         max_minutes: Some(2.5),
         validation_seconds: Some(30.0),
+        init: Some("a.safetensors".into()),
+        freeze: vec!["encoder.*".into()],
+        stem_weights: BTreeMap::from([("vocals".into(), 2.0)]),
         ..usable()
     }
 }
@@ -160,7 +165,7 @@ fn a_segment_shorter_than_the_transform_is_refused() {
 fn changed(name: &str, value: &Value) -> Value {
     match value {
         Value::Integer(number) => Value::Integer(number + 1),
-        Value::Float(number) => Value::Float(number / 2.0),
+        Value::Float(number) => Value::Float(number + 0.25),
         Value::Array(values) => {
             let mut values = values.clone();
             values[0] = changed(name, &values[0]);
@@ -208,11 +213,17 @@ fn these_settings_may_change_on_resume() {
     assert_eq!(
         free,
         [
+            "best_metric",
             "checkpoint_interval",
             "data",
+            "decay_factor",
+            "decay_interval",
+            "early_stop",
             "final_learning_rate",
+            "freeze",
             "fsa_chunk_size",
             "hop_length",
+            "init",
             "keep_checkpoints",
             "learning_rate",
             "log_interval",
@@ -221,13 +232,17 @@ fn these_settings_may_change_on_resume() {
             "micro_batch_size",
             "model",
             "n_fft",
+            "plateau_patience",
             "precision",
             "prefetch",
             "recompute",
             "run",
+            "schedule",
+            "stall_steps",
             "steps",
             "tsa_chunk_size",
             "validation_interval",
+            "validation_time_share",
             "warmup_steps",
             "workers",
         ]
