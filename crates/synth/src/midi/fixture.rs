@@ -1,6 +1,7 @@
 //! MIDI files and a SoundFont for the tests.
 
 use super::font::TABLES;
+use crate::math::sin_turns;
 
 /// A MIDI file with one track, under construction.
 #[derive(Clone)]
@@ -118,7 +119,7 @@ fn words(words: &[u16]) -> Vec<u8> {
 
 /// A SoundFont with one looped tone of 441 Hz, for a drum kit, a piano and a bass.
 pub(super) fn sound_font() -> Vec<u8> {
-    let tone = |n: usize| (12_000.0 * (std::f64::consts::TAU * n as f64 / 100.0).sin()) as i16;
+    let tone = |n: usize| (12_000.0 * sin_turns(n as f64 / 100.0)) as i16;
     let samples: Vec<u8> = (0..4400).flat_map(|n| tone(n).to_le_bytes()).chain([0; 92]).collect();
     let preset =
         |name, program, bank, zone| named(name, &[words(&[program, bank, zone]), vec![0; 12]].concat());

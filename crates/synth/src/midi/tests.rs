@@ -95,7 +95,7 @@ fn the_data_set_does_not_depend_on_the_number_of_threads() {
     for (threads, vocals) in
         [(1, Vocals::Takes(vec![voice.clone()])), (4, Vocals::Takes(vec![voice])), (2, Vocals::Singer)]
     {
-        let songs = material.songs(files.clone(), 6.0, vocals);
+        let songs = material.songs(files.clone(), 15.0, vocals);
         let out = material.folder.path().join(format!("out{}", sets.len()));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         let mut last = (0, 0);
