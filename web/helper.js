@@ -1,4 +1,4 @@
-// A helper of the separation worker: computes single segments. pool.js starts it and gives it one segment at a time.
+// A helper of the separation worker: computes single segments. pool.js starts it and sends it segments.
 
 import init, { Helper, heapBytes } from "./wasm/unbraid_wasm.js";
 
@@ -7,7 +7,15 @@ import init, { Helper, heapBytes } from "./wasm/unbraid_wasm.js";
 /** @type {Helper|null} */
 let helper = null;
 
-self.onmessage = async (/** @type {MessageEvent<ToHelper>} */ { data }) => {
+/** The end of the last message's work. One segment is computed at a time. */
+let last = Promise.resolve();
+
+self.onmessage = (/** @type {MessageEvent<ToHelper>} */ { data }) => {
+  last = last.then(() => handle(data));
+};
+
+/** @param {ToHelper} data */
+async function handle(data) {
   try {
     if (data.type === "start") {
       await init({ module_or_path: data.module });
@@ -20,7 +28,7 @@ self.onmessage = async (/** @type {MessageEvent<ToHelper>} */ { data }) => {
   } catch (error) {
     fail(error);
   }
-};
+}
 
 // A panic inside an asynchronous call rejects no promise. The browser reports it here.
 self.onerror = (event) => fail(event instanceof ErrorEvent ? event.message : event);

@@ -57,7 +57,7 @@ export class Pool {
    * Starts the helpers that are missing. The first helper starts alone, because only its first segment shows how much
    * memory a helper needs for the model.
    * @param {number} segments there are no more helpers than segments
-   * @returns {Promise<number>} the number of helpers that wait for a segment
+   * @returns {Promise<number>} the number of helpers that can compute
    */
   async ready(segments) {
     if (this.#heap > 0) {
@@ -89,13 +89,14 @@ export class Pool {
   }
 
   /**
-   * Gives a segment to a helper that waits.
+   * Gives a segment to the helper that has the fewest.
    * @param {Float32Array<ArrayBuffer>} left
    * @param {Float32Array<ArrayBuffer>} right
    * @returns {Promise<Stereo[]|undefined>} the stems; undefined if the helper failed
    */
   async run(left, right) {
-    const helper = this.#helpers.find(({ busy }) => !busy);
+    const fewest = Math.min(...this.#helpers.map(({ waiting }) => waiting));
+    const helper = this.#helpers.find(({ waiting }) => waiting === fewest);
     const stems = await helper?.run([left, right]);
     this.#heap = Math.max(this.#heap, helper?.heap ?? 0);
     return stems;
@@ -117,7 +118,8 @@ class Helper {
   /** @type {Worker|null} */ #worker = null;
   /** @type {(problem: string) => void} */ #failed;
   #ended = false;
-  /** Settles the call that waits for an answer. @type {((answer: FromHelper|undefined) => void)|null} */ #settle = null;
+  /** Settles the calls that wait for an answer, oldest first. @type {((answer: FromHelper|undefined) => void)[]} */
+  #calls = [];
   heap = 0;
 
   /** @param {(problem: string) => void} failed is called once, when the worker cannot be used or fails */
@@ -125,8 +127,9 @@ class Helper {
     this.#failed = failed;
   }
 
-  get busy() {
-    return this.#settle !== null;
+  /** The number of calls that wait for an answer. */
+  get waiting() {
+    return this.#calls.length;
   }
 
   /** @param {WebAssembly.Module} module @param {Blob} model @returns {Promise<boolean>} */
@@ -160,7 +163,7 @@ class Helper {
   /** @param {ToHelper} message @param {Transferable[]} [transfer] @returns {Promise<FromHelper|undefined>} */
   #ask(message, transfer = []) {
     return new Promise((resolve) => {
-      this.#settle = resolve;
+      this.#calls.push(resolve);
       this.#worker?.postMessage(message, transfer);
     });
   }
@@ -169,14 +172,7 @@ class Helper {
   #receive(answer) {
     if (answer.type === "failed") return this.#fail(answer.message);
     this.heap = answer.heap;
-    this.#answer(answer);
-  }
-
-  /** @param {FromHelper|undefined} answer */
-  #answer(answer) {
-    const settle = this.#settle;
-    this.#settle = null;
-    settle?.(answer);
+    this.#calls.shift()?.(answer);
   }
 
   /** @param {string} problem */
@@ -184,7 +180,7 @@ class Helper {
     if (this.#ended) return;
     this.end();
     this.#failed(problem);
-    this.#answer(undefined);
+    for (const settle of this.#calls.splice(0)) settle(undefined);
   }
 
   spoil() {

@@ -24,13 +24,14 @@ fn uniform_windows(part: u32, lane: u32) -> u32 {
     return workgroupUniformLoad(&shared_windows);
 }
 
-// Outside the plane dp and δ are zero, and so is the result.
+// The start of the scores of a query, in base 2.
+fn first_score(slot: u32, bias: f32) -> f32 {
+    return fma(bias, LOG2_E, query_starts[slot].x);
+}
+
+// Outside the plane the exponential and dp are zero, and so is the result.
 fn score_gradient(slot: u32, region: u32, s: f32, dp: f32) -> f32 {
-    if query_regions[slot] != region {
-        return 0.0;
-    }
-    let sums = query_sums[slot];
-    return exp(s - sums.x) * (dp - sums.y);
+    return select(0.0, exp2(s) * dp, query_regions[slot] == region);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -68,8 +69,18 @@ fn main(
         var s: array<vec4<f32>, OWN>;
         var dp: array<vec4<f32>, OWN>;
         for (var o = 0u; o < OWN; o++) { // unrolled
-            s[o] = bias[o];
-            dp[o] = vec4(0.0);
+            s[o] = vec4(
+                first_score(4u * o, bias[o].x),
+                first_score(4u * o + 1u, bias[o].y),
+                first_score(4u * o + 2u, bias[o].z),
+                first_score(4u * o + 3u, bias[o].w),
+            );
+            dp[o] = vec4(
+                query_starts[4u * o].y,
+                query_starts[4u * o + 1u].y,
+                query_starts[4u * o + 2u].y,
+                query_starts[4u * o + 3u].y,
+            );
         }
         for (var i = 0u; i < HEAD_VECTORS; i++) {
             let k = key_vector(key.token, key_position, head, i);
@@ -79,8 +90,14 @@ fn main(
                 let b = a + HEAD_VECTORS;
                 let c = b + HEAD_VECTORS;
                 let d = c + HEAD_VECTORS;
-                s[o] += vec4(dot(queries[a], k), dot(queries[b], k), dot(queries[c], k), dot(queries[d], k));
-                dp[o] += vec4(dot(gradients[a], v), dot(gradients[b], v), dot(gradients[c], v), dot(gradients[d], v));
+                s[o].x = dot_from(s[o].x, queries[a], k);
+                s[o].y = dot_from(s[o].y, queries[b], k);
+                s[o].z = dot_from(s[o].z, queries[c], k);
+                s[o].w = dot_from(s[o].w, queries[d], k);
+                dp[o].x = dot_from(dp[o].x, gradients[a], v);
+                dp[o].y = dot_from(dp[o].y, gradients[b], v);
+                dp[o].z = dot_from(dp[o].z, gradients[c], v);
+                dp[o].w = dot_from(dp[o].w, gradients[d], v);
             }
         }
         for (var o = 0u; o < OWN; o++) { // unrolled

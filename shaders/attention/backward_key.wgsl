@@ -4,12 +4,27 @@
 // gradients are loaded in tiles.
 // import common/query_tile.wgsl
 // import common/qkv_gradient.wgsl
+// import common/uniform_length.wgsl
 
 // frames, bins, first sequence
 @group(0) @binding(6) var<storage, read> parameters: array<u32>;
 
 // Keys per invocation, WORKGROUP positions apart. Each value read from the tile is used for all of them.
 const OWN: u32 = 2u;
+// Queries per iteration of the inner loop. TILE is a multiple of it.
+const STEP: u32 = 4u;
+
+// The value from which the score of a query of the tile and a key is summed up: `start` plus the bias of the pair, or
+// MASKED if their regions differ. Only windows have regions and biases.
+fn first_score(head: u32, key_position: u32, region: u32, first: u32, slot: u32, start: f32) -> f32 {
+    if SEQUENCES != WINDOW {
+        return start;
+    }
+    if query_regions[slot] != region {
+        return MASKED;
+    }
+    return fma(position_bias(head, first + slot, key_position), LOG2_E, start);
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -36,38 +51,45 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         load_tile(plane, sequence, first, head, lane);
         workgroupBarrier();
-        let end = min(TILE, length - first);
-        for (var slot = 0u; slot < end; slot++) {
-            let sums = query_sums[slot];
-            let region = query_regions[slot];
-            // p holds s_ij, then p_ij. ds holds dp_ij, then ds_ij.
-            var p: array<f32, OWN>;
-            var ds: array<f32, OWN>;
-            for (var o = 0u; o < OWN; o++) { // unrolled
-                p[o] = MASKED;
-                if region == places[o].region {
-                    p[o] = position_bias(head, first + slot, first_position + o * WORKGROUP);
-                }
-                ds[o] = 0.0;
-            }
-            for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
-                let query = queries[slot * HEAD_VECTORS + i];
-                let g = gradients[slot * HEAD_VECTORS + i];
+        let end = min(TILE, sequence_length(plane) - first);
+        for (var step = 0u; step * STEP < end; step++) {
+            let slot = min(step * STEP, TILE - STEP);
+            // p holds s_ij − r_i, then p_ij without the factor that the gradients of the tile have. ds holds
+            // dp_ij − δ_i with that factor, then ds_ij.
+            var p: array<array<f32, STEP>, OWN>;
+            var ds: array<array<f32, STEP>, OWN>;
+            for (var j = 0u; j < STEP; j++) { // unrolled
+                let starts = query_starts[slot + j];
                 for (var o = 0u; o < OWN; o++) { // unrolled
-                    p[o] += dot(query, keys[o][i]);
-                    ds[o] += dot(g, values[o][i]);
+                    let position = first_position + o * WORKGROUP;
+                    p[o][j] = first_score(head, position, places[o].region, first, slot + j, starts.x);
+                    ds[o][j] = starts.y;
                 }
             }
+            for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
+                for (var j = 0u; j < STEP; j++) { // unrolled
+                    let query = queries[(slot + j) * HEAD_VECTORS + i];
+                    let g = gradients[(slot + j) * HEAD_VECTORS + i];
+                    for (var o = 0u; o < OWN; o++) { // unrolled
+                        p[o][j] = dot_from(p[o][j], query, keys[o][i]);
+                        ds[o][j] = dot_from(ds[o][j], g, values[o][i]);
+                    }
+                }
+            }
             for (var o = 0u; o < OWN; o++) { // unrolled
-                p[o] = exp(p[o] - sums.x);
-                ds[o] = p[o] * (ds[o] - sums.y);
+                for (var j = 0u; j < STEP; j++) { // unrolled
+                    p[o][j] = exp2(p[o][j]);
+                    ds[o][j] *= p[o][j];
+                }
             }
             for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
-                let query = queries[slot * HEAD_VECTORS + i];
-                let g = gradients[slot * HEAD_VECTORS + i];
-                for (var o = 0u; o < OWN; o++) { // unrolled
-                    key_gradient[o][i] += ds[o] * query;
-                    value_gradient[o][i] += p[o] * g;
+                for (var j = 0u; j < STEP; j++) { // unrolled
+                    let query = queries[(slot + j) * HEAD_VECTORS + i];
+                    let g = gradients[(slot + j) * HEAD_VECTORS + i];
+                    for (var o = 0u; o < OWN; o++) { // unrolled
+                        key_gradient[o][i] = fma(vec4(ds[o][j]), query, key_gradient[o][i]);
+                        value_gradient[o][i] = fma(vec4(p[o][j]), g, value_gradient[o][i]);
+                    }
                 }
             }
         }
@@ -77,7 +99,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let position = first_position + o * WORKGROUP;
         if token != NO_TOKEN {
             for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
-                put_gradients(token, KEY, head, i, rotated(key_gradient[o][i], position, i, -1.0));
+                // The queries of the tile include the factor log₂ e.
+                let turned = key_gradient[o][i] / LOG2_E;
+                put_gradients(token, KEY, head, i, rotated(turned, position, i, -1.0));
                 put_gradients(token, VALUE, head, i, value_gradient[o][i]);
             }
         }

@@ -1,11 +1,12 @@
 // Attention, gradient of the queries: dq_i = Σ_j ds_ij k_j / √d.
 //
-// p_ij = exp(s_ij − L_i) is recomputed tile by tile from the saved log-sum-exp L. With the gradient g of the output,
-// dp_ij = g_i·v_j, δ_i = g_i·o_i and ds_ij = p_ij (dp_ij − δ_i) (Dao et al. 2022). δ is stored for the other backward
-// passes. An invocation handles OWN queries. Keys and values are loaded in tiles.
+// p_ij = exp2(s_ij − L_i) is recomputed tile by tile from the saved log-sum-exp L, with both in base 2. With the
+// gradient g of the output, dp_ij = g_i·v_j, δ_i = g_i·o_i and ds_ij = p_ij (dp_ij − δ_i) (Dao et al. 2022). δ is stored
+// for the other backward passes. An invocation handles OWN queries. Keys and values are loaded in tiles.
 // import common/key_tile.wgsl
 // import common/gradients.wgsl
 // import common/qkv_gradient.wgsl
+// import common/uniform_length.wgsl
 
 @group(0) @binding(6) var<storage, read_write> output: array<Element>;
 // frames, bins, first sequence
@@ -38,8 +39,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var places: array<Place, OWN>;
     var queries: array<Head, OWN>;
     var g: array<Head, OWN>;
-    // L_i and δ_i
-    var sums: array<vec2<f32>, OWN>;
+    // −r_i and −δ_i · exp2(r_i − L_i) with the reference r_i of L_i. g has the same factor.
+    var starts: array<vec2<f32>, OWN>;
     var query_gradient: array<Head, OWN>;
     for (var o = 0u; o < OWN; o++) { // unrolled
         let position = first_position + o * WORKGROUP;
@@ -50,11 +51,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             g[o][i] = gradient_vector(token, head, i);
         }
         if token != NO_TOKEN {
+            var sum = 0.0;
             for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
-                sums[o].y += delta_part(token, head, i, g[o][i]);
+                sum += delta_part(token, head, i, g[o][i]);
             }
-            sums[o].x = log_sum_exp[token * HEADS + head];
-            delta[token * HEADS + head] = sums[o].y;
+            delta[token * HEADS + head] = sum;
+            let l = log_sum_exp[token * HEADS + head];
+            let reference = reference_of(l);
+            let scale = exp2(reference - l);
+            starts[o] = -vec2(reference, sum * scale);
+            for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
+                g[o][i] *= scale;
+            }
         }
     }
 
@@ -63,30 +71,47 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         load_tile(plane, sequence, first, head, lane);
         workgroupBarrier();
-        let end = min(TILE, length - first);
-        for (var slot = 0u; slot < end; slot++) {
-            // s holds s_ij, then ds_ij.
-            var s: array<f32, OWN>;
-            var dp: array<f32, OWN>;
+        let end = min(TILE, sequence_length(plane) - first);
+        for (var step = 0u; step * STEP < end; step++) {
+            let slot = min(step * STEP, TILE - STEP);
+            // s holds s_ij − r_i, then ds_ij. dp holds (dp_ij − δ_i) exp2(r_i − L_i).
+            var s: array<array<f32, STEP>, OWN>;
+            var dp: array<array<f32, STEP>, OWN>;
             for (var o = 0u; o < OWN; o++) { // unrolled
-                s[o] = first_score(head, first_position + o * WORKGROUP, places[o].region, first, slot);
-                dp[o] = 0.0;
+                let position = first_position + o * WORKGROUP;
+                for (var j = 0u; j < STEP; j++) { // unrolled
+                    s[o][j] = first_score(head, position, places[o].region, first, slot + j, starts[o].x);
+                    dp[o][j] = starts[o].y;
+                }
             }
             for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
-                let key = keys[slot * HEAD_VECTORS + i];
-                let value = values[slot * HEAD_VECTORS + i];
+                for (var j = 0u; j < STEP; j++) { // unrolled
+                    let key = keys[(slot + j) * HEAD_VECTORS + i];
+                    let value = values[(slot + j) * HEAD_VECTORS + i];
+                    for (var o = 0u; o < OWN; o++) { // unrolled
+                        s[o][j] = dot_from(s[o][j], queries[o][i], key);
+                        dp[o][j] = dot_from(dp[o][j], g[o][i], value);
+                    }
+                }
+            }
+            if slot + STEP > end {
                 for (var o = 0u; o < OWN; o++) { // unrolled
-                    s[o] += dot(queries[o][i], key);
-                    dp[o] += dot(g[o][i], value);
+                    for (var j = 0u; j < STEP; j++) { // unrolled
+                        s[o][j] = score_before_end(slot + j, end, s[o][j]);
+                    }
                 }
             }
             for (var o = 0u; o < OWN; o++) { // unrolled
-                s[o] = exp(s[o] - sums[o].x) * (dp[o] - sums[o].y);
+                for (var j = 0u; j < STEP; j++) { // unrolled
+                    s[o][j] = exp2(s[o][j]) * dp[o][j];
+                }
             }
             for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
-                let key = keys[slot * HEAD_VECTORS + i];
-                for (var o = 0u; o < OWN; o++) { // unrolled
-                    query_gradient[o][i] += s[o] * key;
+                for (var j = 0u; j < STEP; j++) { // unrolled
+                    let key = keys[(slot + j) * HEAD_VECTORS + i];
+                    for (var o = 0u; o < OWN; o++) { // unrolled
+                        query_gradient[o][i] = fma(vec4(s[o][j]), key, query_gradient[o][i]);
+                    }
                 }
             }
         }

@@ -1,10 +1,14 @@
 // Attention, forward: o_i = Σ_j softmax_j(s_ij) v_j with s_ij = q_i·k_j / √d + bias_ij, over the keys in the region of
 // i.
 //
-// An invocation handles OWN queries. Keys and values are loaded in tiles. The softmax is online (Milakov and Gimelshein
-// 2018): the sums Σ exp(s_ij − m) and Σ exp(s_ij − m) v_j are relative to the largest score m so far, and are scaled by
-// exp(m − m') when a larger score m' appears. The backward pass needs L_i = m + ln Σ exp(s_ij − m), which is stored.
+// An invocation handles OWN queries. Keys and values are loaded in tiles. The sums Σ exp2(s_ij − r) and
+// Σ exp2(s_ij − r) v_j are relative to a reference r, with scores in base 2. The first r is that of the score of one
+// key, so that the first sum cannot vanish: the sequence's first key, or in windows, where that may be masked, the key
+// of the query's token. If a score is too large for r, then r is raised and the sums are scaled (the online softmax of
+// Milakov and Gimelshein 2018, with fewer changes of r). The backward pass needs L_i = log₂ Σ exp2(s_ij), which is
+// stored.
 // import common/key_tile.wgsl
+// import common/uniform_length.wgsl
 
 @group(0) @binding(2) var<storage, read_write> output: array<Element>;
 @group(0) @binding(3) var<storage, read_write> log_sum_exp: array<f32>;
@@ -26,15 +30,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     var places: array<Place, OWN>;
     var queries: array<Head, OWN>;
-    var maximum: array<f32, OWN>;
+    var reference: array<f32, OWN>;
     var sum: array<f32, OWN>;
     var weighted: array<Head, OWN>;
     for (var o = 0u; o < OWN; o++) { // unrolled
         let position = first_position + o * WORKGROUP;
         places[o] = place_from_position(plane, sequence, position);
-        maximum[o] = FIRST_MAXIMUM;
+        let token = places[o].token;
         for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
-            queries[o][i] = query_vector(places[o].token, position, head, i);
+            queries[o][i] = query_vector(token, position, head, i);
+        }
+        if SEQUENCES == WINDOW {
+            var score = position_bias(head, position, position) * LOG2_E;
+            for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
+                score = dot_from(score, queries[o][i], key_vector(token, position, head, i));
+            }
+            reference[o] = reference_of(score);
         }
     }
     let length = uniform_sequence_length(plane, lane);
@@ -42,50 +53,78 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         load_tile(plane, sequence, first, head, lane);
         workgroupBarrier();
-        let end = min(TILE, length - first);
-        for (var slot = 0u; slot < end; slot += 4u) {
-            // The scores of four keys, then their exponentials.
-            var p: array<vec4<f32>, OWN>;
+        if SEQUENCES != WINDOW && first == 0u {
+            for (var o = 0u; o < OWN; o++) { // unrolled
+                var score = 0.0;
+                for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
+                    score = dot_from(score, queries[o][i], keys[i]);
+                }
+                reference[o] = reference_of(score);
+            }
+        }
+        let end = min(TILE, sequence_length(plane) - first);
+        for (var step = 0u; step * STEP < end; step++) {
+            let slot = min(step * STEP, TILE - STEP);
+            // Scores relative to the reference, then their exponentials.
+            var p: array<array<f32, STEP>, OWN>;
             for (var o = 0u; o < OWN; o++) { // unrolled
                 let position = first_position + o * WORKGROUP;
-                let region = places[o].region;
-                p[o] = vec4(
-                    first_score(head, position, region, first, slot),
-                    first_score(head, position, region, first, slot + 1u),
-                    first_score(head, position, region, first, slot + 2u),
-                    first_score(head, position, region, first, slot + 3u),
-                );
+                for (var j = 0u; j < STEP; j++) { // unrolled
+                    p[o][j] = first_score(head, position, places[o].region, first, slot + j, -reference[o]);
+                }
             }
             for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
-                let at = slot * HEAD_VECTORS + i;
-                let k0 = keys[at];
-                let k1 = keys[at + HEAD_VECTORS];
-                let k2 = keys[at + 2u * HEAD_VECTORS];
-                let k3 = keys[at + 3u * HEAD_VECTORS];
+                for (var j = 0u; j < STEP; j++) { // unrolled
+                    let key = keys[(slot + j) * HEAD_VECTORS + i];
+                    for (var o = 0u; o < OWN; o++) { // unrolled
+                        p[o][j] = dot_from(p[o][j], queries[o][i], key);
+                    }
+                }
+            }
+            if slot + STEP > end {
                 for (var o = 0u; o < OWN; o++) { // unrolled
-                    let q = queries[o][i];
-                    p[o] += vec4(dot(q, k0), dot(q, k1), dot(q, k2), dot(q, k3));
+                    for (var j = 0u; j < STEP; j++) { // unrolled
+                        p[o][j] = score_before_end(slot + j, end, p[o][j]);
+                    }
+                }
+            }
+            var largest = 0.0;
+            for (var o = 0u; o < OWN; o++) { // unrolled
+                for (var j = 0u; j < STEP; j++) { // unrolled
+                    largest = max(largest, p[o][j]);
+                }
+            }
+            if largest > REFERENCES {
+                for (var o = 0u; o < OWN; o++) { // unrolled
+                    var rise = 0.0;
+                    for (var j = 0u; j < STEP; j++) { // unrolled
+                        rise = max(rise, p[o][j]);
+                    }
+                    rise = reference_of(rise);
+                    for (var j = 0u; j < STEP; j++) { // unrolled
+                        p[o][j] -= rise;
+                    }
+                    // A larger rise leaves nothing of the sums. exp2 need not return what is below 2⁻¹²⁶.
+                    let scale = select(0.0, exp2(-rise), rise <= REFERENCES);
+                    reference[o] += rise;
+                    sum[o] *= scale;
+                    for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
+                        weighted[o][i] *= scale;
+                    }
                 }
             }
             for (var o = 0u; o < OWN; o++) { // unrolled
-                let s = p[o];
-                let new_maximum = max(max(maximum[o], max(s.x, s.y)), max(s.z, s.w));
-                let correction = exp(maximum[o] - new_maximum);
-                p[o] = exp(s - new_maximum);
-                sum[o] = sum[o] * correction + (p[o].x + p[o].y + p[o].z + p[o].w);
-                for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
-                    weighted[o][i] *= correction;
+                for (var j = 0u; j < STEP; j++) { // unrolled
+                    p[o][j] = exp2(p[o][j]);
+                    sum[o] += p[o][j];
                 }
-                maximum[o] = new_maximum;
             }
             for (var i = 0u; i < HEAD_VECTORS; i++) { // unrolled
-                let at = slot * HEAD_VECTORS + i;
-                let v0 = values[at];
-                let v1 = values[at + HEAD_VECTORS];
-                let v2 = values[at + 2u * HEAD_VECTORS];
-                let v3 = values[at + 3u * HEAD_VECTORS];
-                for (var o = 0u; o < OWN; o++) { // unrolled
-                    weighted[o][i] += p[o].x * v0 + p[o].y * v1 + p[o].z * v2 + p[o].w * v3;
+                for (var j = 0u; j < STEP; j++) { // unrolled
+                    let value = values[(slot + j) * HEAD_VECTORS + i];
+                    for (var o = 0u; o < OWN; o++) { // unrolled
+                        weighted[o][i] = fma(vec4(p[o][j]), value, weighted[o][i]);
+                    }
                 }
             }
         }
@@ -101,7 +140,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 put_output(offset, 4u * i + 2u, values.z);
                 put_output(offset, 4u * i + 3u, values.w);
             }
-            log_sum_exp[token * HEADS + head] = maximum[o] + log(sum[o]);
+            // The backward passes scale by exp2(r − L). A Newton step makes this the inverse of the sum, also where
+            // exp2 and log2 are less precise than the other operations.
+            let l = reference[o] + log2(sum[o]);
+            log_sum_exp[token * HEADS + head] = l + LOG2_E * (sum[o] * exp2(reference[o] - l) - 1.0);
         }
     }
 }

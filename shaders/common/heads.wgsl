@@ -20,10 +20,24 @@ const QUERY: u32 = 0u;
 const KEY: u32 = 1u;
 const VALUE: u32 = 2u;
 
-// The score of a masked pair. MASKED < FIRST_MAXIMUM < every unmasked score, so exp(MASKED − maximum) is zero even
-// before the first unmasked score.
+// Scores and their log-sum-exp L are in base 2: the kernels work with s · log₂ e and exp2, which is the exponential
+// function of GPUs.
+const LOG2_E: f32 = 1.4426950408889634;
+
+// The score of a masked pair. It is finite, and its exponential is zero.
 const MASKED: f32 = -3.0e38;
-const FIRST_MAXIMUM: f32 = -1.0e30;
+
+// Exponentials are relative to a reference, a multiple of this. Those of the largest scores are then from 2⁻⁶⁴ to 2⁶⁴,
+// and their sums far from the limits of f32.
+const REFERENCES: f32 = 64.0;
+
+// The reference for a largest score, or for L. Scores are summed up from −reference. The reference is not larger than
+// the score, so the sums on the way are not either, and are not rounded more. The backward passes find the reference of
+// the forward pass in L, so all passes round a score in the same way. Otherwise the exponential of a dominant score
+// would not cancel against its part of L.
+fn reference_of(score: f32) -> f32 {
+    return REFERENCES * trunc(score / REFERENCES);
+}
 
 // The channels of one head of a token.
 alias Head = array<vec4<f32>, HEAD_VECTORS>;
@@ -55,9 +69,9 @@ fn qkv_vector(token: u32, part: u32, head: u32, i: u32) -> vec4<f32> {
     );
 }
 
-// The queries include the factor 1/√d of the scores.
+// The queries include the factor log₂ e / √d of the scores.
 fn query_vector(token: u32, position: u32, head: u32, i: u32) -> vec4<f32> {
-    return placed_vector(token, position, QUERY, head, i) * inverseSqrt(f32(HEAD_WIDTH));
+    return placed_vector(token, position, QUERY, head, i) * (LOG2_E * inverseSqrt(f32(HEAD_WIDTH)));
 }
 
 fn key_vector(token: u32, position: u32, head: u32, i: u32) -> vec4<f32> {
@@ -98,4 +112,9 @@ fn position_bias(head: u32, query: u32, key: u32) -> f32 {
         return 0.0;
     }
     return positions[head * relative_entries() + relative_entry(query, key)];
+}
+
+// start + a·b. Drivers compile dot() followed by an addition to one instruction more.
+fn dot_from(start: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
+    return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, start))));
 }

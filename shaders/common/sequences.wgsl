@@ -36,17 +36,6 @@ fn sequence_length(plane: Plane) -> u32 {
     }
 }
 
-// The sequence length, read from workgroup memory. Browsers accept a barrier in a loop only if they can prove that all
-// invocations leave the loop together. Values from a storage buffer do not count as uniform for that proof.
-var<workgroup> shared_length: u32;
-
-fn uniform_sequence_length(plane: Plane, lane: u32) -> u32 {
-    if lane == 0u {
-        shared_length = sequence_length(plane);
-    }
-    return workgroupUniformLoad(&shared_length);
-}
-
 fn place_from_position(plane: Plane, sequence: u32, position: u32) -> Place {
     if position >= sequence_length(plane) {
         return Place(NO_TOKEN, NO_REGION);

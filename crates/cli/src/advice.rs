@@ -104,7 +104,14 @@ fn for_training(error: &TrainError) -> Option<&'static str> {
         }
         TrainError::Diverged { .. } => {
             "Continue from the last checkpoint with `--resume` and a lower `--learning-rate`, for example half of it. \
-             If this happens at step 1, look for a damaged file in the data set."
+             If this happens at step 1, look for a damaged file in the data set. The folder not-finite of the run \
+             holds the sound of such a batch."
+        }
+        TrainError::Freeze(_) => {
+            "`--freeze` takes names of parameters, such as `encoder.*`. `--freeze ''` freezes none."
+        }
+        TrainError::NothingFits { .. } => {
+            "Give the weights of a network of the same family and widths (`--init`), or leave `--init` out."
         }
         _ => return None,
     })
@@ -270,6 +277,9 @@ mod tests {
         assert_eq!(of(SeparateError::Block { left: 1, right: 2 }), "");
         assert!(of(TrainError::Locked("run".into())).contains("--out DIR"));
         assert!(of(TrainError::SettingsLost("run".into())).contains("--config"));
+        assert!(of(TrainError::Freeze(unbraid_train::FreezeError::Everything)).contains("--freeze"));
+        let (theirs, ours) = ("a".to_owned(), "b".to_owned());
+        assert!(of(TrainError::NothingFits { path: "w".into(), theirs, ours }).contains("--init"));
         let later = WeightsError { path: None, reason: Reason::LaterFormat { format: 9 } };
         assert!(of(later).starts_with("Update"));
     }

@@ -71,6 +71,9 @@ pub(crate) struct Estimate {
     /// The launches of every kernel.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     kernels: BTreeMap<String, u64>,
+    /// Hours of the whole run at the measured time of a step, without validation.
+    #[serde(default)]
+    hours: Option<f64>,
     /// The real steps.
     #[serde(default)]
     measured: Vec<StepMeasurement>,
@@ -124,7 +127,8 @@ impl Arguments {
         let measured = |steps| measure(config, steps, &device, |step| notice(line(step)));
         if on_gpu && self.measure > 0 {
             let estimate = estimate_in_process(config, &info)?;
-            return Ok(Estimate { measured: measured(self.measure)?, ..estimate });
+            let measured = measured(self.measure)?;
+            return Ok(Estimate { hours: hours(config, &measured), measured, ..estimate });
         }
         let steps = if on_gpu {
             dry_run(config, DRY_STEPS, &device, |_| {})?
@@ -150,9 +154,17 @@ impl Arguments {
             launches: on_gpu.then(|| kernels.values().sum()),
             host_seconds: on_gpu.then_some(seconds),
             kernels,
+            hours: if on_gpu { None } else { hours(config, &steps) },
             measured: if on_gpu { Vec::new() } else { steps },
         })
     }
+}
+
+/// Hours of the whole run. A step takes the shortest time that was measured, because the first steps build kernels.
+fn hours(config: &TrainConfig, measured: &[StepMeasurement]) -> Option<f64> {
+    let seconds = measured.iter().map(|step| step.seconds).min_by(f64::total_cmp)?;
+    let limit = config.max_minutes.map_or(f64::INFINITY, |minutes| minutes / 60.0);
+    Some(limit.min(config.steps as f64 * seconds / 3600.0))
 }
 
 /// `config` and its fallbacks on a device, each with the flags that change `config` into it.
@@ -254,6 +266,9 @@ fn table(estimate: &Estimate) -> String {
         }
         lines.push(format!("{:<32}{:>10.2} s", "time per step", last.seconds));
     }
+    if let Some(hours) = estimate.hours {
+        lines.push(format!("{:<32}{hours:>10.1} h", "the whole run, no validation"));
+    }
     if !estimate.dry_run {
         lines.push("The CPU ran real steps. The peak is the largest resident set of the process.".into());
     }
@@ -295,6 +310,24 @@ mod tests {
             }
         }
         Ok(())
+    }
+
+    #[test]
+    fn a_run_takes_the_shortest_step_times_the_steps_or_its_limit() {
+        let step = |seconds| StepMeasurement {
+            step: 1,
+            seconds,
+            loss: 1.0,
+            memory: unbraid_train::MemoryEvent { taken: 0, peak: 0, phases: None },
+            launches: BTreeMap::new(),
+        };
+        let config = TrainConfig { steps: 7200, max_minutes: None, ..Default::default() };
+        assert_eq!(hours(&config, &[step(9.0), step(2.0)]), Some(4.0));
+        assert_eq!(
+            hours(&TrainConfig { max_minutes: Some(30.0), ..config.clone() }, &[step(2.0)]),
+            Some(0.5)
+        );
+        assert_eq!(hours(&config, &[]), None);
     }
 
     #[test]

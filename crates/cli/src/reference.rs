@@ -66,9 +66,10 @@ const VALUES: &str = "\
 | bytes | `8000000000` | `8GB`, `7.5GiB`, `800MB` or `8000000000` |
 | text, path, one of several names | `\"muon\"` | `muon` |
 | two numbers, list of integers | `[0.9, 0.999]` | `0.9,0.999` |
+| list of texts | `[\"encoder.*\", \"mask.*\"]` | `encoder.*,mask.*` |
 | names with weights | a table: `loss = { waveform = 1.0, spectral = 1.0 }` | `waveform=1,spectral=1` |
 | names with names | a table: `stems_map = { guitar = \"other\" }` | `guitar=other` |
-| path or a list of paths, list of texts | `\"a\"` or `[\"a\", \"b*2\"]`, always a list for texts | a flag for each |
+| path or a list of paths | `\"a\"` or `[\"a\", \"b*2\"]` | `a`, and a flag for each |
 ";
 
 fn type_name(setting: &Setting) -> String {

@@ -141,7 +141,9 @@ fn outcome(config: &TrainConfig, report: &TrainReport) -> String {
     if !report.already_complete {
         return format!("done: {steps} in {:.0} s of training", report.seconds);
     }
-    let limit = if report.steps >= config.steps {
+    let limit = if report.stopped_early {
+        format!("`--early-stop` above {}", config.early_stop)
+    } else if report.steps >= config.steps {
         format!("`--steps` above {}", config.steps)
     } else {
         format!("`--minutes` above {}", config.max_minutes.unwrap_or_default())

@@ -21,7 +21,8 @@ use tfswa::config::TfswaConfig;
 use tfswa::network::Tfswa;
 
 /// Names of the standard networks, the files under `configs/model/`. The largest is first.
-pub const STANDARD_NETWORKS: [&str; 3] = ["tfswa_unet", "tfswa_unet_small", "tfswa_unet_tiny"];
+pub const STANDARD_NETWORKS: [&str; 4] =
+    ["tfswa_unet", "tfswa_unet_base", "tfswa_unet_small", "tfswa_unet_tiny"];
 
 /// Names of the families, as in the field `family` of a configuration.
 const FAMILIES: &[&str] = &["tfswa_unet"];
@@ -79,6 +80,7 @@ impl ModelConfig {
     pub fn standard(name: &str) -> Result<Self, ModelConfigError> {
         let text = match name {
             "tfswa_unet" => include_str!("../../../configs/model/tfswa_unet.toml"),
+            "tfswa_unet_base" => include_str!("../../../configs/model/tfswa_unet_base.toml"),
             "tfswa_unet_small" => include_str!("../../../configs/model/tfswa_unet_small.toml"),
             "tfswa_unet_tiny" => include_str!("../../../configs/model/tfswa_unet_tiny.toml"),
             _ => {

@@ -11,7 +11,7 @@ use unbraid_audio::{AudioError, AudioWriter, Format};
 use unbraid_base::Stereo;
 use unbraid_base::file::sync_folder;
 
-use crate::song::{RATES, STEMS, song};
+use crate::song::{RATES, STEMS, song, sum};
 
 /// The number of songs to write, and their properties.
 #[derive(Clone, Debug)]
@@ -94,14 +94,8 @@ pub fn write_dataset(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<(), SynthError> {
     options.check()?;
-    let failed = |path: &Path, source| SynthError::Io { path: path.to_owned(), source };
-    if out.exists() && fs::read_dir(out).map_err(|e| failed(out, e))?.next().is_some() {
-        return Err(SynthError::NotEmpty(out.to_owned()));
-    }
     let mut tracks = Vec::new();
-    for (part, count) in [("train", options.train), ("test", options.test)] {
-        let folder = out.join(part);
-        fs::create_dir_all(&folder).map_err(|e| failed(&folder, e))?;
+    for (folder, count) in create_parts(out)?.into_iter().zip([options.train, options.test]) {
         for number in 1..=count {
             tracks.push((tracks.len() as u64, folder.clone(), format!("invented-{number:04}")));
         }
@@ -126,29 +120,53 @@ pub fn write_dataset(
     })
 }
 
-/// Writes one track to a temporary folder, then renames the folder.
+/// Renders and writes one track.
 fn write_track(folder: &Path, name: &str, index: u64, options: &Options) -> Result<(), SynthError> {
+    let render = || song(options.seed, index, options.seconds, options.rate).stems;
+    write_stems(folder, name, options.rate, render)
+}
+
+/// Writes the stems that `render` makes, and their mixture, to a temporary folder, then renames the folder.
+pub(crate) fn write_stems(
+    folder: &Path,
+    name: &str,
+    rate: u32,
+    render: impl FnOnce() -> [Stereo; 4],
+) -> Result<(), SynthError> {
     let unfinished = Unfinished(folder.join(format!(".{name}.part")));
     let failed = |path: &Path, source| SynthError::Io { path: path.to_owned(), source };
     fs::create_dir(&unfinished.0).map_err(|e| failed(&unfinished.0, e))?;
-    let song = song(options.seed, index, options.seconds, options.rate);
+    let stems = render();
     let write = |name: &str, sound: &Stereo| -> Result<u64, AudioError> {
         let path = unfinished.0.join(name).with_extension(Format::Wav16.extension());
-        let mut writer = AudioWriter::create(&path, Format::Wav16, options.rate)?;
+        let mut writer = AudioWriter::create(&path, Format::Wav16, rate)?;
         writer.write(sound)?;
         writer.finish()
     };
-    let mixture = song.mixture();
-    let files = STEMS.iter().copied().zip(&song.stems).chain([("mixture", &mixture)]);
+    let mixture = sum(&stems);
+    let files = STEMS.iter().copied().zip(&stems).chain([("mixture", &mixture)]);
     for (stem, sound) in files {
         let clipped =
             write(stem, sound).map_err(|source| SynthError::Audio { path: folder.join(name), source })?;
-        assert!(clipped == 0, "song {index} of seed {} clips in {stem}", options.seed);
+        assert!(clipped == 0, "{} clips in {stem}", folder.join(name).display());
     }
     let path = folder.join(name);
     fs::rename(&unfinished.0, &path).map_err(|e| failed(&path, e))?;
     sync_folder(folder);
     Ok(())
+}
+
+/// Creates the folders of the training and the test tracks in a new or empty folder.
+pub(crate) fn create_parts(out: &Path) -> Result<[PathBuf; 2], SynthError> {
+    let failed = |path: &Path, source| SynthError::Io { path: path.to_owned(), source };
+    if out.exists() && fs::read_dir(out).map_err(|e| failed(out, e))?.next().is_some() {
+        return Err(SynthError::NotEmpty(out.to_owned()));
+    }
+    let parts = ["train", "test"].map(|part| out.join(part));
+    for part in &parts {
+        fs::create_dir_all(part).map_err(|e| failed(part, e))?;
+    }
+    Ok(parts)
 }
 
 /// A folder that is removed on drop unless it has been renamed.

@@ -4,8 +4,12 @@
 //! on other instruments, and a singing voice, all with the reverberation of one room. [`write_dataset`] writes many
 //! songs in the layout of MUSDB18-HQ.
 //!
+//! [`MidiSongs`] renders General MIDI files with SoundFonts, and [`write_midi_dataset`] writes such songs in the same
+//! layout. [`effects`] holds the effects of a stem.
+//!
 //! A seed and an index give the same bits on every platform. The elementary functions come from `libm`, not from the
-//! platform, and no result depends on the number of threads.
+//! platform, and no result depends on the number of threads. Songs
+//! from MIDI have the same bits on one platform, because the SoundFont synthesiser uses the platform's functions.
 
 mod bass;
 mod beats;
@@ -14,10 +18,12 @@ mod composition;
 mod dataset;
 mod drums;
 mod dsp;
+pub mod effects;
 mod harmony;
 mod instruments;
 mod math;
 mod melody;
+mod midi;
 mod phonemes;
 mod random;
 mod room;
@@ -29,4 +35,8 @@ mod voice;
 mod tests;
 
 pub use dataset::{Options, SynthError, write_dataset};
+pub use midi::{
+    FontProblem, MidiError, MidiOptions, MidiProblem, MidiReport, MidiSong, MidiSongs, Vocals, find_files,
+    write_midi_dataset,
+};
 pub use song::{RATES, STEMS, Song, song};

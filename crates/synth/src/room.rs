@@ -24,6 +24,13 @@ impl Bus {
         Self { dry: [vec![0.0; frames], vec![0.0; frames]], send: vec![0.0; frames] }
     }
 
+    /// A bus with a finished sound, whose mono sum enters the reverberation with the gain `send`.
+    pub(crate) fn of(dry: Stereo, send: f64) -> Self {
+        let gain = (0.5 * send) as f32;
+        let send = dry[0].iter().zip(&dry[1]).map(|(l, r)| gain * (l + r)).collect();
+        Self { dry, send }
+    }
+
     pub(crate) fn frames(&self) -> usize {
         self.send.len()
     }

@@ -34,14 +34,19 @@ pub struct Song {
 impl Song {
     /// The exact sum of the stems `[c][n]`, within ±1.
     pub fn mixture(&self) -> Stereo {
-        [0, 1].map(|c| {
-            let mut sum = self.stems[0][c].clone();
-            for stem in &self.stems[1..] {
-                sum.iter_mut().zip(&stem[c]).for_each(|(s, x)| *s += x);
-            }
-            sum
-        })
+        sum(&self.stems)
     }
+}
+
+/// The sum of the stems.
+pub(crate) fn sum(stems: &[Stereo; 4]) -> Stereo {
+    [0, 1].map(|c| {
+        let mut sum = stems[0][c].clone();
+        for stem in &stems[1..] {
+            sum.iter_mut().zip(&stem[c]).for_each(|(s, x)| *s += x);
+        }
+        sum
+    })
 }
 
 /// Generates song number `index` of the series that `seed` selects, `seconds` long, at a sample rate of `rate` Hz.
@@ -67,8 +72,7 @@ pub fn song(seed: u64, index: u64, seconds: f64, rate: u32) -> Song {
     Song { tempo: score.tempo, key: score.key.name(), stems }
 }
 
-/// Sets the stems' levels and the song's peak level, fades out its end, and rounds each sample to a multiple of
-/// [`STEP`].
+/// Sets the stems' levels, and finishes the song.
 fn balance(stems: &mut [Stereo; 4], rate: f64, random: &mut Random) {
     for (stem, ceiling) in stems.iter_mut().zip([4.0, 5.0, 5.0, 5.0]) {
         for side in stem.iter_mut() {
@@ -80,6 +84,11 @@ fn balance(stems: &mut [Stereo; 4], rate: f64, random: &mut Random) {
         // Levels within 5 dB of each other, so that every stem is worth separating.
         scale_to(stem, gain_from_db(random.range(-2.5, 2.5)));
     }
+    finish(stems, rate, random);
+}
+
+/// Sets the song's peak level, fades out its end, and rounds each sample to a multiple of [`STEP`].
+pub(crate) fn finish(stems: &mut [Stereo; 4], rate: f64, random: &mut Random) {
     let frames = stems[0][0].len();
     let fade = ((0.25 * rate) as usize).min(frames / 4);
     let mut peak = 0.0f32;
@@ -116,7 +125,7 @@ fn scale_to(stem: &mut Stereo, level: f64) {
 }
 
 /// Removes inaudibly low frequencies with a one-pole high-pass filter at 12 Hz.
-fn remove_offset(side: &mut [f32], rate: f64) {
+pub(crate) fn remove_offset(side: &mut [f32], rate: f64) {
     let pole = dsp::one_pole(1.0 / (TAU * 12.0), rate);
     let (mut before, mut out) = (0.0, 0.0);
     for x in side {

@@ -5,6 +5,7 @@ use crate::loss::term::LossError;
 use crate::run::checkpoint::CheckpointError;
 use crate::score::evaluate::EvaluateError;
 use crate::settings::config::ConfigError;
+use crate::step::freeze::FreezeError;
 use std::fmt;
 use std::path::PathBuf;
 use unbraid_ops::device::{MemoryRefused, memory_refused};
@@ -38,6 +39,21 @@ pub enum TrainError {
     /// The exported model cannot be written.
     #[error(transparent)]
     Weights(#[from] unbraid_model::weights::WeightsError),
+    /// The patterns of `freeze` cannot be used.
+    #[error(transparent)]
+    Freeze(#[from] FreezeError),
+    /// No parameter of the weights file `init` fits the network.
+    #[error(
+        "no parameter of {} fits: it holds the network \"{theirs}\", and the run's is \"{ours}\"", path.display()
+    )]
+    NothingFits {
+        /// The weights file.
+        path: PathBuf,
+        /// The name of its network.
+        theirs: String,
+        /// The name of the run's network.
+        ours: String,
+    },
     /// The device lacks the precision of the configuration.
     #[error("precision = \"f16\" needs a GPU with 16-bit floats, and this device is not one")]
     NoF16,
@@ -83,7 +99,8 @@ pub enum TrainError {
     OtherParameters(PathBuf),
     /// The loss or the gradient is no longer finite.
     #[error(
-        "step {step}: the {what} was not finite {times} times in a row; the last checkpoint is from an earlier step"
+        "step {step}: the {what} was not finite {times} times in a row; the last checkpoint is from an earlier step{}",
+        batch.as_ref().map(|batch| format!("; {} holds a batch", batch.display())).unwrap_or_default()
     )]
     Diverged {
         /// The step at which the run ended.
@@ -92,6 +109,8 @@ pub enum TrainError {
         what: &'static str,
         /// Number of consecutive steps.
         times: u32,
+        /// The folder of a batch whose loss or gradient was not finite, if one was saved.
+        batch: Option<PathBuf>,
     },
 }
 

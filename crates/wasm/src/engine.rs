@@ -227,20 +227,19 @@ impl SegmentModel for EngineModel {
 
     async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
         let Some(pool) = &self.pool else { return self.engine.run(segments).await };
+        let helpers = if segments.len() > 1 { pool.ready(segments.len() - 1).await } else { 0 };
+        // While this worker computes, it cannot react to a helper, so each helper gets its whole share in advance.
+        let (own, helped) = segments.split_at(segments.len().div_ceil(helpers + 1));
+        let running: Vec<_> = helped.iter().map(|segment| pool.run(segment)).collect();
         let mut stems = Vec::with_capacity(segments.len());
-        let mut rest = segments;
-        while let [first, others @ ..] = rest {
-            let helpers = if others.is_empty() { 0 } else { pool.ready(others.len()).await };
-            let (helped, later) = others.split_at(helpers.min(others.len()));
-            let running: Vec<_> = helped.iter().map(|segment| pool.run(segment)).collect();
-            stems.extend(self.engine.run(std::slice::from_ref(first)).await?);
-            for (segment, running) in helped.iter().zip(running) {
-                match running.stems().await {
-                    Some(found) => stems.push(found),
-                    None => stems.extend(self.engine.run(std::slice::from_ref(segment)).await?),
-                }
+        for segment in own {
+            stems.extend(self.engine.run(std::slice::from_ref(segment)).await?);
+        }
+        for (segment, running) in helped.iter().zip(running) {
+            match running.stems().await {
+                Some(found) => stems.push(found),
+                None => stems.extend(self.engine.run(std::slice::from_ref(segment)).await?),
             }
-            rest = later;
         }
         Ok(stems)
     }

@@ -28,13 +28,13 @@ extern "C" {
 }
 
 impl Pool {
-    /// The number of helpers that wait for a segment. The pool starts them here, at most one for each of `segments`.
+    /// The number of helpers that can compute. The pool starts them here, at most one for each of `segments`.
     pub(crate) async fn ready(&self, segments: usize) -> usize {
         let ready = JsFuture::from(self.ready_promise(segments as u32)).await;
         ready.ok().and_then(|ready| ready.as_f64()).map_or(0, |ready| ready as usize)
     }
 
-    /// Gives a segment to a helper that waits. The helper computes while this worker goes on.
+    /// Gives a segment to the helper that has the fewest. The helper computes while this worker goes on.
     pub(crate) fn run(&self, [left, right]: &Stereo) -> Running {
         Running(self.run_promise(Float32Array::from(&left[..]), Float32Array::from(&right[..])))
     }

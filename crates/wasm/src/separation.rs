@@ -18,6 +18,10 @@ use crate::source;
 /// Frames decoded at once.
 const DECODED: usize = 1 << 16;
 
+/// Segments of a batch for each worker of a pool. The workers wait for each other after a batch, and between two batches
+/// only one of them works.
+const SEGMENTS_PER_WORKER: usize = 2;
+
 /// Seconds of a song to separate.
 #[derive(Clone, Copy)]
 pub(crate) struct Range {
@@ -69,7 +73,7 @@ impl Separation {
         }
         let total = end.map(|end| end.min(to) - from);
         // The native program uses the same segments, so its stems are the same.
-        let batch = pool.as_ref().map_or(1, |pool| pool.workers() as usize);
+        let batch = pool.as_ref().map_or(1, |pool| SEGMENTS_PER_WORKER * pool.workers() as usize);
         let options = SeparatorOptions { segment: frame(engine.segment_seconds()), overlap, batch };
         let separator = Separator::new(EngineModel { engine: engine.clone(), pool }, options)?;
         engine.begin();

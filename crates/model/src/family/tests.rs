@@ -26,6 +26,7 @@ fn standard_networks_are_valid_and_have_the_documented_size() {
     }
     let size = |name| ModelConfig::standard(name).unwrap().parameters();
     assert!((12_000_000..16_000_000).contains(&size("tfswa_unet")), "{}", size("tfswa_unet"));
+    assert!((18_000_000..20_000_000).contains(&size("tfswa_unet_base")), "{}", size("tfswa_unet_base"));
     assert!((1_000_000..3_000_000).contains(&size("tfswa_unet_small")), "{}", size("tfswa_unet_small"));
     assert!(size("tfswa_unet_tiny") < 500_000, "{}", size("tfswa_unet_tiny"));
     assert_eq!(own(&mut tiny()).subbands, 16);

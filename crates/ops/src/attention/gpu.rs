@@ -3,6 +3,8 @@
 use super::layout::{Plane, SequenceLayout, Sequences};
 use super::options::Attention;
 use super::rotary::rotary_table;
+#[cfg(not(target_family = "wasm"))]
+use crate::device::{DeviceKind, native};
 use crate::precision::Precision;
 use crate::runtime::kernel::Kernel;
 use crate::runtime::launch::{GpuArray, MAX_WORKGROUPS, dispatch};
@@ -43,13 +45,29 @@ pub struct AttentionKernel {
 }
 
 impl AttentionKernel {
+    /// A head's channels in units of four, rounded up.
+    fn head_vectors(&self) -> u32 {
+        self.head_width.div_ceil(4)
+    }
+
     /// Queries (or keys) in workgroup memory at once.
     fn tile(&self) -> u32 {
         match self.pass {
             Pass::BackwardBias => 4 * self.own,
-            // Two tiles of vectors take 8 KiB, half of the workgroup memory of WebGPU's default limits. The tile is a
-            // multiple of four, because the forward pass processes four keys per iteration.
-            _ => (256 / self.head_width.div_ceil(4)).clamp(8, 32) / 4 * 4,
+            // At most one per invocation. A larger tile would take no less time to load, and two tiles of 64 vectors
+            // per invocation would leave too little workgroup memory for other workgroups. The tile is a multiple of
+            // four, and so of `step`.
+            _ => (4 * self.workgroup / self.head_vectors()).clamp(8, self.workgroup) / 4 * 4,
+        }
+    }
+
+    /// Keys (or queries) of the tile per iteration of the inner loop. More save instructions, of which wide heads have
+    /// few to save, and take registers and time to compile.
+    fn step(&self) -> u32 {
+        match (self.pass, self.head_vectors()) {
+            (Pass::Forward, ..=2) => 4,
+            (Pass::Forward, _) | (_, ..=2) => 2,
+            _ => 1,
         }
     }
 }
@@ -65,7 +83,6 @@ impl Kernel for AttentionKernel {
     }
 
     fn constants(&self) -> Vec<(&'static str, u32)> {
-        let head_vectors = self.head_width.div_ceil(4);
         let (sequences, positional) = match self.sequences {
             Sequences::Time => (0, u32::from(self.rotary)),
             Sequences::Frequency => (1, u32::from(self.rotary)),
@@ -76,7 +93,7 @@ impl Kernel for AttentionKernel {
             ("POSITIONAL", positional),
             ("HEADS", self.heads),
             ("HEAD_WIDTH", self.head_width),
-            ("HEAD_VECTORS", head_vectors),
+            ("HEAD_VECTORS", self.head_vectors()),
         ];
         if let Sequences::Window { size, shift } = self.sequences {
             constants.extend([
@@ -87,6 +104,9 @@ impl Kernel for AttentionKernel {
             ]);
         }
         constants.extend([("TILE", self.tile()), ("OWN", self.own)]);
+        if self.pass != Pass::BackwardBias {
+            constants.push(("STEP", self.step()));
+        }
         constants
     }
 
@@ -128,6 +148,18 @@ fn owned(pass: Pass, head_vectors: u32, workgroups: u32) -> u32 {
     };
     // Cost model: loading a tile costs as much as processing one query.
     (1..=limit.clamp(1, 4)).min_by_key(|own| workgroups.div_ceil(*own) * (own + 1)).unwrap_or(1)
+}
+
+/// Pairs of query and key, times the vectors of a head, per dispatch. A pair takes at most twenty instructions per
+/// vector. A dispatch delays the frames of the desktop or the page, and drivers abort dispatches that take seconds.
+fn work_of_dispatch(array: &GpuArray) -> usize {
+    #[cfg(not(target_family = "wasm"))]
+    if let Some(DeviceKind::Discrete | DeviceKind::Software) = native::kind(&array.0.device) {
+        // By instruction counts 5 ms on an RTX 3060. Software adapters only test what discrete GPUs run.
+        return 5 << 28;
+    }
+    // Tens of milliseconds on the smallest GPUs.
+    3 << 27
 }
 
 /// The launches of an attention on a plane.
@@ -172,16 +204,18 @@ impl<'a> Launcher<'a> {
 
     /// Dispatches a pass over all sequences, `chunk` sequences per dispatch.
     fn run(&self, pass: Pass, arrays: &[&GpuArray]) {
-        // Pairs of query and key per dispatch. At an estimated (not measured) twenty instructions per pair they fill
-        // the largest GPU, and take tens of milliseconds on the smallest. A dispatch delays the frames of a page, and
-        // drivers abort dispatches that take seconds.
-        const PAIRS: usize = 1 << 28;
         let kernel = self.kernel(pass);
         let (length, count) = (self.layout.length(), self.layout.count());
         let blocks = length.div_ceil((kernel.workgroup * kernel.own) as usize);
-        let default = PAIRS / (length * length * self.options.heads).max(1);
-        let chunk = self.options.chunk.map_or(default, std::num::NonZero::get).clamp(1, MAX_WORKGROUPS);
-        for first in (0..count).step_by(chunk) {
+        let chunk = self.options.chunk.map_or_else(
+            || {
+                let work = length * length * self.options.heads * kernel.head_vectors() as usize;
+                let most = (work_of_dispatch(arrays[0]) / work.max(1)).clamp(1, MAX_WORKGROUPS);
+                count.div_ceil(count.div_ceil(most).max(1))
+            },
+            |chunk| chunk.get().min(MAX_WORKGROUPS),
+        );
+        for first in (0..count).step_by(chunk.max(1)) {
             let workgroups = [blocks, self.options.heads, chunk.min(count - first)];
             let parameters = [self.plane.frames, self.plane.bins, first].map(|value| value as u32);
             dispatch(kernel, workgroups, arrays, &parameters);

@@ -5,7 +5,7 @@
 mod choice;
 pub(crate) mod memory;
 #[cfg(not(target_family = "wasm"))]
-mod native;
+pub(crate) mod native;
 mod properties;
 #[cfg(target_family = "wasm")]
 pub(crate) mod web;

@@ -85,6 +85,15 @@ fn adapter(choice: Choice) -> Result<Option<&'static Adapter>, DeviceError> {
     Ok(Some(adapter))
 }
 
+/// The kind of a device that [`select`] opened; `None` for other devices.
+pub(crate) fn kind(device: &cubecl::Device) -> Option<DeviceKind> {
+    let is_open = |adapter: &&Adapter| {
+        let opened = adapter.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.as_ref().is_some_and(|opened| cubecl::Device::Wgpu(opened.clone()) == *device)
+    };
+    Some(MACHINE.get()?.adapters.iter().find(is_open)?.info.kind)
+}
+
 struct Machine {
     adapters: Vec<Adapter>,
     /// Never dropped: Vulkan loaders crash if one thread destroys an instance while another creates one.
@@ -152,8 +161,9 @@ fn handle_error(error: &wgpu::Error) {
     assert!(memory_refused().is_some(), "wgpu error: {error}");
 }
 
+static MACHINE: OnceLock<Machine> = OnceLock::new();
+
 fn machine() -> &'static Machine {
-    static MACHINE: OnceLock<Machine> = OnceLock::new();
     MACHINE.get_or_init(|| {
         let (mut found, mut instances) = (Vec::new(), Vec::new());
         for &api in apis() {

@@ -58,6 +58,7 @@ pub const FILES: &[(&str, &str)] = &[
     wgsl!("common/sequences.wgsl"),
     wgsl!("common/tile.wgsl"),
     wgsl!("common/token.wgsl"),
+    wgsl!("common/uniform_length.wgsl"),
     wgsl!("common/vectors.wgsl"),
     wgsl!("common/width_four.wgsl"),
     wgsl!("common/width_one.wgsl"),

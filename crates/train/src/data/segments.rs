@@ -3,6 +3,7 @@
 //! All random choices of segment `k` come from stream `k` of one ChaCha generator. The data therefore do not depend on
 //! the number of workers, and a resumed run needs no saved random state: it starts at its index.
 
+use crate::data::augment::Augment;
 use crate::data::dataset::{DataError, Dataset};
 use crate::data::index::Levels;
 use crate::data::places::{Places, Wanted};
@@ -56,41 +57,56 @@ impl Segments {
         let mut segment = if rng.random_bool(self.config.remix_probability) {
             let mut segment = Vec::with_capacity(stems);
             for stem in 0..stems {
-                segment.extend(self.excerpt(&mut rng, &self.places[stem], stem..stem + 1)?);
+                segment.extend(self.excerpt_of(&mut rng, stem..stem + 1)?);
             }
             segment
         } else {
-            self.excerpt(&mut rng, &self.places[stems], 0..stems)?
+            self.excerpt_of(&mut rng, 0..stems)?
         };
-        for stem in &mut segment {
-            self.augment(&mut rng, stem);
+        let augment = self.augment();
+        for (index, stem) in segment.iter_mut().enumerate() {
+            for place in 0..2 {
+                let Some(gain) = augment.mixup(&mut rng, place) else { continue };
+                let other = self.excerpt_of(&mut rng, index..index + 1)?;
+                let samples = stem.iter_mut().flatten();
+                samples.zip(other[0].iter().flatten()).for_each(|(sample, other)| *sample += gain * other);
+            }
+            augment.stem(&mut rng, stem);
         }
+        augment.drop_stems(&mut rng, &mut segment);
         Ok(segment)
     }
 
-    /// A random excerpt of the given stems, which `places` are those of.
-    ///
-    /// A single stem of several may be silent there: the model also has to learn that a stem is absent.
-    fn excerpt(
-        &self,
-        rng: &mut ChaCha8Rng,
-        places: &Places,
-        stems: std::ops::Range<usize>,
-    ) -> Result<Vec<Stereo>, DataError> {
-        let (track, start) = places.draw(rng);
-        stems.map(|stem| self.dataset.read(track, stem, start, self.samples)).collect()
+    fn augment(&self) -> Augment<'_> {
+        Augment::new(&self.config, self.samples)
     }
 
-    fn augment(&self, rng: &mut ChaCha8Rng, stem: &mut Stereo) {
-        let [low, high] = self.config.gain_range;
-        let gain = rng.random_range(low..=high);
-        let sign = if rng.random_bool(self.config.sign_flip_probability) { -1.0 } else { 1.0 };
-        if rng.random_bool(self.config.channel_swap_probability) {
-            stem.swap(0, 1);
-        }
-        for sample in stem.iter_mut().flatten() {
-            *sample *= gain * sign;
-        }
+    /// A random excerpt of the given stems of one track, with a speed and shifts.
+    fn excerpt_of(
+        &self,
+        rng: &mut ChaCha8Rng,
+        stems: std::ops::Range<usize>,
+    ) -> Result<Vec<Stereo>, DataError> {
+        let excerpt = self.augment().excerpt(rng);
+        let stems = self.loud(rng, stems, excerpt.read())?;
+        Ok(excerpt.cut(rng, stems))
+    }
+
+    /// `samples` of the given stems (one, or all) from a random place at which their sum is loud enough.
+    ///
+    /// A single stem of several may be silent there: the model also has to learn that a stem is absent.
+    fn loud(
+        &self,
+        rng: &mut ChaCha8Rng,
+        stems: std::ops::Range<usize>,
+        samples: usize,
+    ) -> Result<Vec<Stereo>, DataError> {
+        let places = &self.places[if stems.len() == 1 { stems.start } else { self.dataset.stems() }];
+        let (track, start) = places.draw(rng);
+        // A place is chosen for a segment. With another speed, more samples are read.
+        let frames = self.dataset.tracks()[track].frames;
+        let start = start.min(frames.saturating_sub(samples as u64));
+        stems.map(|stem| self.dataset.read(track, stem, start, samples)).collect()
     }
 
     /// Batch `k`: segments `k·b … (k+1)·b`, as one plane `[b, s, 2, n]`.

@@ -7,9 +7,15 @@
 //! give each term's weight under its name. The name reaches the progress line, the step's event and `metrics.jsonl` (as
 //! `loss_NAME`) without any other change.
 //!
-//! The existing terms define the derivative of |x| at 0 as 0, so a perfect estimate (or digital silence) gives a zero
+//! The setting `stem_weights` multiplies the values of a stem in every term, except in `mixture`.
+//!
+//! The terms of |x| define the derivative of |x| at 0 as 0, so a perfect estimate (or digital silence) gives a zero
 //! gradient and not a NaN.
 
+mod magnitude;
+mod mixture;
+mod mse;
+mod si_sdr;
 mod spectral;
 pub mod term;
 mod waveform;
@@ -32,6 +38,14 @@ pub(crate) struct Registered {
 pub(crate) const TERMS: &[Registered] = &[
     Registered { name: "waveform", meaning: "L1 loss of the waveform", build: waveform::build },
     Registered { name: "spectral", meaning: "L1 loss of the complex spectrograms", build: spectral::build },
+    Registered {
+        name: "magnitude",
+        meaning: "L1 loss of the magnitude spectrograms",
+        build: magnitude::build,
+    },
+    Registered { name: "mse", meaning: "mean squared error of the waveform", build: mse::build },
+    Registered { name: "si_sdr", meaning: "negative SI-SDR in dB", build: si_sdr::build },
+    Registered { name: "mixture", meaning: "L1 loss of the sum of all estimates", build: mixture::build },
 ];
 
 struct Term {
@@ -52,6 +66,8 @@ pub struct LossValues {
 /// The loss of a run. Terms of weight 0 are not computed and not reported.
 pub struct Loss {
     terms: Vec<Term>,
+    /// A factor of each stem, in the network's order. `None`: 1 for every stem.
+    stem_weights: Option<Vec<f64>>,
 }
 
 impl Loss {
@@ -71,7 +87,24 @@ impl Loss {
                 terms.push(Term { name, weight, function: build(config)? });
             }
         }
-        if terms.is_empty() { Err(LossError::NoTerm) } else { Ok(Self { terms }) }
+        if terms.is_empty() { Err(LossError::NoTerm) } else { Ok(Self { terms, stem_weights: None }) }
+    }
+
+    /// The same loss with the settings' weights of the `stems` of a network. A stem without a weight has 1.
+    ///
+    /// # Errors
+    /// If the settings name another stem, or every weight is 0.
+    pub fn for_stems(self, config: &TrainConfig, stems: &[String]) -> Result<Self, LossError> {
+        if let Some(name) = config.stem_weights.keys().find(|name| !stems.contains(name)) {
+            return Err(LossError::UnknownStem { name: name.clone(), stems: stems.to_vec() });
+        }
+        let weights: Vec<f64> =
+            stems.iter().map(|stem| config.stem_weights.get(stem).copied().unwrap_or(1.0)).collect();
+        if weights.iter().all(|weight| *weight == 0.0) {
+            return Err(LossError::NoStem);
+        }
+        let stem_weights = weights.iter().any(|weight| *weight != 1.0).then_some(weights);
+        Ok(Self { stem_weights, ..self })
     }
 
     /// Minimum length in samples of the signals that [`Loss::forward`] compares.
@@ -86,7 +119,7 @@ impl Loss {
 
     /// The loss of `estimate` against `target`, both `[b, s, c, n]`.
     pub fn forward(&self, estimate: Tensor<4>, target: Tensor<4>) -> LossValues {
-        let signals = Comparison::new(estimate, target);
+        let signals = Comparison::new(estimate, target).with_stem_weights(self.stem_weights.clone());
         let mut total: Option<Tensor<1>> = None;
         let mut terms = Vec::with_capacity(self.terms.len());
         for term in &self.terms {
@@ -102,5 +135,7 @@ impl Loss {
     }
 }
 
+#[cfg(test)]
+mod gradients;
 #[cfg(test)]
 mod tests;

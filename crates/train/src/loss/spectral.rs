@@ -11,9 +11,9 @@
 //! normalised, and uses the modulus and a hop of 147 samples. Here the resolutions are averaged, each is divided by the
 //! norm of its window, and |Re| + |Im| replaces the modulus, which makes the term depend on the phase of the error.
 //! With equal weights, the ratio of this term to `waveform` is about 1.4 : 1 on white noise. The ratio of the other
-//! implementation is about 120 : 1. No experiment has compared the two.
+//! implementation is about 120 : 1. docs/training.md compares weights of 0, 1 and 10.
 
-use crate::loss::term::{Comparison, LossError, LossFunction, mean_magnitude};
+use crate::loss::term::{Comparison, LossError, LossFunction, row_magnitudes};
 use crate::settings::config::TrainConfig;
 use burn::tensor::Tensor;
 use unbraid_model::Recompute;
@@ -25,23 +25,29 @@ struct Spectral {
     low_memory: bool,
 }
 
-struct Resolution {
-    plan: Stft,
+/// A transform of `loss_resolutions`.
+pub(super) struct Resolution {
+    pub(super) plan: Stft,
     /// Factor of the mean magnitude of the real and imaginary parts.
-    share: f64,
+    pub(super) share: f64,
 }
 
 impl Resolution {
-    /// `error [r, n]` → `[1]`
+    /// The STFT reflects half a frame at each end.
+    pub(super) fn least_samples(&self) -> usize {
+        self.plan.n_fft() / 2 + 1
+    }
+
+    /// `error [r, n]` → `[r]`
     fn value(&self, error: Tensor<2>) -> Tensor<1> {
         let spectra = stft(error, &self.plan);
         let [rows, frames, bins, parts] = spectra.dims();
-        mean_magnitude(spectra.reshape([rows, frames * bins * parts])).mul_scalar(self.share)
+        row_magnitudes(spectra.reshape([rows, frames * bins * parts])).mul_scalar(self.share)
     }
 }
 
-/// Builds the term: plans the transforms of `loss_resolutions`.
-pub(crate) fn build(config: &TrainConfig) -> Result<Box<dyn LossFunction>, LossError> {
+/// The transforms of `loss_resolutions`.
+pub(super) fn resolutions(config: &TrainConfig) -> Result<Vec<Resolution>, LossError> {
     if config.loss_resolutions.is_empty() {
         return Err(LossError::NoResolution);
     }
@@ -51,43 +57,45 @@ pub(crate) fn build(config: &TrainConfig) -> Result<Box<dyn LossFunction>, LossE
         // `mean` also averages over re and im: twice the mean is the mean of |Re| + |Im|.
         Ok(Resolution { plan, share: 2.0 / (norm * config.loss_resolutions.len() as f64) })
     };
-    let resolutions = config.loss_resolutions.iter().map(resolution).collect::<Result<_, LossError>>()?;
-    Ok(Box::new(Spectral { resolutions, low_memory: config.recompute != Recompute::None }))
+    config.loss_resolutions.iter().map(resolution).collect()
+}
+
+/// Builds the term.
+pub(crate) fn build(config: &TrainConfig) -> Result<Box<dyn LossFunction>, LossError> {
+    let low_memory = config.recompute != Recompute::None;
+    Ok(Box::new(Spectral { resolutions: resolutions(config)?, low_memory }))
 }
 
 impl LossFunction for Spectral {
     fn value(&self, signals: &Comparison) -> Tensor<1> {
         let error = &signals.error;
-        if self.low_memory && error.is_autodiff() { self.by_rows(error) } else { self.at_once(error) }
+        let by_rows = self.low_memory && error.is_autodiff();
+        signals.mean(if by_rows { self.by_rows(error) } else { self.at_once(error) })
     }
 
-    /// The STFT reflects half a frame at each end.
     fn least_samples(&self) -> usize {
-        let longest = self.resolutions.iter().map(|resolution| resolution.plan.n_fft()).max();
-        longest.unwrap_or(0) / 2 + 1
+        self.resolutions.iter().map(Resolution::least_samples).max().unwrap_or(1)
     }
 }
 
 impl Spectral {
-    /// The term of `error [r, n]`.
+    /// The term of each row of `error [r, n]`: `[r]`.
     fn at_once(&self, error: &Tensor<2>) -> Tensor<1> {
         let values = self.resolutions.iter().map(|resolution| resolution.value(error.clone()));
         values.reduce(|sum, value| sum + value).expect("built with at least one resolution")
     }
 
-    /// The same value and gradient. Transforms one row at a time, and keeps only a gradient as large as the error.
+    /// The same values and gradient. Transforms one row at a time, and keeps only a gradient as large as the error.
     ///
     /// The term L is homogeneous: L(a e) = a L(e) for a > 0. By Euler's theorem it is the product of its argument and
     /// its gradient, L(e) = ⟨∇L(e), e⟩. With ∇L as a constant, this product has the value and the gradient of L.
     fn by_rows(&self, error: &Tensor<2>) -> Tensor<1> {
-        let [rows, n] = error.dims();
         let gradient = |row: Tensor<2>| {
             let row = row.autodiff().require_grad();
-            let value = self.at_once(&row).div_scalar(rows as f64);
-            row.grad(&value.backward()).expect("the term depends on the row")
+            row.grad(&self.at_once(&row).backward()).expect("the term depends on the row")
         };
         let gradients = error.clone().inner().split(1, 0).into_iter().map(gradient).collect();
         let products = error.clone() * Tensor::cat(gradients, 0).autodiff();
-        sum_rows(products.reshape([1, rows * n]), Summand::Value)
+        sum_rows(products, Summand::Value)
     }
 }

@@ -14,6 +14,8 @@ pub struct Comparison {
     pub target: Tensor<4>,
     /// Estimate minus target, one channel of one stem per row: `[b · s · c, n]`.
     pub error: Tensor<2>,
+    /// A factor of each stem's values. `None`: 1 for every stem.
+    stem_weights: Option<Vec<f64>>,
 }
 
 impl Comparison {
@@ -21,7 +23,26 @@ impl Comparison {
     pub fn new(estimate: Tensor<4>, target: Tensor<4>) -> Self {
         let [b, s, c, n] = estimate.dims();
         let error = (estimate.clone() - target.clone()).reshape([b * s * c, n]);
-        Self { estimate, target, error }
+        Self { estimate, target, error, stem_weights: None }
+    }
+
+    /// The same signals with a factor for each stem.
+    pub(crate) fn with_stem_weights(self, weights: Option<Vec<f64>>) -> Self {
+        Self { stem_weights: weights, ..self }
+    }
+
+    /// The mean over `values`, one of each stem, `[b · s]`, or of each channel of a stem, `[b · s · c]`, multiplied by the
+    /// stems' factors: `[1]`.
+    pub(crate) fn mean(&self, values: Tensor<1>) -> Tensor<1> {
+        let Some(weights) = &self.stem_weights else { return values.mean() };
+        let [b, s, _, _] = self.estimate.dims();
+        let channels = values.dims()[0] / (b * s);
+        let values = values.reshape([b, s, channels]);
+        let of_stem = |(stem, weight): (usize, &f64)| {
+            values.clone().narrow(1, stem, 1).mean().mul_scalar(weight / s as f64)
+        };
+        let sum = weights.iter().enumerate().map(of_stem).reduce(|sum, value| sum + value);
+        sum.expect("a network has a stem")
     }
 }
 
@@ -37,10 +58,10 @@ pub(crate) trait LossFunction: Send + Sync {
     }
 }
 
-/// `mean |x|` of all elements of `x [r, n]`: `[1]`.
-pub(crate) fn mean_magnitude(x: Tensor<2>) -> Tensor<1> {
+/// `mean |x|` of each row of `x [r, n]`: `[r]`.
+pub(crate) fn row_magnitudes(x: Tensor<2>) -> Tensor<1> {
     let [_, n] = x.dims();
-    sum_rows(x, Summand::Magnitude).mean().div_scalar(n as f64)
+    sum_rows(x, Summand::Magnitude).div_scalar(n as f64)
 }
 
 /// The reason why the loss cannot be built.
@@ -57,10 +78,21 @@ pub enum LossError {
     /// The settings give no term a weight above 0.
     #[error("no loss term has a weight above 0")]
     NoTerm,
-    /// The spectral term has no transform.
+    /// A term of spectrograms has no transform.
     #[error("loss_resolutions names no transform size")]
     NoResolution,
-    /// A transform size of the spectral term is not supported.
+    /// The settings give a weight to a stem that the network does not have.
+    #[error("stem_weights: \"{name}\" is not a stem of the network; its stems are {}", stems.join(", "))]
+    UnknownStem {
+        /// The name in the settings.
+        name: String,
+        /// The stems of the network.
+        stems: Vec<String>,
+    },
+    /// The weight of every stem is 0.
+    #[error("stem_weights: the weight of every stem is 0")]
+    NoStem,
+    /// A transform size is not supported.
     #[error("loss_resolutions: {0}")]
     Transform(#[from] unbraid_ops::StftError),
 }

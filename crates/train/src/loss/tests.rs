@@ -147,10 +147,10 @@ fn the_weights_choose_the_terms() {
 
 #[test]
 fn an_unknown_term_is_named_with_those_that_exist() {
-    let config = TrainConfig { loss: weights(&[("waveform", 1.0), ("mse", 1.0)]), ..Default::default() };
+    let config = TrainConfig { loss: weights(&[("waveform", 1.0), ("mae", 1.0)]), ..Default::default() };
     let error = Loss::new(&config).err().unwrap();
     let error = error.to_string();
-    assert!(error.contains("\"mse\"") && TERMS.iter().all(|term| error.contains(term.name)), "{error}");
+    assert!(error.contains("\"mae\"") && TERMS.iter().all(|term| error.contains(term.name)), "{error}");
 }
 
 /// A step's event has the key `loss_scale`, and the settings have `loss_resolutions`.

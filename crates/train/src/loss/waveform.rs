@@ -1,6 +1,6 @@
 //! The term `waveform`: the mean absolute error of the samples, `mean |ŝ − s|`.
 
-use crate::loss::term::{Comparison, LossError, LossFunction, mean_magnitude};
+use crate::loss::term::{Comparison, LossError, LossFunction, row_magnitudes};
 use crate::settings::config::TrainConfig;
 use burn::tensor::Tensor;
 
@@ -13,6 +13,6 @@ pub(crate) fn build(_config: &TrainConfig) -> Result<Box<dyn LossFunction>, Loss
 
 impl LossFunction for Waveform {
     fn value(&self, signals: &Comparison) -> Tensor<1> {
-        mean_magnitude(signals.error.clone())
+        signals.mean(row_magnitudes(signals.error.clone()))
     }
 }

@@ -4,6 +4,7 @@
 //! moments of the optimiser. Its metadata holds the rest of the state and a checksum over everything. No random state
 //! is saved, because a segment is a function of (seed, index).
 
+use crate::run::watch::Watch;
 use crate::step::loss_scale::LossScale;
 use crate::step::parameters::ParameterLayout;
 use crate::step::schedule::{Position, Schedule};
@@ -52,6 +53,9 @@ pub struct Best {
     pub step: u64,
     /// uSDR averaged over stems and songs, dB.
     pub usdr: f64,
+    /// cSDR averaged over stems, dB. Absent in files of older versions.
+    #[serde(default)]
+    pub csdr: Option<f64>,
 }
 
 /// The state of a run without its vectors.
@@ -78,6 +82,9 @@ pub struct RunState {
     /// The course of the learning rate. Absent in files of older versions.
     #[serde(default)]
     pub schedule: Option<Schedule>,
+    /// The course of the validations and of the loss. Absent in files of older versions.
+    #[serde(default)]
+    pub watch: Watch,
     /// The network.
     pub model: ModelConfig,
     /// The network's parameters, in the order of the vectors. The vectors of a checkpoint have no gaps.
@@ -97,6 +104,7 @@ impl RunState {
             loss_scale: None,
             data: None,
             schedule: None,
+            watch: Watch::default(),
             model,
             layout,
         }

@@ -98,6 +98,8 @@ pub struct ValidationEvent {
     pub silent: BTreeMap<String, SilentSongs>,
     /// uSDR averaged over the stems, dB. `None` if every stem is silent in every song.
     pub usdr: Option<f64>,
+    /// cSDR averaged over the stems, dB. `None` if no stem has one.
+    pub csdr: Option<f64>,
     /// uSDR of the mixture scaled by its best constant, averaged over the stems, dB.
     pub baseline_usdr: Option<f64>,
     /// Whether it is the best so far.

@@ -38,6 +38,11 @@ impl RunFolder {
         self.root.join("model.safetensors")
     }
 
+    /// Batches whose loss or gradient was not finite.
+    pub(crate) fn bad_batches(&self) -> PathBuf {
+        self.root.join("not-finite")
+    }
+
     /// Whether there is a run: its settings or a checkpoint. Creates nothing.
     pub fn holds_run(&self) -> bool {
         self.config().is_file() || self.has_checkpoints()

@@ -1,6 +1,8 @@
 //! A training run from its first step to its exported model.
 //!
-//! `start.rs` prepares a run and `trainer.rs` is the loop. `folder.rs` knows the files of a run and locks it,
+//! `start.rs` prepares a run and `init.rs` reads the weights that it starts with, `trainer.rs` is the loop, and
+//! `validation.rs` scores the validation songs. `watch.rs` notices that a run no longer improves, and `guard.rs` saves a
+//! batch that breaks it. `folder.rs` knows the files of a run and locks it,
 //! `checkpoint.rs` writes and reads its state, `checkpoints.rs` knows which states are kept, `resume.rs` decides
 //! whether and from where a run continues, `export.rs` describes the finished model, and `events.rs` defines the events
 //! that a listener receives.
@@ -10,6 +12,10 @@ pub(crate) mod checkpoints;
 pub(crate) mod events;
 mod export;
 pub(crate) mod folder;
+mod guard;
+mod init;
 mod resume;
 pub(crate) mod start;
 pub(crate) mod trainer;
+mod validation;
+pub(crate) mod watch;

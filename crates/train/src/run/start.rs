@@ -10,12 +10,14 @@ use crate::error::TrainError;
 use crate::run::checkpoint::{Checkpoint, RunState};
 use crate::run::events::{Event, Flow, Listener};
 use crate::run::folder::{RunFolder, RunLock};
+use crate::run::init::Initial;
 use crate::run::resume::find_checkpoint;
-use crate::run::trainer::{TrainReport, Trainer, vector};
+use crate::run::trainer::{TrainReport, Trainer, values, vector};
 use crate::settings::config::TrainConfig;
+use crate::step::freeze::Frozen;
 use crate::step::learner::{Learner, check_loss, check_precision};
 use crate::step::parameters::{ParameterLayout, initial_weights};
-use crate::step::schedule::Schedule;
+use crate::step::schedule::{Course, Schedule};
 use burn::tensor::Device;
 use std::sync::Arc;
 use std::time::Instant;
@@ -58,21 +60,36 @@ fn prepare<'a>(
         songs => split_by_name(dataset.tracks(), songs)?,
     };
 
+    let device = device.clone().without_autodiff();
+    let layout = ParameterLayout::of(&model_config.init(&device));
+    let frozen = Frozen::new(&config.freeze, &layout, &device)?;
     let folder = RunFolder::new(&config.run);
+    let init = if resume && folder.has_checkpoints() {
+        None
+    } else {
+        Initial::read(config, &model_config, &layout)?
+    };
     if resume && !folder.holds_run() {
         return Err(TrainError::NothingToResume(config.run.clone()));
     }
     let lock = folder.lock()?;
     report_start(&lock, &*dataset, &training, &validation, &model_config, listener);
     let levels = index(&*dataset, &training, listener)?;
+    if let Some(frozen) = frozen {
+        listener.event(&Event::Message(&frozen.summary()));
+    }
     let checkpoint = find_checkpoint(config, &model_config, data, resume, &folder, listener)?;
     let checkpoints = folder.checkpoints()?;
     folder.save_config(config)?;
 
-    let device = device.clone().without_autodiff();
-    let weights = initial_weights(&model_config, config.seed, &device);
+    let mut weights = initial_weights(&model_config, config.seed, &device);
+    if let Some(init) = init {
+        for message in &init.messages {
+            listener.event(&Event::Message(message));
+        }
+        weights = vector(init.over(values(&weights)?), &device);
+    }
     let mut learner = Learner::new(config, &model_config, weights)?;
-    let layout = ParameterLayout::of(&learner.model);
     let saved = checkpoint.as_ref().map(|checkpoint| checkpoint.state.step);
     let state = match checkpoint {
         Some(Checkpoint { state, weights, average, moments }) => {
@@ -113,6 +130,8 @@ fn prepare<'a>(
         stop: false,
         skipped: 0,
         skipped_in_a_row: 0,
+        bad: 0,
+        bad_batch: None,
         pace: None,
         config,
         device,
@@ -180,20 +199,24 @@ fn schedule_change(
     config: &TrainConfig,
     state: &RunState,
 ) -> Option<String> {
-    if before == now {
+    let cosine = now.course == Course::Cosine;
+    let same_limits = Schedule { steps: now.steps, max_minutes: now.max_minutes, ..*before };
+    if before == now || !cosine && same_limits == *now {
         return None;
     }
     let rate = |schedule: &Schedule| schedule.rate(config.warmup_steps, state.position());
     let (was, is, end) = (rate(before), rate(now), now.final_learning_rate);
-    Some(if now.learning_rate != before.learning_rate {
-        format!(
+    Some(match (now.learning_rate != before.learning_rate, cosine) {
+        (true, true) => format!(
             "the learning rate changes from {was:.2e} to {is:.2e} and reaches {end:.2e} at the end of the run"
-        )
-    } else if is == end {
-        format!("the run had reached the end of its learning rate, which stays at {end:.2e}")
-    } else {
-        format!(
+        ),
+        (true, false) => format!("the learning rate changes from {was:.2e} to {is:.2e}"),
+        (false, false) => format!("the learning rate goes on at {is:.2e} with another schedule"),
+        (false, true) if is == end => {
+            format!("the run had reached the end of its learning rate, which stays at {end:.2e}")
+        }
+        (false, true) => format!(
             "the end of the run has changed: the learning rate goes on at {is:.2e} and reaches {end:.2e} there"
-        )
+        ),
     })
 }

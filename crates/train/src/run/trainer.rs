@@ -5,12 +5,12 @@ use crate::data::segments::Loader;
 use crate::error::{TrainError, read};
 use crate::run::checkpoint::{Best, Checkpoint, RunState};
 use crate::run::checkpoints::Checkpoints;
-use crate::run::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
+use crate::run::events::{Event, Flow, Listener, StepEvent};
 use crate::run::export;
 use crate::run::folder::{MetricsLog, RunFolder, RunLock};
-use crate::score::evaluate::evaluate;
+use crate::run::guard::{BadBatch, SAVED_AT};
 use crate::settings::config::TrainConfig;
-use crate::step::learner::Learner;
+use crate::step::learner::{Learner, Outcome};
 use crate::step::loss_scale::LossScale;
 use crate::step::memory::MemoryEvent;
 use crate::step::parameters::unpack;
@@ -20,8 +20,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
-use unbraid_model::SeparatorOptions;
-use unbraid_ops::device::memory_refused;
 
 /// Consecutive steps without a finite loss and gradient before the run ends. A run survives one bad batch, but weights
 /// that are not finite do not recover.
@@ -38,6 +36,8 @@ pub struct TrainReport {
     pub stopped: bool,
     /// Whether the run had reached its end before, so that it made no step.
     pub already_complete: bool,
+    /// Whether the run ended because its validations no longer improved.
+    pub stopped_early: bool,
     /// Steps whose update was skipped because the loss or the gradient was not finite.
     pub skipped: u64,
     /// The best validation. `None` without validation.
@@ -68,6 +68,10 @@ pub(super) struct Trainer<'a> {
     pub(super) saved: Option<u64>,
     pub(super) skipped: u64,
     pub(super) skipped_in_a_row: u32,
+    /// Skipped steps that are no overflow of f16.
+    pub(super) bad: u64,
+    /// Where the batch of such a step was saved.
+    pub(super) bad_batch: Option<PathBuf>,
     /// Seconds of the run before this process.
     pub(super) before: f64,
     pub(super) started: Instant,
@@ -88,7 +92,7 @@ impl Trainer<'_> {
     /// # Errors
     /// Those of [`train`](crate::train).
     pub(super) fn run(mut self) -> Result<TrainReport, TrainError> {
-        let already_complete = self.progress() >= 1.0;
+        let already_complete = self.is_complete();
         let end = self.steps();
         // A song that cannot be read ends the run, but the weights are valid and worth saving.
         let valid = matches!(end, Ok(()) | Err(TrainError::Song { .. } | TrainError::Validation(_)));
@@ -102,6 +106,7 @@ impl Trainer<'_> {
             seconds: self.elapsed(),
             stopped: self.stop,
             already_complete,
+            stopped_early: self.has_stalled(),
             skipped: self.skipped,
             best: self.state.best,
             memory: self.learner.memory.event(),
@@ -116,12 +121,14 @@ impl Trainer<'_> {
             let step = self.state.step;
             let due = |interval: u64| interval > 0 && step > 0 && step.is_multiple_of(interval);
             // Validation comes first, because an interruption may have prevented the validation of this step.
-            let validates = due(self.config.validation_interval) && self.state.validated != Some(step);
+            let validates = due(self.config.validation_interval)
+                && self.state.validated != Some(step)
+                && self.has_time_to_validate();
             let better = validates && self.validate()?;
             if better || due(self.config.checkpoint_interval) && self.saved != Some(step) {
                 self.save()?;
             }
-            if self.progress() >= 1.0 || self.stop {
+            if self.is_complete() || self.stop {
                 break;
             }
             self.step()?;
@@ -129,6 +136,15 @@ impl Trainer<'_> {
         if !self.stop && self.config.validation_interval > 0 && self.state.validated != Some(self.state.step)
         {
             self.validate()?;
+        }
+        if self.has_stalled()
+            && let Some(best) = self.state.best
+        {
+            let (step, validations) = (self.state.step, self.state.watch.stale);
+            self.message(&format!(
+                "step {step}: early stop; the best validation was at step {}, {validations} validations ago",
+                best.step
+            ));
         }
         Ok(())
     }
@@ -157,7 +173,7 @@ impl Trainer<'_> {
         if outcome.updated() {
             self.skipped_in_a_row = 0;
         } else {
-            self.skip(step, outcome.loss.is_finite(), scale)?;
+            self.skip(step, &outcome, scale, rate, &targets)?;
         }
         self.state.step = step;
         self.state.updates = self.learner.optimizer.updates;
@@ -187,68 +203,81 @@ impl Trainer<'_> {
             self.metrics.append("step", &event)?;
         }
         self.report(&Event::Step(&event));
+        let over = self.config.stall_steps;
+        if over > 0
+            && event.updated
+            && let Some([before, now]) = self.state.watch.loss(event.loss, over)
+        {
+            self.message(&format!(
+                "step {step}: the loss has not moved in {over} steps: its mean is {now:.4e}, after {before:.4e}"
+            ));
+        }
         Ok(())
     }
 
     /// Counts a step without an update. Too many in a row end the run, except while the loss scale can be halved.
-    fn skip(&mut self, step: u64, finite_loss: bool, scale: Option<LossScale>) -> Result<(), TrainError> {
+    fn skip(
+        &mut self,
+        step: u64,
+        outcome: &Outcome,
+        scale: Option<LossScale>,
+        rate: f64,
+        targets: &Tensor<4>,
+    ) -> Result<(), TrainError> {
         self.skipped += 1;
-        if let Some(scale) = scale.filter(|scale| finite_loss && scale.can_fall()) {
+        if let Some(scale) = scale.filter(|scale| outcome.loss.is_finite() && scale.can_fall()) {
             self.message(&format!(
                 "step {step}: the gradients overflowed f16 at a loss scale of {}; the scale is halved and the update skipped",
                 scale.factor()
             ));
             return Ok(());
         }
-        let what = if finite_loss { "gradient" } else { "loss" };
+        let what = if outcome.loss.is_finite() { "gradient" } else { "loss" };
         self.skipped_in_a_row += 1;
+        self.bad += 1;
+        if self.bad == SAVED_AT {
+            self.save_batch(step, what, outcome, rate, targets)?;
+        }
         if self.skipped_in_a_row >= MOST_SKIPPED {
-            return Err(TrainError::Diverged { step, what, times: self.skipped_in_a_row });
+            let batch = self.bad_batch.take();
+            return Err(TrainError::Diverged { step, what, times: self.skipped_in_a_row, batch });
         }
         self.message(&format!("step {step}: the {what} is not finite; the update is skipped"));
         Ok(())
     }
 
-    /// Scores the moving average of the weights on the validation songs. Returns whether the score is the best so far.
-    fn validate(&mut self) -> Result<bool, TrainError> {
-        if self.validation.is_empty() {
-            return Ok(false);
-        }
-        let model = unpack(self.learner.model.clone(), &self.learner.average).valid();
-        let options = SeparatorOptions {
-            segment: self.config.segment_samples(&self.state.model),
-            overlap: SeparatorOptions::DEFAULT_OVERLAP,
-            batch: self.config.examples_at_once().min(64),
-        };
-        let limit = self.config.validation_seconds;
-        let evaluation = evaluate(&model, &*self.dataset, &self.validation, &options, limit, self.listener);
-        let evaluation = evaluation
-            .map_err(|error| memory_refused().map_or_else(|| error.into(), TrainError::OutOfMemory))?;
-        let Some(evaluation) = evaluation else {
-            self.stop = true;
-            return Ok(false);
-        };
-        let step = self.state.step;
-        // Without a stem that sounds, no model is better than another.
-        let better = |usdr: &f64| self.state.best.is_none_or(|best| *usdr > best.usdr);
-        let best = evaluation.usdr.filter(better).map(|usdr| Best { step, usdr });
-        self.state.best = best.or(self.state.best);
-        self.state.validated = Some(step);
-        self.saved = None;
-        self.state.scores = evaluation.stems.iter().map(|(stem, s)| (stem.clone(), s.usdr)).collect();
-        let event = ValidationEvent {
+    /// Saves the batch of a step that made no update.
+    fn save_batch(
+        &mut self,
+        step: u64,
+        what: &'static str,
+        outcome: &Outcome,
+        rate: f64,
+        targets: &Tensor<4>,
+    ) -> Result<(), TrainError> {
+        let samples = read(targets.try_to_vec_as::<f32>())?;
+        let batch = BadBatch {
             step,
-            songs: evaluation.songs.len(),
-            stems: evaluation.stems,
-            silent: evaluation.silent,
-            usdr: evaluation.usdr,
-            baseline_usdr: evaluation.baseline_usdr,
-            best: best.is_some(),
-            elapsed: self.elapsed(),
+            what,
+            outcome,
+            rate,
+            seed: self.config.seed,
+            samples: &samples,
+            size: self.config.batch_size,
+            stems: &self.state.model.stems,
+            sample_rate: self.state.model.sample_rate,
         };
-        self.metrics.append("validation", &event)?;
-        self.report(&Event::Validation(&event));
-        Ok(event.best)
+        // A full disk must not end the run here.
+        let message = match batch.save(&self.folder.bad_batches()) {
+            Ok(path) => {
+                let message = format!("step {step}: its batch is saved in {}", path.display());
+                self.bad_batch = Some(path);
+                message
+            }
+            Err(error) => format!("step {step}: its batch cannot be saved: {error}"),
+        };
+        self.message(&message);
+        Ok(())
     }
 
     /// Writes a checkpoint.
@@ -296,8 +325,18 @@ impl Trainer<'_> {
         Ok((path, state.step))
     }
 
+    /// Whether the run has reached a limit or stopped improving.
+    fn is_complete(&self) -> bool {
+        self.progress() >= 1.0 || self.has_stalled()
+    }
+
+    /// Whether `early_stop` ends the run.
+    fn has_stalled(&self) -> bool {
+        self.config.early_stop > 0 && self.state.watch.stale >= self.config.early_stop
+    }
+
     /// Seconds of training, without interruptions.
-    fn elapsed(&self) -> f64 {
+    pub(super) fn elapsed(&self) -> f64 {
         self.before + self.started.elapsed().as_secs_f64()
     }
 
@@ -314,13 +353,13 @@ impl Trainer<'_> {
         steps.min(time).max(0.0)
     }
 
-    fn report(&mut self, event: &Event<'_>) {
+    pub(super) fn report(&mut self, event: &Event<'_>) {
         if self.listener.event(event) == Flow::Stop {
             self.stop = true;
         }
     }
 
-    fn message(&mut self, message: &str) {
+    pub(super) fn message(&mut self, message: &str) {
         self.report(&Event::Message(message));
     }
 }
@@ -330,6 +369,6 @@ pub(super) fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values, [length]), device)
 }
 
-fn values(vector: &Tensor<1>) -> Result<Vec<f32>, TrainError> {
+pub(super) fn values(vector: &Tensor<1>) -> Result<Vec<f32>, TrainError> {
     read(vector.try_to_vec_as::<f32>())
 }

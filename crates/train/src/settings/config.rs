@@ -2,78 +2,17 @@
 //! bounds, the help texts and `docs/settings.md` follow from it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
-use unbraid_model::{Precision, Recompute, plain_words};
+use unbraid_model::{Precision, Recompute};
 
 use crate::data::dataset::DataOptions;
 use crate::data::roots::Roots;
 use crate::settings::declare::settings;
-use crate::settings::setting::{
-    Kind, PROBABILITY, SettingType, above, above_to, at_least, between, from_below, value_text,
-};
+use crate::settings::setting::{Kind, PROBABILITY, above, above_to, at_least, between, from_below, within};
 
-/// The reason why settings cannot be used. Every message names the setting.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the settings {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// The text is not TOML, or has an unknown setting or a value of the wrong type.
-    #[error("settings{}: {message}", origin.as_ref().map(|p| format!(" {}", p.display())).unwrap_or_default())]
-    Parse {
-        /// The file, if the text came from one.
-        origin: Option<PathBuf>,
-        /// The parser's message, with the line and the setting.
-        message: String,
-    },
-    /// Invalid values. The list holds all of them, not only the first.
-    #[error("invalid settings:\n  {}", .0.join("\n  "))]
-    Invalid(Vec<String>),
-    /// `model` is neither a known network nor a usable network file.
-    #[error("model = \"{model}\": {message}")]
-    Model {
-        /// The value of the setting.
-        model: String,
-        /// The problem.
-        message: String,
-    },
-}
-
-/// The rule that turns gradients into updates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimizerKind {
-    /// AdamW for every parameter.
-    AdamW,
-    /// Muon for the matrices of linear layers, AdamW for the rest.
-    Muon,
-}
-
-impl SettingType for OptimizerKind {
-    const KIND: Kind = Kind::Choice(&["adamw", "muon"]);
-}
-
-/// What a stem without a file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MissingStems {
-    /// A fault of the data set.
-    Fault,
-    /// Silent.
-    Silent,
-}
-
-impl SettingType for MissingStems {
-    const KIND: Kind = Kind::Choice(&["fault", "silent"]);
-}
+pub use crate::settings::choice::{Metric, MissingStems, OptimizerKind, ScheduleKind};
+pub use crate::settings::error::ConfigError;
 
 // A chunk of more sequences than this is larger than any plane of tokens.
 const MOST_SEQUENCES: f64 = (1 << 20) as f64;
@@ -103,9 +42,12 @@ settings! {
         /// Network: the name of a standard network, or a TOML file. A resumed run must have the same network.
         model: String = String::new(), value_name: "NAME", may_change_on_resume: true, affects_memory: true,
             required: Some("the name of a network, for example tfswa_unet_tiny, or the path of its .toml file");
-        /// Steps after which the run ends. If a resumed run gets other limits (steps, max_minutes), its learning rate
-        /// goes on without a jump and falls to `final_learning_rate` at the new end. A run that had ended goes on at
-        /// `final_learning_rate`, unless it gets another `learning_rate`.
+        /// Weights file whose parameters the run starts with, for fine-tuning. Parameters whose name or shape is not in
+        /// the file keep their random initial values. A run that is resumed from a checkpoint does not read the file.
+        init: Option<PathBuf> = None, value_name: "WEIGHTS", may_change_on_resume: true;
+        /// Steps after which the run ends. If a resumed run gets other limits (steps, max_minutes), the cosine of its
+        /// learning rate goes on without a jump and falls to `final_learning_rate` at the new end. A run that had ended
+        /// goes on at `final_learning_rate`, unless it gets another `learning_rate`.
         steps: u64 = 100_000, bounds: at_least(1.0), value_name: "STEPS", may_change_on_resume: true;
         /// Minutes after which the run ends. Whichever of steps and minutes is reached first ends the run, and the
         /// learning rate follows whichever is closer to its end.
@@ -158,11 +100,25 @@ settings! {
     group "Optimizer" {
         /// Update rule. Muon is for the matrices of linear layers and leaves the other parameters to AdamW.
         optimizer: OptimizerKind = OptimizerKind::AdamW, affects_memory: true;
+        /// Names of the parameters that the run leaves as they are. A * stands for any characters. A frozen parameter
+        /// gets neither an update nor weight decay.
+        freeze: Vec<String> = Vec::new(), value_name: "PATTERN,…", may_change_on_resume: true;
         /// Peak learning rate. It is reached at the end of the warm-up. A resumed run with another value follows the
         /// course that a run with this value has from its beginning.
         learning_rate: f64 = 5e-4, bounds: above_to(0.0, 1.0), value_name: "RATE", may_change_on_resume: true;
-        /// Learning rate at the end of the run. It is at most `learning_rate`.
+        /// Course of the learning rate after the warm-up. `cosine` falls to `final_learning_rate` at the end of the run.
+        /// `step` multiplies the rate by `decay_factor` after every `decay_interval` steps. `plateau` does so after
+        /// `plateau_patience` validations without an improvement. `constant` keeps the rate.
+        schedule: ScheduleKind = ScheduleKind::Cosine, may_change_on_resume: true;
+        /// Learning rate at the end of the run with the cosine, and the lowest rate with `step` and `plateau`. It is at
+        /// most `learning_rate`.
         final_learning_rate: f64 = 5e-6, bounds: at_least(0.0), value_name: "RATE", may_change_on_resume: true;
+        /// Factor of the learning rate's reductions, for the schedules `step` and `plateau`.
+        decay_factor: f64 = 0.5, bounds: within(0.0, 1.0), value_name: "FACTOR", may_change_on_resume: true;
+        /// Steps between reductions of the learning rate, for the schedule `step`.
+        decay_interval: u64 = 50_000, bounds: at_least(1.0), value_name: "STEPS", may_change_on_resume: true;
+        /// Validations in a row without an improvement before the learning rate is reduced, for the schedule `plateau`.
+        plateau_patience: u64 = 3, bounds: at_least(1.0), value_name: "VALIDATIONS", may_change_on_resume: true;
         /// Steps over which the learning rate rises linearly from 0.
         warmup_steps: u64 = 1000, value_name: "STEPS", may_change_on_resume: true;
         /// Decay rates of the gradient's first and second moments.
@@ -180,7 +136,9 @@ settings! {
         /// Terms of the loss and their weights. A term that is not named has no weight.
         loss: BTreeMap<String, f64> = BTreeMap::from([("waveform".into(), 1.0), ("spectral".into(), 1.0)]),
             bounds: at_least(0.0), affects_memory: true;
-        /// Transform sizes of the spectral loss in samples. The hop is a quarter of the size.
+        /// Factors of the stems in every term of the loss except `mixture`. A stem that is not named has 1.
+        stem_weights: BTreeMap<String, f64> = BTreeMap::new(), bounds: at_least(0.0), value_name: "STEM=WEIGHT,…";
+        /// Transform sizes of the terms `spectral` and `magnitude` in samples. The hop is a quarter of the size.
         loss_resolutions: Vec<usize> = vec![4096, 2048, 1024, 512, 256], bounds: between(256.0, 4096.0),
             value_name: "SAMPLES,…", affects_memory: true;
     }
@@ -194,6 +152,29 @@ settings! {
         channel_swap_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
         /// Probability that a stem's sign is flipped.
         sign_flip_probability: f64 = 0.5, bounds: PROBABILITY, value_name: "P";
+        /// Probabilities that a second and a third excerpt of the same stem, from other places, are added (mix-up).
+        mixup_probability: [f64; 2] = [0.0, 0.0], bounds: PROBABILITY, value_name: "P,P";
+        /// Range of the factor that multiplies an excerpt that is added.
+        mixup_gain_range: [f32; 2] = [0.5, 1.5], bounds: above(0.0), value_name: "LOW,HIGH";
+        /// Probability that an excerpt is played faster or slower, by resampling. All stems of the excerpt get the same
+        /// speed. Pitch and tempo change together.
+        speed_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
+        /// Range of the speed. 1.06 is a semitone up. It is rounded to percents.
+        speed_range: [f32; 2] = [0.94, 1.06], bounds: between(0.5, 2.0), value_name: "LOW,HIGH";
+        /// Probability that each stem of an excerpt is shifted in time on its own.
+        shift_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
+        /// Maximum time shift of a stem in seconds.
+        shift_seconds: f64 = 0.5, bounds: above_to(0.0, 10.0), value_name: "SECONDS";
+        /// Probability that a stem gets an equaliser of three bands at random frequencies.
+        eq_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
+        /// Maximum gain of an equaliser's band in dB, up or down.
+        eq_gain_db: f64 = 6.0, bounds: above_to(0.0, 24.0), value_name: "DB";
+        /// Probability that a stem gets a compressor. Its threshold is the stem's mean level.
+        compression_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
+        /// Range of a compressor's ratio.
+        compression_ratio_range: [f32; 2] = [1.5, 4.0], bounds: between(1.0, 100.0), value_name: "LOW,HIGH";
+        /// Probability that a stem is silent. At least one stem of a segment is not.
+        drop_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
         /// Minimum mean absolute sample of an excerpt. A quieter excerpt is drawn again, a limited number of times.
         min_mean_abs: f32 = 1e-3, bounds: from_below(0.0, 1.0), value_name: "LEVEL";
     }
@@ -203,10 +184,21 @@ settings! {
         validation_interval: u64 = 5000, value_name: "STEPS", may_change_on_resume: true;
         /// Share of the training tracks kept for validation. MUSDB18 has its own validation tracks instead.
         validation_share: f64 = 0.1, bounds: from_below(0.0, 1.0), value_name: "SHARE";
-        /// The songs kept for validation, instead of a share or MUSDB18's own.
+        /// The songs kept for validation, instead of a share or MUSDB18's own. A name with a comma can only be given in
+        /// TOML.
         validation_songs: Vec<String> = Vec::new(), value_name: "SONG";
         /// Scored seconds of each validation song, from its start. Without this setting, whole songs are scored.
         validation_seconds: Option<f64> = None, bounds: at_least(1.0), value_name: "SECONDS";
+        /// Maximum share of the run's time that validations take. A validation that would exceed it is left out, except
+        /// the one at the end. Below 1, the validations and all that depends on them differ from run to run.
+        validation_time_share: f64 = 1.0, bounds: above_to(0.0, 1.0), value_name: "SHARE",
+            may_change_on_resume: true;
+        /// Metric by which a validation is better than another. Its weights are the ones that are exported.
+        best_metric: Metric = Metric::Usdr, may_change_on_resume: true;
+        /// Early stop: validations in a row without an improvement after which the run ends, 0 for none.
+        early_stop: u64 = 0, value_name: "VALIDATIONS", may_change_on_resume: true;
+        /// Steps over which the mean loss should fall by 1 %. If it does not, a notice says so once. 0 for no notice.
+        stall_steps: u64 = 2000, value_name: "STEPS", may_change_on_resume: true;
         /// Steps between checkpoints, 0 for one at the end only.
         checkpoint_interval: u64 = 1000, value_name: "STEPS", may_change_on_resume: true;
         /// Newest checkpoints to keep, in addition to the best one.
@@ -224,126 +216,6 @@ settings! {
 }
 
 impl TrainConfig {
-    /// Reads TOML. It does not validate, so that flags can still replace values.
-    ///
-    /// # Errors
-    /// [`ConfigError::Parse`].
-    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        Self::parse(text, None)
-    }
-
-    /// Reads a TOML file. It does not validate.
-    ///
-    /// # Errors
-    /// [`ConfigError::Read`] and [`ConfigError::Parse`].
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
-        Self::parse(&text, Some(path))
-    }
-
-    fn parse(text: &str, origin: Option<&Path>) -> Result<Self, ConfigError> {
-        // The text itself is parsed where possible, because the errors of a table do not name the line.
-        let parsed = upgraded(text).map_or_else(|| toml::from_str(text), Table::try_into);
-        parsed.map_err(|error| ConfigError::Parse {
-            origin: origin.map(Path::to_path_buf),
-            message: plain_words(error.to_string().trim_end()),
-        })
-    }
-
-    /// The settings as a TOML table. An optional setting that is not set is absent.
-    ///
-    /// # Errors
-    /// [`ConfigError::Invalid`] for a value that TOML cannot hold: a path that is not UTF-8, or an integer above
-    /// `i64::MAX`.
-    pub fn to_table(&self) -> Result<Table, ConfigError> {
-        let (mut table, mut problems) = (Table::new(), Vec::new());
-        for (setting, value) in SETTINGS.iter().zip(self.value_results()) {
-            match value {
-                Ok(Some(value)) => drop(table.insert(setting.name.into(), value)),
-                Ok(None) => {}
-                Err(_) if matches!(setting.kind, Kind::Path | Kind::Paths) => {
-                    problems.push(format!("{}: the path is not UTF-8", setting.name));
-                }
-                Err(error) => problems.push(format!("{}: {error}", setting.name)),
-            }
-        }
-        if problems.is_empty() { Ok(table) } else { Err(ConfigError::Invalid(problems)) }
-    }
-
-    /// The settings with some values replaced.
-    ///
-    /// # Errors
-    /// [`ConfigError::Parse`] for an unknown setting or a value of the wrong type.
-    pub fn with_values(&self, values: Table) -> Result<Self, ConfigError> {
-        let mut table = self.to_table()?;
-        table.extend(values);
-        table.try_into().map_err(|error: toml::de::Error| ConfigError::Parse {
-            origin: None,
-            message: plain_words(&error.to_string()),
-        })
-    }
-
-    /// The TOML form, with every setting written out.
-    ///
-    /// # Panics
-    /// If a value is one that TOML cannot hold. [`TrainConfig::validate`] refuses those.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("validated settings have a TOML form")
-    }
-
-    /// Checks every setting, and the settings that depend on each other. `Ok` means that training can start.
-    ///
-    /// # Errors
-    /// [`ConfigError::Invalid`] with all problems.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let table = self.to_table()?;
-        let mut problems = Vec::new();
-        for setting in SETTINGS {
-            let Some(value) = table.get(setting.name) else { continue };
-            match setting.required {
-                Some(required) if value.as_str() == Some("") => {
-                    problems.push(format!("{} is missing: it must be {required}", setting.name));
-                }
-                _ if !setting.allows(value) => {
-                    let (name, value) = (setting.name, value_text(value));
-                    problems.push(format!("{name} = {value}: it must be {}", setting.accepted()));
-                }
-                _ => {}
-            }
-        }
-        let mut check = |ok: bool, message: String| {
-            if !ok {
-                problems.push(message);
-            }
-        };
-        check(
-            self.final_learning_rate <= self.learning_rate,
-            format!(
-                "final_learning_rate = {}: it must be at most learning_rate = {}",
-                self.final_learning_rate, self.learning_rate
-            ),
-        );
-        let [low, high] = self.gain_range;
-        check(low <= high, format!("gain_range = [{low}, {high}]: the smaller factor must come first"));
-        check(
-            self.loss.values().any(|weight| *weight > 0.0),
-            "loss: at least one term must have a weight above 0, or nothing is learnt".into(),
-        );
-        check(
-            self.loss.get("spectral").is_none_or(|weight| *weight == 0.0)
-                || !self.loss_resolutions.is_empty(),
-            "loss_resolutions: the spectral loss needs at least one transform size".into(),
-        );
-        let in_bounds = |n_fft: &&usize| (256..=4096).contains(*n_fft);
-        for &n_fft in self.loss_resolutions.iter().filter(in_bounds) {
-            if let Err(error) = unbraid_ops::Stft::new(n_fft, n_fft / 4) {
-                check(false, format!("loss_resolutions: {error}"));
-            }
-        }
-        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
-    }
-
     /// How the files of the data set become stems.
     pub(crate) fn data_options(&self) -> DataOptions {
         DataOptions {
@@ -351,39 +223,6 @@ impl TrainConfig {
             missing_is_silent: self.missing_stems == MissingStems::Silent,
         }
     }
-
-    /// The settings that prevent resuming the saved run, with both values; `None` if there are none.
-    ///
-    /// All settings must be equal, except those that are declared with `may_change_on_resume`.
-    pub(crate) fn differs_from(&self, saved: &Self) -> Option<String> {
-        let text = |value: Result<Option<Value>, toml::ser::Error>| match value {
-            Ok(Some(value)) => value_text(&value),
-            Ok(None) => "not set".into(),
-            Err(error) => error.to_string(),
-        };
-        let values = self.value_results().into_iter().zip(saved.value_results());
-        let fixed = SETTINGS.iter().zip(values).filter(|(setting, _)| !setting.may_change_on_resume);
-        let differences: Vec<_> = fixed
-            .filter(|(_, values)| !matches!(values, (Ok(now), Ok(before)) if now == before))
-            .map(|(setting, (now, before))| {
-                format!("{} is {}, was {}", setting.name, text(now), text(before))
-            })
-            .collect();
-        (!differences.is_empty()).then(|| differences.join("; "))
-    }
-}
-
-/// Settings of an earlier version, in which `loss_waveform` and `loss_spectral` took the place of the table `loss`.
-/// `None` for settings of this version.
-fn upgraded(text: &str) -> Option<Table> {
-    let mut table: Table = toml::from_str(text).ok()?;
-    let names = ["waveform", "spectral"].map(|name| (name, format!("loss_{name}")));
-    if table.contains_key("loss") || !names.iter().any(|(_, old)| table.contains_key(old)) {
-        return None;
-    }
-    let weights = names.map(|(name, old)| (name.to_owned(), table.remove(&old).unwrap_or(Value::Float(1.0))));
-    table.insert("loss".into(), Value::Table(weights.into_iter().collect()));
-    Some(table)
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ macro_rules! settings {
         impl $config {
             /// The value of every setting, in the order of `SETTINGS`. `None` for an optional setting that is not
             /// set, and an error for a value that TOML cannot hold.
-            fn value_results(&self) -> Vec<Result<Option<toml::Value>, toml::ser::Error>> {
+            pub(crate) fn value_results(&self) -> Vec<Result<Option<toml::Value>, toml::ser::Error>> {
                 vec![$($( $crate::settings::declare::value_of(&self.$name), )+)+]
             }
         }

@@ -19,6 +19,7 @@ impl TrainConfig {
         Self {
             run: folder(&self.run),
             data: self.data.map(folder),
+            init: self.init.as_ref().map(folder),
             model: model
                 .and_then(|path| path.to_str().map(str::to_owned))
                 .unwrap_or_else(|| self.model.clone()),
@@ -38,11 +39,13 @@ mod tests {
             run: "runs/x".into(),
             data: here.join("songs").into(),
             model: "nets/micro.toml".into(),
+            init: Some("first.safetensors".into()),
             ..Default::default()
         };
         let whole = config.with_absolute_paths();
         assert_eq!((&whole.run, &whole.data), (&here.join("runs/x"), &config.data));
         assert_eq!(Path::new(&whole.model), here.join("nets/micro.toml"));
+        assert_eq!(whole.init, Some(here.join("first.safetensors")));
         assert_eq!(whole.with_absolute_paths(), whole);
         // The name of a standard network and a missing path stay.
         let named = TrainConfig { model: "tfswa_unet".into(), ..Default::default() };

@@ -55,12 +55,12 @@ pub enum Kind {
     Pair,
     /// Any number of integers.
     Integers,
+    /// Any number of texts without a comma.
+    Texts,
     /// Names, each with a number.
     Weights,
     /// One path or several, each with an optional weight.
     Paths,
-    /// Any number of texts.
-    Texts,
     /// Names, each with another name.
     Names,
 }
@@ -94,6 +94,11 @@ pub const fn from_below(least: f64, most: f64) -> Bounds {
 /// From `least` (excluded) to `most` (included).
 pub const fn above_to(least: f64, most: f64) -> Bounds {
     (Bound::Excluded(least), Bound::Included(most))
+}
+
+/// Between `least` and `most`, both excluded.
+pub const fn within(least: f64, most: f64) -> Bounds {
+    (Bound::Excluded(least), Bound::Excluded(most))
 }
 
 /// The probabilities.
@@ -193,9 +198,9 @@ impl Kind {
             Self::Choice(_) => "NAME",
             Self::Pair => "NUMBER,NUMBER",
             Self::Integers => "N,…",
+            Self::Texts => "TEXT,…",
             Self::Weights => "NAME=WEIGHT,…",
             Self::Paths => "PATH",
-            Self::Texts => "TEXT",
             Self::Names => "NAME=NAME,…",
         }
     }
@@ -211,9 +216,9 @@ impl Kind {
             Self::Choice(names) => names.join(" or "),
             Self::Pair => "two numbers".into(),
             Self::Integers => "a list of integers".into(),
+            Self::Texts => "a list of texts".into(),
             Self::Weights => "names with weights".into(),
             Self::Paths => "a path or a list of paths".into(),
-            Self::Texts => "a list of texts".into(),
             Self::Names => "names with names".into(),
         }
     }
@@ -223,7 +228,7 @@ impl Kind {
         match self {
             Self::Bytes => ", for example 8GB, 7.5GiB or 800MB",
             Self::Pair => ", with a comma between them",
-            Self::Integers => ", with commas between them",
+            Self::Integers | Self::Texts => ", with commas between them",
             Self::Weights => ", for example waveform=1,spectral=0.5",
             Self::Names => ", for example guitar=other,singer=vocals",
             _ => "",
@@ -236,23 +241,22 @@ impl Kind {
     }
 
     fn has_many(self) -> bool {
-        matches!(self, Self::Pair | Self::Integers | Self::Weights)
+        matches!(self, Self::Pair | Self::Integers | Self::Texts | Self::Weights)
     }
 
     fn parse(self, text: &str) -> Option<Value> {
         // A path may begin or end with a space.
-        let verbatim = matches!(self, Self::Text | Self::Path | Self::Paths | Self::Texts);
+        let verbatim = matches!(self, Self::Text | Self::Path | Self::Paths);
         let text = if verbatim { text } else { text.trim() };
         let number = |text: &str| text.trim().parse().ok().map(Value::Float);
         let integer = |text: &str| text.trim().parse().ok().map(Value::Integer);
+        let piece = |text: &str| Some(text.trim()).filter(|text| !text.is_empty()).map(Value::from);
         let list = |of: &dyn Fn(&str) -> Option<Value>| text.split(',').map(of).collect::<Option<Vec<_>>>();
         match self {
             Self::Number => number(text),
             Self::Integer => integer(text),
             Self::Bytes => parse_bytes(text).and_then(|bytes| i64::try_from(bytes).ok()).map(Value::Integer),
             Self::Text | Self::Path | Self::Paths => Some(Value::String(text.into())),
-            Self::Texts if text.is_empty() => Some(Value::Array(Vec::new())),
-            Self::Texts => Some(Value::Array(vec![Value::String(text.into())])),
             Self::Names => {
                 let mut names = toml::Table::new();
                 for text in text.split(',').filter(|text| !text.is_empty()) {
@@ -264,12 +268,17 @@ impl Kind {
             Self::Choice(names) => names.contains(&text).then(|| Value::String(text.into())),
             Self::Pair => list(&number).filter(|values| values.len() == 2).map(Value::Array),
             Self::Integers => list(&integer).map(Value::Array),
+            Self::Texts if text.is_empty() => Some(Value::Array(Vec::new())),
+            Self::Texts => list(&piece).map(Value::Array),
             Self::Weights => {
                 let weight = |text: &str| {
                     let (name, weight) = text.split_once('=')?;
                     Some((name.trim().to_owned(), number(weight)?))
                 };
                 let mut weights = toml::Table::new();
+                if text.is_empty() {
+                    return Some(Value::Table(weights));
+                }
                 for text in text.split(',') {
                     let (name, weight) = weight(text)?;
                     if weights.insert(name, weight).is_some() {
@@ -361,9 +370,9 @@ kinds! {
     [f32; 2]: Kind::Pair;
     [f64; 2]: Kind::Pair;
     Vec<usize>: Kind::Integers;
+    Vec<String>: Kind::Texts;
     BTreeMap<String, f64>: Kind::Weights;
     BTreeMap<String, String>: Kind::Names;
-    Vec<String>: Kind::Texts;
     Roots: Kind::Paths;
     Precision: Kind::Choice(&["f32", "f16"]);
     Recompute: Kind::Choice(&["none", "sublayer", "block"]);

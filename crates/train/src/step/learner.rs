@@ -3,6 +3,7 @@
 use crate::error::{TrainError, read};
 use crate::loss::Loss;
 use crate::settings::config::TrainConfig;
+use crate::step::freeze::Frozen;
 use crate::step::loss_scale::LossScale;
 use crate::step::memory::{MemoryGauge, Phase};
 use crate::step::optimizer::{Optimizer, clip_factor, ema_decay};
@@ -24,6 +25,7 @@ pub(crate) struct Learner {
     /// The moving average of the parameters, `[p]`.
     pub(crate) average: Tensor<1>,
     pub(crate) optimizer: Optimizer,
+    frozen: Option<Frozen>,
     pub(crate) loss_scale: Option<LossScale>,
     pub(crate) memory: MemoryGauge,
     /// Dry run: buffers are allocated but no kernel runs. The loss is meaningless, and every update is made.
@@ -60,7 +62,7 @@ pub(crate) fn check_precision(config: &TrainConfig, device: &Device) -> Result<(
 
 /// Builds the loss and checks that a segment of `network` is long enough for it.
 pub(crate) fn build_loss(config: &TrainConfig, network: &ModelConfig) -> Result<Loss, TrainError> {
-    let loss = Loss::new(config)?;
+    let loss = Loss::new(config)?.for_stems(config, &network.stems)?;
     config.check_segment(network, loss.least_samples())?;
     Ok(loss)
 }
@@ -77,7 +79,7 @@ impl Learner {
     /// Begins with the weights `[p]` of `network`.
     ///
     /// # Errors
-    /// If the loss cannot be built, or a segment is too short for it.
+    /// If the loss cannot be built, a segment is too short for it, or the patterns of `freeze` cannot be used.
     pub(crate) fn new(
         config: &TrainConfig,
         network: &ModelConfig,
@@ -85,9 +87,12 @@ impl Learner {
     ) -> Result<Self, TrainError> {
         let device = weights.device();
         let model = network.init(&device.clone().autodiff()).with_execution(config.execution());
+        let layout = ParameterLayout::of(&model);
+        let frozen = Frozen::new(&config.freeze, &layout, &device)?;
         Ok(Self {
             loss: build_loss(config, network)?,
-            optimizer: Optimizer::new(config, &ParameterLayout::of(&model), &device),
+            optimizer: Optimizer::new(config, &layout, &device).with_frozen(frozen.as_ref()),
+            frozen,
             loss_scale: LossScale::of(config.precision),
             model,
             average: weights.clone(),
@@ -110,6 +115,10 @@ impl Learner {
     ) -> Result<Outcome, TrainError> {
         let workers = device::workers(&targets.device());
         let [losses, gradient] = self.batch_gradient(targets, config.examples_at_once(), workers);
+        let gradient = match &self.frozen {
+            Some(frozen) => frozen.trained(gradient),
+            None => gradient,
+        };
         // One read-back per step, because each waits for the device.
         let [length] = gradient.dims();
         let squares = sum_rows(gradient.clone().reshape([1, length]), Summand::Square);
@@ -125,8 +134,12 @@ impl Learner {
             let gradient = gradient.mul_scalar(clip_factor(outcome.norm, config.clip_norm) / scale);
             self.weights = self.optimizer.update(self.weights.clone(), gradient, rate);
             let keep = ema_decay(config, self.optimizer.updates);
-            self.average =
-                self.average.clone().mul_scalar(keep) + self.weights.clone().mul_scalar(1.0 - keep);
+            let average = self.average.clone().mul_scalar(keep) + self.weights.clone().mul_scalar(1.0 - keep);
+            // The mean of equal numbers is rounded.
+            self.average = match &self.frozen {
+                Some(frozen) => frozen.replace(average, self.weights.clone()),
+                None => average,
+            };
         }
         self.memory.note(Phase::Update);
         let taken = self.memory.event().peak;

@@ -12,6 +12,7 @@
 
 use burn::tensor::Tensor;
 
+use crate::step::freeze::Frozen;
 use crate::step::parameters::ParameterLayout;
 
 /// They bring singular values from 0.003 to 1 into the range 0.7 to 1.2 in [`ITERATIONS`] (Jordan).
@@ -54,6 +55,15 @@ impl Muon {
             }
         }
         Self { groups }
+    }
+
+    /// Without the matrices that are frozen.
+    pub(crate) fn without(mut self, frozen: &Frozen) -> Self {
+        for group in &mut self.groups {
+            group.starts.retain(|start| !frozen.contains(*start));
+        }
+        self.groups.retain(|group| !group.starts.is_empty());
+        self
     }
 
     /// `step [p]` with the elements of the matrices replaced by their step along `momentum [p]`.

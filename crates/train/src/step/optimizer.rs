@@ -8,6 +8,7 @@
 //! - Muon takes all matrices of one shape through its products together.
 
 use crate::settings::config::{OptimizerKind, TrainConfig};
+use crate::step::freeze::Frozen;
 use crate::step::muon::Muon;
 use crate::step::parameters::ParameterLayout;
 use burn::tensor::{Device, Tensor};
@@ -24,6 +25,7 @@ pub(crate) struct Optimizer {
     /// 1 for elements that decay, 0 for the others: `[p]`.
     decayed: Tensor<1>,
     muon: Option<Muon>,
+    frozen: Option<Frozen>,
     /// Moving averages of the gradient and of its square, `[p]` each.
     pub(crate) moments: [Tensor<1>; 2],
     /// Updates so far.
@@ -39,9 +41,19 @@ impl Optimizer {
             weight_decay: config.weight_decay,
             decayed: layout.decayed(device),
             muon: (config.optimizer == OptimizerKind::Muon).then(|| Muon::new(layout)),
+            frozen: None,
             moments: [zeros.clone(), zeros],
             updates: 0,
         }
+    }
+
+    /// Leaves the `frozen` parameters as they are.
+    pub(crate) fn with_frozen(mut self, frozen: Option<&Frozen>) -> Self {
+        if let Some(frozen) = frozen {
+            self.muon = self.muon.map(|muon| muon.without(frozen));
+            self.frozen = Some(frozen.clone());
+        }
+        self
     }
 
     /// The weights `[p]` after one update along `gradient [p]`.
@@ -67,7 +79,11 @@ impl Optimizer {
             step = muon.replace(step, &ahead, learning_rate);
         }
         let decay = self.decayed.clone().mul_scalar(learning_rate * self.weight_decay) * weights.clone();
-        weights - decay - step
+        let moved = weights.clone() - decay - step;
+        match &self.frozen {
+            Some(frozen) => frozen.replace(moved, weights),
+            None => moved,
+        }
     }
 }
 

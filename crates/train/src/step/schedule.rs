@@ -1,16 +1,20 @@
 //! The course of the learning rate over a run.
 //!
 //! ```text
-//! rate = min((step + 1) / (warmup_steps + 1), 1) · (final + (from − final) · (1 + cos(π · share)) / 2)
+//! rate     = min((step + 1) / (warmup_steps + 1), 1) · base
+//! cosine:    base = final + (from − final) · (1 + cos(π · share)) / 2
+//! step:      base = max(from · decay_factor^⌊steps / decay_interval⌋, final)
+//! plateau:   base = max(from · decay_factor^reductions, final)
+//! constant:  base = from
 //! ```
 //! `from` is the rate at the start of the course. It is `learning_rate` for a new run. `share` is the completed share of
 //! the course in steps or in time, whichever is larger. With a time budget the cosine therefore ends with the time on
-//! every machine.
+//! every machine. `steps` counts from the start of the course. Validations without an improvement cause the reductions.
 //!
-//! A run that goes on with other limits gets a new course, which starts at the rate that the run had reached. The rate
-//! has no jump then.
+//! A run that goes on with other settings gets a new course, which starts at the rate that the run had reached. The rate
+//! has no jump then. The limits of the run are part of a cosine's settings only.
 
-use crate::settings::config::TrainConfig;
+use crate::settings::config::{ScheduleKind, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 /// A place in a run.
@@ -20,6 +24,51 @@ pub struct Position {
     pub step: u64,
     /// Seconds of the run, without interruptions.
     pub elapsed: f64,
+}
+
+/// The formula of the course, with the settings that only this formula has.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Course {
+    /// Falls until the end of the run.
+    #[default]
+    Cosine,
+    /// Falls by a factor at equal intervals.
+    Step {
+        /// Factor of a reduction.
+        factor: f64,
+        /// Steps between reductions.
+        interval: u64,
+    },
+    /// Falls by a factor when [`Schedule::reduced`] is called.
+    Plateau {
+        /// Factor of a reduction.
+        factor: f64,
+        /// Reductions so far.
+        reductions: u32,
+    },
+    /// Does not change.
+    Constant,
+}
+
+impl Course {
+    fn new(config: &TrainConfig) -> Self {
+        let factor = config.decay_factor;
+        match config.schedule {
+            ScheduleKind::Cosine => Self::Cosine,
+            ScheduleKind::Step => Self::Step { factor, interval: config.decay_interval },
+            ScheduleKind::Plateau => Self::Plateau { factor, reductions: 0 },
+            ScheduleKind::Constant => Self::Constant,
+        }
+    }
+
+    /// The same course at its beginning.
+    fn fresh(self) -> Self {
+        match self {
+            Self::Plateau { factor, .. } => Self::Plateau { factor, reductions: 0 },
+            other => other,
+        }
+    }
 }
 
 /// The course of the learning rate: the settings that it was made from, and where it starts.
@@ -37,6 +86,9 @@ pub struct Schedule {
     pub start: Position,
     /// Learning rate at the start, without the warm-up.
     pub from: f64,
+    /// The formula. Absent in files of older versions, which had the cosine only.
+    #[serde(default)]
+    pub course: Course,
 }
 
 impl Schedule {
@@ -49,23 +101,42 @@ impl Schedule {
             final_learning_rate: config.final_learning_rate,
             start: Position::default(),
             from: config.learning_rate,
+            course: Course::new(config),
         }
     }
 
     /// The course of a run that has followed `self` and goes on at `position` with the settings `config`.
     ///
     /// The same settings keep the course. Another `learning_rate` gives the course of a run that had this rate from its
-    /// beginning. Other limits, or another final rate, give a course that starts here, at the rate of `self`.
+    /// beginning. Other settings of the course (the limits of the run belong to the cosine's) give a course that starts
+    /// here, at the rate of `self`.
     #[must_use]
     pub fn continued(self, config: &TrainConfig, position: Position) -> Self {
         let fresh = Self::new(config);
-        let unchanged = Self { start: fresh.start, from: fresh.from, ..self };
+        let mut unchanged =
+            Self { start: fresh.start, from: fresh.from, course: self.course.fresh(), ..self };
+        if fresh.course != Course::Cosine {
+            (unchanged.steps, unchanged.max_minutes) = (fresh.steps, fresh.max_minutes);
+        }
         if unchanged == fresh {
-            self
+            Self { steps: fresh.steps, max_minutes: fresh.max_minutes, ..self }
         } else if fresh.learning_rate == self.learning_rate {
             Self { start: position, from: self.base_rate(position), ..fresh }
+        } else if fresh.course == self.course.fresh() {
+            Self { course: self.course, ..fresh }
         } else {
             fresh
+        }
+    }
+
+    /// The course after a validation that has called for a lower rate. Only [`Course::Plateau`] changes.
+    #[must_use]
+    pub fn reduced(self) -> Self {
+        match self.course {
+            Course::Plateau { factor, reductions } => {
+                Self { course: Course::Plateau { factor, reductions: reductions + 1 }, ..self }
+            }
+            _ => self,
         }
     }
 
@@ -76,9 +147,21 @@ impl Schedule {
     }
 
     /// The rate without the warm-up.
-    fn base_rate(&self, position: Position) -> f64 {
-        let cosine = 0.5 + 0.5 * (std::f64::consts::PI * self.share(position)).cos();
-        self.final_learning_rate + (self.from - self.final_learning_rate) * cosine
+    pub(crate) fn base_rate(&self, position: Position) -> f64 {
+        let (from, end) = (self.from, self.final_learning_rate);
+        let reduced =
+            |factor: f64, times: u64| (from * factor.powi(times.min(1 << 20) as i32)).max(end.min(from));
+        match self.course {
+            Course::Cosine => {
+                let cosine = 0.5 + 0.5 * (std::f64::consts::PI * self.share(position)).cos();
+                end + (from - end) * cosine
+            }
+            Course::Step { factor, interval } => {
+                reduced(factor, position.step.saturating_sub(self.start.step) / interval.max(1))
+            }
+            Course::Plateau { factor, reductions } => reduced(factor, reductions.into()),
+            Course::Constant => from,
+        }
     }
 
     /// Completed share of the course, 0 to 1.
@@ -178,5 +261,67 @@ mod tests {
         let halved = TrainConfig { learning_rate: 0.5, final_learning_rate: 0.05, ..config() };
         let continued = schedule.continued(&halved, at(50, 1.0));
         close(continued.rate(9, at(50, 1.0)), schedule.rate(9, at(50, 1.0)) / 2.0);
+    }
+
+    fn with(schedule: ScheduleKind) -> TrainConfig {
+        TrainConfig { schedule, decay_factor: 0.5, decay_interval: 30, ..config() }
+    }
+
+    #[test]
+    fn a_step_schedule_falls_at_equal_intervals_down_to_its_floor() {
+        let schedule = Schedule::new(&with(ScheduleKind::Step));
+        close(schedule.rate(9, at(0, 0.0)), 0.1);
+        for (step, rate) in [(29, 1.0), (30, 0.5), (59, 0.5), (60, 0.25), (120, 0.1), (1_000_000, 0.1)] {
+            close(schedule.rate(9, at(step, 1e9)), rate);
+        }
+    }
+
+    #[test]
+    fn a_plateau_falls_when_it_is_told_to_and_a_constant_never() {
+        let plateau = Schedule::new(&with(ScheduleKind::Plateau));
+        close(plateau.rate(9, at(4, 0.0)), 0.5);
+        close(plateau.rate(9, at(99, 0.0)), 1.0);
+        close(plateau.reduced().rate(9, at(99, 0.0)), 0.5);
+        close((0..9).fold(plateau, |schedule, _| schedule.reduced()).rate(9, at(9, 0.0)), 0.1);
+        let constant = Schedule::new(&with(ScheduleKind::Constant));
+        assert_eq!(constant.reduced(), constant);
+        close(constant.rate(9, at(1_000_000, 1e9)), 1.0);
+    }
+
+    /// Only the cosine depends on the end of the run.
+    #[test]
+    fn other_limits_change_no_course_without_an_end() {
+        for kind in [ScheduleKind::Step, ScheduleKind::Plateau, ScheduleKind::Constant] {
+            let schedule = Schedule::new(&with(kind)).reduced();
+            let longer = TrainConfig { steps: 900, max_minutes: Some(3.0), ..with(kind) };
+            let continued = schedule.continued(&longer, at(50, 7.0));
+            for step in [50, 70, 100, 400] {
+                close(continued.rate(9, at(step, 7.0)), schedule.rate(9, at(step, 7.0)));
+            }
+            assert_eq!(continued.continued(&longer, at(80, 9.0)), continued);
+            // Another rate keeps the reductions.
+            let doubled = TrainConfig { learning_rate: 2.0, final_learning_rate: 0.2, ..longer };
+            let faster = continued.continued(&doubled, at(60, 7.0));
+            close(faster.rate(9, at(60, 7.0)), 2.0 * schedule.rate(9, at(60, 7.0)));
+        }
+    }
+
+    #[test]
+    fn another_kind_of_schedule_leaves_the_rate_without_a_jump() {
+        use ScheduleKind::{Constant, Cosine, Plateau, Step};
+        for [from, to] in [[Cosine, Step], [Step, Plateau], [Plateau, Constant], [Constant, Cosine]] {
+            let (schedule, position) = (Schedule::new(&with(from)).reduced(), at(40, 1.0));
+            let continued = schedule.continued(&with(to), position);
+            close(continued.rate(9, position), schedule.rate(9, position));
+            assert_eq!(continued.continued(&with(to), at(70, 2.0)), continued);
+        }
+    }
+
+    #[test]
+    fn schedules_of_earlier_versions_are_cosines() {
+        let schedule = Schedule::new(&config());
+        let mut json = serde_json::to_value(schedule).unwrap();
+        json.as_object_mut().unwrap().remove("course").unwrap();
+        assert_eq!(serde_json::from_value::<Schedule>(json).unwrap(), schedule);
     }
 }

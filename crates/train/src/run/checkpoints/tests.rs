@@ -8,7 +8,7 @@ fn the_newest_and_the_best_are_kept() {
     let checkpoints = Checkpoints::open(dir.path().join("checkpoints")).unwrap();
     for step in [100, 200, 300, 400, 1_000_000] {
         let mut checkpoint = checkpoint(step);
-        checkpoint.state.best = (step >= 200).then_some(Best { step: 200, usdr: 1.0 });
+        checkpoint.state.best = (step >= 200).then_some(Best { step: 200, usdr: 1.0, csdr: None });
         checkpoints.save(&checkpoint, 2).unwrap();
     }
     assert_eq!(checkpoints.steps(), [200, 400, 1_000_000]);

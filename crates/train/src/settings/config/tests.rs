@@ -1,5 +1,7 @@
 use super::*;
-use toml::Value;
+use crate::settings::setting::Kind;
+use std::path::Path;
+use toml::{Table, Value};
 
 fn usable() -> TrainConfig {
     TrainConfig {
@@ -20,6 +22,9 @@ fn complete() -> TrainConfig {
         validation_seconds: Some(30.0),
         validation_songs: vec!["a song".into()],
         stems_map: [("guitar".into(), "other".into())].into(),
+        init: Some("a.safetensors".into()),
+        freeze: vec!["encoder.*".into()],
+        stem_weights: BTreeMap::from([("vocals".into(), 2.0)]),
         ..usable()
     }
 }
@@ -162,7 +167,7 @@ fn a_segment_shorter_than_the_transform_is_refused() {
 fn changed(name: &str, value: &Value) -> Value {
     match value {
         Value::Integer(number) => Value::Integer(number + 1),
-        Value::Float(number) => Value::Float(number / 2.0),
+        Value::Float(number) => Value::Float(number + 0.25),
         Value::Array(values) => {
             let mut values = values.clone();
             values[0] = changed(name, &values[0]);
@@ -210,11 +215,17 @@ fn these_settings_may_change_on_resume() {
     assert_eq!(
         free,
         [
+            "best_metric",
             "checkpoint_interval",
             "data",
+            "decay_factor",
+            "decay_interval",
+            "early_stop",
             "final_learning_rate",
+            "freeze",
             "fsa_chunk_size",
             "hop_length",
+            "init",
             "keep_checkpoints",
             "learning_rate",
             "log_interval",
@@ -223,13 +234,17 @@ fn these_settings_may_change_on_resume() {
             "micro_batch_size",
             "model",
             "n_fft",
+            "plateau_patience",
             "precision",
             "prefetch",
             "recompute",
             "run",
+            "schedule",
+            "stall_steps",
             "steps",
             "tsa_chunk_size",
             "validation_interval",
+            "validation_time_share",
             "warmup_steps",
             "workers",
         ]

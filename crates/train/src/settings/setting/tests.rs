@@ -28,7 +28,10 @@ fn every_kind_reads_its_own_text() {
         (choice, "f16"),
         (Kind::Pair, "0.25,1.25"),
         (Kind::Integers, "4096,256"),
+        (Kind::Texts, "encoder.*,mask"),
+        (Kind::Texts, ""),
         (Kind::Weights, "spectral=0.5,waveform=1"),
+        (Kind::Weights, ""),
     ] {
         let value = setting(kind, UNBOUNDED).parse(text);
         assert_eq!(value.as_ref().map(flag_text), Ok(text.into()), "{kind:?}");
@@ -42,6 +45,7 @@ fn every_kind_reads_its_own_text() {
         (Kind::Pair, "1"),
         (Kind::Pair, "1,2,3"),
         (Kind::Integers, "4,,5"),
+        (Kind::Texts, "a,,b"),
         (Kind::Weights, "waveform"),
         (Kind::Weights, "waveform=1,waveform=2"),
     ];

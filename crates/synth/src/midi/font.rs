@@ -1,0 +1,241 @@
+//! Reads SoundFonts (sf2, sf3).
+//!
+//! rustysynth trusts the numbers of a file: a wrong index is a panic, and indices that go back can ask for gigabytes.
+//! Therefore the file is taken apart and checked here, and rustysynth reads the checked tables.
+
+use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+
+use rustysynth::SoundFont;
+
+use super::score::{BASSES, Part};
+use super::sf3;
+
+/// Bytes of a file. A larger one does not fit the 32-bit sample numbers of the library with its copy in memory.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Regions of all instruments of a preset. A note looks at each of them.
+const MAX_REGIONS: usize = 100_000;
+
+/// The tables of a SoundFont, with the size of their records.
+pub(super) const TABLES: [(&[u8; 4], usize); 7] =
+    [(b"phdr", 38), (b"pbag", 4), (b"pgen", 4), (b"inst", 22), (b"ibag", 4), (b"igen", 4), (b"shdr", 46)];
+
+/// The reason why a SoundFont cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FontProblem {
+    /// The file could not be read.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The file is too large.
+    #[error("it has more than {} MiB", MAX_BYTES >> 20)]
+    TooLarge,
+    /// The file is not a SoundFont.
+    #[error("it is not a SoundFont")]
+    NotSoundFont,
+    /// A chunk is longer than the file, or than the chunk that contains it.
+    #[error("it is truncated or damaged: a chunk is longer than its file")]
+    Truncated,
+    /// A table is missing or its size is wrong.
+    #[error("its table {0:?} is missing or damaged")]
+    Table(String),
+    /// An index of a table goes back or beyond the end of the table that it refers to.
+    #[error("an index in its table {0:?} is wrong")]
+    Index(String),
+    /// The samples are missing.
+    #[error("it has no samples")]
+    NoSamples,
+    /// A preset is so large that a note would take seconds.
+    #[error("a preset has more than {MAX_REGIONS} regions")]
+    TooManyRegions,
+    /// A compressed sample could not be decoded.
+    #[error("its sample {index} cannot be decoded: {reason}")]
+    Sample {
+        /// The number of the sample, from 0.
+        index: usize,
+        /// The reason.
+        reason: String,
+    },
+    /// The library refused the file.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A SoundFont and the stems that it can play.
+#[derive(Clone)]
+pub(super) struct Font {
+    pub(super) path: PathBuf,
+    pub(super) sounds: Arc<SoundFont>,
+    covers: [bool; 3],
+}
+
+/// The parts of a file that matter.
+pub(super) struct Chunks<'a> {
+    pub(super) samples: &'a [u8],
+    /// In the order of [`TABLES`].
+    pub(super) tables: [&'a [u8]; 7],
+}
+
+impl Font {
+    pub(super) fn read(path: &Path) -> Result<Self, FontProblem> {
+        if fs::metadata(path)?.len() > MAX_BYTES {
+            return Err(FontProblem::TooLarge);
+        }
+        let sounds = Arc::new(load(&fs::read(path)?)?);
+        let has = |bank: i32, programs: std::ops::Range<i32>| {
+            let mut presets = sounds.get_presets().iter();
+            presets.any(|p| p.get_bank_number() == bank && programs.contains(&p.get_patch_number()))
+        };
+        let basses = i32::from(BASSES.start)..i32::from(BASSES.end);
+        let other = has(0, 0..basses.start) || has(0, basses.end..128);
+        let covers = [has(128, 0..128), has(0, basses), other];
+        Ok(Self { path: path.to_owned(), sounds, covers })
+    }
+
+    pub(super) fn covers(&self, part: Part) -> bool {
+        self.covers[part as usize]
+    }
+}
+
+/// Reads a SoundFont from the bytes of a file.
+pub(super) fn load(bytes: &[u8]) -> Result<SoundFont, FontProblem> {
+    let chunks = take_apart(bytes)?;
+    check_tables(&chunks.tables)?;
+    let (decoded, headers);
+    let (mut samples, mut tables) = (chunks.samples, chunks.tables);
+    if sf3::is_compressed(samples) {
+        (decoded, headers) = sf3::decode(samples, tables[6])?;
+        (samples, tables[6]) = (&decoded, &headers);
+    }
+    if samples.len() < 4 {
+        return Err(FontProblem::NoSamples);
+    }
+    // The library's own checks are not complete. A panic of it must not end the program.
+    let font = catch_unwind(AssertUnwindSafe(|| SoundFont::new(&mut rebuilt(samples, &tables))));
+    let font = font.map_err(|_| FontProblem::Refused("its tables contradict each other".into()))?;
+    let font = font.map_err(|error| FontProblem::Refused(error.to_string()))?;
+    let regions = |preset: &rustysynth::Preset| -> usize {
+        let instruments = preset.get_regions().iter().map(rustysynth::PresetRegion::get_instrument_id);
+        instruments.map(|id| font.get_instruments()[id].get_regions().len()).sum()
+    };
+    if font.get_presets().iter().any(|preset| regions(preset) > MAX_REGIONS) {
+        return Err(FontProblem::TooManyRegions);
+    }
+    Ok(font)
+}
+
+/// Splits a chunk from the front: its name, its content, and the rest.
+fn chunk(bytes: &[u8]) -> Result<[&[u8]; 3], FontProblem> {
+    let head: &[u8; 8] = bytes.first_chunk().ok_or(FontProblem::Truncated)?;
+    let size = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+    let content = bytes[8..].get(..size as usize).ok_or(FontProblem::Truncated)?;
+    // A chunk of odd size is followed by a byte of padding, which may be missing at the end.
+    let next = (8 + content.len() + content.len() % 2).min(bytes.len());
+    Ok([&bytes[..4], content, &bytes[next..]])
+}
+
+fn take_apart(bytes: &[u8]) -> Result<Chunks<'_>, FontProblem> {
+    if bytes.len() < 12 || &bytes[..4] != b"RIFF" || &bytes[8..12] != b"sfbk" {
+        return Err(FontProblem::NotSoundFont);
+    }
+    let [_, content, _] = chunk(bytes)?;
+    let (mut samples, mut tables) = (None, [None; 7]);
+    let mut lists = content.get(4..).ok_or(FontProblem::Truncated)?;
+    while !lists.is_empty() {
+        let [name, list, rest] = chunk(lists)?;
+        lists = rest;
+        let kind = list.get(..4).unwrap_or_default();
+        if name != b"LIST" || !(kind == b"sdta" || kind == b"pdta") {
+            continue;
+        }
+        let mut inner = &list[4..];
+        while !inner.is_empty() {
+            let [name, content, rest] = chunk(inner)?;
+            inner = rest;
+            if name == b"smpl" {
+                samples = Some(content);
+            }
+            if let Some(index) = TABLES.iter().position(|(table, _)| *table == name) {
+                tables[index] = Some(content);
+            }
+        }
+    }
+    let mut complete = [&[][..]; 7];
+    for ((slot, table), (name, size)) in complete.iter_mut().zip(tables).zip(TABLES) {
+        let whole = |table: &&[u8]| !table.is_empty() && table.len().is_multiple_of(size);
+        *slot = table.filter(whole).ok_or_else(|| FontProblem::Table(text(name)))?;
+    }
+    Ok(Chunks { samples: samples.ok_or(FontProblem::NoSamples)?, tables: complete })
+}
+
+/// Checks that the indices of presets, instruments and zones do not go back and stay within their tables.
+fn check_tables(tables: &[&[u8]; 7]) -> Result<(), FontProblem> {
+    // The table, the position of its index within a record, and the table to which it refers.
+    for (table, offset, target) in [(0, 24, 1), (1, 0, 2), (3, 20, 4), (4, 0, 5)] {
+        let (name, size) = TABLES[table];
+        // The last record of each table is a terminator.
+        let most = tables[target].len() / TABLES[target].1 - 1;
+        let mut last = 0;
+        for record in tables[table].chunks_exact(size) {
+            let index = usize::from(u16::from_le_bytes([record[offset], record[offset + 1]]));
+            if index < last || index > most {
+                return Err(FontProblem::Index(text(name)));
+            }
+            last = index;
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of a SoundFont with only the parts that matter, without copying the samples.
+fn rebuilt<'a>(samples: &'a [u8], tables: &[&[u8]; 7]) -> impl Read + 'a {
+    let samples = &samples[..samples.len() / 2 * 2];
+    let mut head = b"RIFF\0\0\0\0sfbkLIST\x04\0\0\0INFOLIST".to_vec();
+    // The library reads each list up to its declared size.
+    head.extend((samples.len() as u32 + 12).to_le_bytes());
+    head.extend(b"sdtasmpl");
+    head.extend((samples.len() as u32).to_le_bytes());
+    let mut tail = b"LIST".to_vec();
+    let size: usize = tables.iter().map(|table| table.len() + 8).sum();
+    tail.extend((size as u32 + 4).to_le_bytes());
+    tail.extend(b"pdta");
+    for ((name, _), table) in TABLES.iter().zip(tables) {
+        tail.extend(*name);
+        tail.extend((table.len() as u32).to_le_bytes());
+        tail.extend(*table);
+    }
+    Cursor::new(head).chain(samples).chain(Cursor::new(tail))
+}
+
+fn text(name: &[u8; 4]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::midi::fixture::{damaged_fonts, sound_font};
+
+    #[test]
+    fn a_font_knows_the_stems_that_it_can_play() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("tiny.sf2");
+        fs::write(&path, sound_font()).expect("a writable folder");
+        let font = Font::read(&path).expect("a good font");
+        assert!(Part::ALL.into_iter().all(|part| font.covers(part)));
+        assert_eq!(font.sounds.get_presets().len(), 3);
+    }
+
+    #[test]
+    fn damaged_fonts_are_refused_with_a_reason() {
+        let damaged = damaged_fonts();
+        assert!(damaged.len() >= 10);
+        for (what, bytes) in damaged {
+            let problem = load(&bytes).err();
+            assert!(problem.is_some_and(|p| !p.to_string().is_empty()), "{what} was accepted");
+        }
+    }
+}

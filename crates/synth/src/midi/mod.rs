@@ -1,0 +1,20 @@
+//! Songs from General MIDI files and SoundFonts.
+
+mod find;
+#[cfg(test)]
+mod fixture;
+mod font;
+mod render;
+mod score;
+mod set;
+mod sf3;
+mod songs;
+mod takes;
+#[cfg(test)]
+mod tests;
+
+pub use find::find_files;
+pub use font::FontProblem;
+pub use score::MidiProblem;
+pub use set::{MidiReport, write_midi_dataset};
+pub use songs::{MidiError, MidiOptions, MidiSong, MidiSongs, Vocals};
