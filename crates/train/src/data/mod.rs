@@ -4,7 +4,7 @@
 //! validation, `summary.rs` counts them, `segments.rs` cuts, mixes and augments segments on worker threads.
 
 pub(crate) mod dataset;
-mod folder;
+pub(crate) mod folder;
 pub(crate) mod formats;
 pub(crate) mod segments;
 pub(crate) mod split;
