@@ -48,7 +48,7 @@ pub enum FoldersError {
         inner: Vec<PathBuf>,
     },
     /// Songs or stems are missing, or are there twice. The list holds all of them.
-    #[error("{} cannot be scored:\n  {}", counted(.0.len() as u64, "file or folder"), .0.join("\n  "))]
+    #[error("the files cannot be scored; {}:\n  {}", counted(.0.len() as u64, "fault"), .0.join("\n  "))]
     Faults(Vec<String>),
     /// Files that cannot be read. The list holds the first one of each song.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
