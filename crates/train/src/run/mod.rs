@@ -3,7 +3,7 @@
 //! `start.rs` prepares a run and `trainer.rs` is the loop. `folder.rs` knows the files of a run and locks it,
 //! `checkpoint.rs` writes and reads its state, `checkpoints.rs` knows which states are kept, `resume.rs` decides
 //! whether and from where a run continues, `export.rs` describes the finished model, and `events.rs` defines the events
-//! that a listener receives.
+//! that a listener receives. `tensorboard.rs` repeats `metrics.jsonl` as event files of TensorBoard.
 
 pub(crate) mod checkpoint;
 pub(crate) mod checkpoints;
@@ -12,4 +12,5 @@ mod export;
 pub(crate) mod folder;
 mod resume;
 pub(crate) mod start;
+mod tensorboard;
 pub(crate) mod trainer;
