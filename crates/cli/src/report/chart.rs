@@ -66,7 +66,8 @@ pub(super) fn chart(title: &str, unit: &str, series: &[Series], style: Style) ->
         )
         .expect("text grows");
     }
-    for tick in ticks(first, last, 6) {
+    // Steps are whole numbers.
+    for tick in ticks(first, last, 6).into_iter().filter(|tick| tick.fract() == 0.0) {
         let place = x(tick);
         let base = HEIGHT - 8.0;
         let text = number(tick);

@@ -145,7 +145,7 @@ fn card(name: &str, note: &str, audio: &Stereo, rate: u32) -> anyhow::Result<Str
     Ok(format!(
         "<figure class=\"card\"><figcaption><b>{name}</b> <small>{}</small></figcaption>\
          <img alt=\"spectrogram of {name}\" src=\"data:image/png;base64,{picture}\">\
-         <audio controls preload=\"none\" src=\"data:audio/{kind};base64,{sound}\"></audio></figure>",
+         <audio controls preload=\"metadata\" src=\"data:audio/{kind};base64,{sound}\"></audio></figure>",
         escape(note)
     ))
 }

@@ -178,7 +178,7 @@ fn best_scores(run: &Run) -> String {
         "<p class=\"soft\">The best validation: step {}{songs}; dB</p>{}",
         best.step,
         table(Some(&header), &rows)
-    ) + "<p></p>"
+    )
 }
 
 /// A quantity of the steps: its title, its unit, how it is drawn, and its value.
