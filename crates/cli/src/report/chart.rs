@@ -271,8 +271,8 @@ mod tests {
 
     #[test]
     fn numbers_are_short_and_ticks_round() {
-        let numbers = [0.0, 12_000.0, 3.14159, 0.0005, -7.5, 1.5e9].map(number);
-        assert_eq!(numbers, ["0", "12k", "3.14", "5.0e-4", "-7.5", "1.5G"]);
+        let numbers = [0.0, 12_000.0, 7.126, 0.0005, -7.5, 1.5e9].map(number);
+        assert_eq!(numbers, ["0", "12k", "7.13", "5.0e-4", "-7.5", "1.5G"]);
         assert_eq!(ticks(0.0, 10.0, 5), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
         assert_eq!(ticks(-3.0, 1.0, 4), [-3.0, -2.0, -1.0, 0.0, 1.0]);
     }
