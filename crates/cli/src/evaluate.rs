@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR", requires = "reference_dir", conflicts_with_all = ["model", "data"])]
     estimate_dir: Option<PathBuf>,
     /// The true stems: DIR/SONG/STEM.wav, such as the folder `test` of MUSDB18-HQ
-    #[arg(long, value_name = "DIR", requires = "estimate_dir")]
+    #[arg(long, value_name = "DIR", requires = "estimate_dir", conflicts_with_all = ["model", "data"])]
     reference_dir: Option<PathBuf>,
     /// Stems of --reference-dir that are scored, by default all
     #[arg(long, value_name = "STEMS", value_delimiter = ',', requires = "estimate_dir")]
