@@ -1,4 +1,5 @@
 //! `unbraid report` and `unbraid evaluate` of files.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The scores of files, against numbers that museval computed (`tests/peer/museval_scores.py`).
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 use serde_json::Value;
 use std::path::Path;
@@ -37,7 +38,7 @@ fn signals(case: &Value, stems: usize) -> (Signals, Signals) {
             let sample = |(n, noise): (usize, i64)| {
                 let envelope = 64 + (n * (stem + 3) / 37 % 192) as i64;
                 let saw = (n * (40 + 13 * stem + channel) % 65_536) as i64 - 32_768;
-                (noise * envelope >> 10) + (saw >> 3)
+                ((noise * envelope) >> 10) + (saw >> 3)
             };
             noise.into_iter().enumerate().map(sample).collect::<Vec<_>>()
         })
@@ -50,7 +51,7 @@ fn signals(case: &Value, stems: usize) -> (Signals, Signals) {
             let sample = |n: usize| {
                 let leak = (n / rate * 3 % 11) as i64;
                 let noise = noise[n].div_euclid(256);
-                let sum = (own[n] * (7 + stem as i64) >> 3) + (next[n] * leak >> 6) + noise;
+                let sum = ((own[n] * (7 + stem as i64)) >> 3) + ((next[n] * leak) >> 6) + noise;
                 sum.clamp(-32_768, 32_767)
             };
             (0..estimated).map(sample).collect::<Vec<_>>()

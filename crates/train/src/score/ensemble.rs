@@ -187,3 +187,28 @@ pub fn average_parameters(models: &[Network]) -> Result<Network, EnsembleError> 
     }
     Ok(unpack(first.clone(), &sum.div_scalar(models.len() as f32)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(skip: usize, stems: &[usize]) -> Output {
+        Output { skip, stems: stems.to_vec(), ready: vec![Stereo::default(); stems.len()] }
+    }
+
+    fn constant(value: f32, frames: usize) -> Stereo {
+        [vec![value; frames], vec![-value; frames]]
+    }
+
+    /// A stem is averaged over the models that have it, and a shift delays the output only.
+    #[test]
+    fn stems_are_averaged_where_all_outputs_are_finished() {
+        let (mut plain, mut shifted) = (output(0, &[0, 1]), output(3, &[1]));
+        plain.take(&[constant(1.0, 5), constant(2.0, 5)]);
+        shifted.take(&[constant(9.0, 2)]);
+        assert_eq!(average(vec![&mut plain, &mut shifted], 2), [constant(0.0, 0), constant(0.0, 0)]);
+        shifted.take(&[[vec![9.0, 4.0, 4.0], vec![9.0, -4.0, -4.0]]]);
+        assert_eq!(average(vec![&mut plain, &mut shifted], 2), [constant(1.0, 2), constant(3.0, 2)]);
+        assert_eq!((plain.ready[0][0].len(), shifted.ready[0][0].len()), (3, 0));
+    }
+}
