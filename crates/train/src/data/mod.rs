@@ -7,7 +7,7 @@
 mod augment;
 pub(crate) mod dataset;
 mod effects;
-mod folder;
+pub(crate) mod folder;
 pub(crate) mod formats;
 pub(crate) mod segments;
 pub(crate) mod split;
