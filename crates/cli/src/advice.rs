@@ -8,7 +8,7 @@ use unbraid_model::SeparateError;
 use unbraid_model::weights::{Reason, WeightsError};
 use unbraid_ops::device::DeviceError;
 use unbraid_synth::SynthError;
-use unbraid_train::{ConfigError, DataError, EvaluateError, TrainError};
+use unbraid_train::{ConfigError, DataError, EvaluateError, FoldersError, TrainError};
 
 const DATA_LAYOUT: &str = "A data set has the layout of MUSDB18-HQ: train/TRACK/{drums,bass,other,vocals}.wav. \
                            `unbraid data synth OUT` creates one with synthetic songs.";
@@ -62,6 +62,7 @@ fn for_cause<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a str> {
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_settings));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_data));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_evaluation));
+    let advice = advice.or_else(|| cause.downcast_ref().and_then(for_folders));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_weights));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_separation));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_device));
@@ -197,6 +198,17 @@ fn for_evaluation(error: &EvaluateError) -> Option<&'static str> {
     match error {
         EvaluateError::Data(error) => for_data(error),
         EvaluateError::Separate { source, .. } => for_separation(source),
+    }
+}
+
+fn for_folders(error: &FoldersError) -> Option<&'static str> {
+    match error {
+        FoldersError::NoSongs { .. } => {
+            Some("Give folders with a folder per song and a file per stem: DIR/SONG/vocals.wav.")
+        }
+        FoldersError::Faults(_) => Some("Add or rename the files, or score only some stems with `--stems`."),
+        FoldersError::Audio(errors) => errors.first().and_then(for_audio),
+        FoldersError::Folder(_) => None,
     }
 }
 

@@ -1,36 +1,62 @@
-//! `unbraid evaluate`: scores a model on a data set.
+//! `unbraid evaluate`: scores a model on a data set, or the files of another system.
 
-use std::path::PathBuf;
+mod table;
 
-use anyhow::bail;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, bail};
 use clap::Args;
-use unbraid_base::counted;
-use unbraid_model::weights;
-use unbraid_train::{Evaluation, evaluate, open_dataset, summary};
+use serde::Serialize;
+use unbraid_base::file::write_whole;
+use unbraid_train::{
+    Ensemble, Evaluation, Flow, Folders, Member, Statistics, average_parameters, evaluate_ensemble,
+    open_dataset, score_folders, summary,
+};
 
 use crate::device::DeviceArgument;
 use crate::interrupt;
+use crate::models;
 use crate::output::{notice, print};
-use crate::progress::Screen;
+use crate::progress::{Screen, SongProgress};
 use crate::separate::Segmentation;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Model: the model.safetensors of a run's folder
-    #[arg(long, value_name = "FILE")]
-    model: PathBuf,
+    /// Model: the model.safetensors of a run's folder, or the name of a built-in model. Several (`--model A --model B`)
+    /// are scored as one: their stems are averaged
+    #[arg(long, value_name = "NAME|FILE", required_unless_present = "estimate_dir")]
+    model: Vec<PathBuf>,
+    /// Average the parameters of the models, which must be the same network, instead of their stems
+    #[arg(long)]
+    average_weights: bool,
+    /// Separate every song N times, each time shifted by up to 0.5 s, and average the stems
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    shifts: u8,
     /// Data set in the MUSDB18-HQ layout
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "estimate_dir")]
+    data: Option<PathBuf>,
     /// Folder of the data set that is scored
     #[arg(long, value_name = "NAME", default_value = "test")]
     split: String,
+    /// Score the files of any system: DIR/SONG/STEM.wav, or another audio format. Needs --reference-dir
+    #[arg(long, value_name = "DIR", requires = "reference_dir", conflicts_with_all = ["model", "data"])]
+    estimate_dir: Option<PathBuf>,
+    /// The true stems: DIR/SONG/STEM.wav, such as the folder `test` of MUSDB18-HQ
+    #[arg(long, value_name = "DIR", requires = "estimate_dir", conflicts_with_all = ["model", "data"])]
+    reference_dir: Option<PathBuf>,
+    /// Stems of --reference-dir that are scored, by default all
+    #[arg(long, value_name = "STEMS", value_delimiter = ',', requires = "estimate_dir")]
+    stems: Vec<String>,
     /// Seconds of each song that are scored, from its start
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     limit: Option<f64>,
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Write the scores of every song and stem as comma-separated values
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
     #[command(flatten)]
     segmentation: Segmentation,
     #[command(flatten)]
@@ -45,104 +71,81 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The scores with their statistics.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    evaluation: &'a Evaluation,
+    statistics: &'a Statistics,
+}
+
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        let scored = match (&self.reference_dir, &self.estimate_dir, &self.data) {
+            (Some(references), Some(estimates), _) => self.score_files(references, estimates)?,
+            (_, _, Some(data)) => self.score_models(data)?,
+            _ => bail!("there is nothing to score"),
+        };
+        let Some(evaluation) = scored else { bail!("interrupted: there are no scores") };
+        let statistics = Statistics::of(&evaluation);
+        if let Some(path) = &self.csv {
+            let written = write_whole(path, table::csv(&evaluation).as_bytes());
+            written.with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        if self.json {
+            let report = Report { evaluation: &evaluation, statistics: &statistics };
+            print(serde_json::to_string_pretty(&report)?)
+        } else {
+            print(table::table(&evaluation, &statistics))
+        }
+    }
+
+    /// Separates the songs of a data set and scores them. `None` after Ctrl-C.
+    fn score_models(&self, data: &Path) -> anyhow::Result<Option<Evaluation>> {
         let (device, _) = self.device.open()?;
-        let loaded = weights::load(&self.model, &device)?;
-        let rate = loaded.config.sample_rate;
-        let dataset = open_dataset(&self.data, &self.split, &loaded.config.stems, rate)?;
+        let mut members = Vec::with_capacity(self.model.len());
+        for model in &self.model {
+            let loaded = models::load(model, &device)?;
+            let options = self.segmentation.options(&loaded);
+            members.push(Member { model: loaded.model, options });
+        }
+        if self.average_weights {
+            let networks: Vec<_> = members.iter().map(|member| member.model.clone()).collect();
+            members.truncate(1);
+            members[0].model = average_parameters(&networks)?;
+        }
+        let ensemble = Ensemble::new(members, self.shifts.into())?;
+        let rate = ensemble.sample_rate();
+        let dataset = open_dataset(data, &self.split, ensemble.stems(), rate)?;
         let tracks: Vec<usize> = (0..dataset.tracks().len()).collect();
         dataset.notices().iter().for_each(notice);
         notice(format_args!("scoring {}", summary(&*dataset, &tracks, rate)));
-        let options = self.segmentation.options(&loaded);
         let mut screen = Screen::new(interrupt::requested);
-        let evaluation = evaluate(&loaded.model, &*dataset, &tracks, &options, self.limit, &mut screen)?;
-        drop(screen);
-        let Some(evaluation) = evaluation else { bail!("interrupted: there are no scores") };
-        if self.json {
-            print(serde_json::to_string_pretty(&evaluation)?)?;
-        } else {
-            print(table(&evaluation))?;
-        }
-        Ok(())
+        Ok(evaluate_ensemble(&ensemble, &*dataset, &tracks, self.limit, &mut screen)?)
     }
-}
 
-fn table(evaluation: &Evaluation) -> String {
-    let decibels = |value: Option<f64>| value.map_or_else(|| "–".into(), |value| format!("{value:.2}"));
-    let row = |name: &str, [usdr, csdr, si_sdr, baseline]: [Option<f64>; 4]| {
-        let [usdr, csdr, si_sdr, baseline] = [usdr, csdr, si_sdr, baseline].map(decibels);
-        format!("{name:<12} {usdr:>8} {csdr:>8} {si_sdr:>8} {baseline:>12}")
-    };
-    let Evaluation { songs, stems, silent, .. } = evaluation;
-    let mut lines =
-        vec![format!("{:<12} {:>8} {:>8} {:>8} {:>12}", "dB", "uSDR", "cSDR", "SI-SDR", "mixture uSDR")];
-    let mut names: Vec<_> = stems.keys().chain(silent.keys()).collect();
-    names.sort();
-    names.dedup();
-    lines.extend(names.into_iter().map(|name| match stems.get(name) {
-        Some(scores) => {
-            row(name, [Some(scores.usdr), scores.csdr, scores.si_sdr, Some(scores.baseline_usdr)])
-        }
-        None => row(name, [None; 4]),
-    }));
-    let Evaluation { usdr, csdr, si_sdr, baseline_usdr, .. } = evaluation;
-    lines.push(row("mean", [*usdr, *csdr, *si_sdr, *baseline_usdr]));
-    lines.push(format!(
-        "songs: {}; mixture uSDR: the score of the mixture, scaled by the constant that scores best",
-        songs.len()
-    ));
-    lines.extend(silent.iter().map(|(name, silent)| {
-        let all = songs.len();
-        let share = if silent.songs == all {
-            "every song and has no score".to_owned()
-        } else {
-            format!("{} of {}, which its scores leave out", silent.songs, counted(all as u64, "song"))
+    /// Scores the files of another system. `None` after Ctrl-C.
+    fn score_files(&self, references: &Path, estimates: &Path) -> anyhow::Result<Option<Evaluation>> {
+        let folders = Folders { references, estimates, stems: &self.stems, limit: self.limit };
+        let progress = Mutex::new(None);
+        let begin = |done: usize, total: usize| {
+            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            let bar = progress.get_or_insert_with(|| SongProgress::new("scoring", Some(total as f64)));
+            bar.set(done as f64);
+            if interrupt::requested() { Flow::Stop } else { Flow::Continue }
         };
-        let leak = silent.leak.map_or_else(String::new, |leak| format!("; leak {leak:.2} dB"));
-        format!("{name} is silent in {share}{leak}")
-    }));
-    if silent.values().any(|silent| silent.leak.is_some()) {
-        lines.push(
-            "leak: energy of the estimate, relative to the mixture, in songs whose stem is silent".into(),
-        );
+        let scores = score_folders(&folders, &begin)?;
+        drop(progress);
+        Ok(scores.map(|scores| {
+            scores.notices.iter().for_each(notice);
+            scores.evaluation
+        }))
     }
-    lines.join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use unbraid_train::{SilentSongs, SongScores, StemScores};
-
-    #[test]
-    fn silent_stems_have_their_own_lines() {
-        let scores = |usdr| StemScores { usdr, csdr: None, si_sdr: Some(1.0), baseline_usdr: 0.5 };
-        let mut evaluation = Evaluation {
-            songs: vec![SongScores::default(), SongScores::default(), SongScores::default()],
-            stems: [("drums".to_owned(), scores(4.25))].into(),
-            silent: [
-                ("drums".to_owned(), SilentSongs { songs: 1, leak: None }),
-                ("vocals".to_owned(), SilentSongs { songs: 3, leak: Some(-31.5) }),
-            ]
-            .into(),
-            usdr: Some(4.25),
-            csdr: None,
-            si_sdr: Some(1.0),
-            baseline_usdr: Some(0.5),
-        };
-        let text = table(&evaluation);
-        let lines: Vec<&str> = text.lines().collect();
-        let row = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(row(lines[1]), ["drums", "4.25", "–", "1.00", "0.50"]);
-        assert_eq!(row(lines[2]), ["vocals", "–", "–", "–", "–"]);
-        assert_eq!(row(lines[3]), ["mean", "4.25", "–", "1.00", "0.50"]);
-        assert_eq!(lines[5], "drums is silent in 1 of 3 songs, which its scores leave out");
-        assert_eq!(lines[6], "vocals is silent in every song and has no score; leak -31.50 dB");
-        assert!(lines[7].starts_with("leak:") && lines.len() == 8, "{text}");
-        evaluation.silent.clear();
-        assert!(!table(&evaluation).contains("leak"));
-    }
 
     #[test]
     fn a_limit_is_at_least_a_second() {

@@ -13,6 +13,7 @@ mod output;
 mod plan;
 mod progress;
 mod reference;
+mod report;
 mod separate;
 mod settings;
 mod shell;
@@ -54,6 +55,13 @@ A new run needs --out, --data and --model, as flags or in the file of --config. 
   unbraid train --resume --out runs/first
 `unbraid settings` explains every setting, with its name in TOML and its bounds.";
 
+const EVALUATE_HELP: &str = "\
+Examples:
+  unbraid evaluate --model runs/first/model.safetensors --data musdb18hq --csv scores.csv
+  unbraid evaluate --model a.safetensors --model b.safetensors --shifts 4 --data musdb18hq
+  unbraid evaluate --reference-dir musdb18hq/test --estimate-dir separated/htdemucs --stems drums,vocals
+cSDR is that of museval (median over songs), uSDR the \"new SDR\" of the MDX challenge (mean over songs).";
+
 const COMPLETIONS_HELP: &str = "\
 Examples:
   unbraid completions bash > ~/.local/share/bash-completion/completions/unbraid
@@ -73,8 +81,11 @@ enum Verb {
     /// Estimate the memory of training before it starts, and find settings that fit
     #[command(after_help = SETTINGS_HELP)]
     Plan(plan::Arguments),
-    /// Score a model on whole songs: uSDR, cSDR and SI-SDR per stem
-    Evaluate(evaluate::Arguments),
+    /// Score models, or the files of any system, on whole songs: cSDR, uSDR and SI-SDR per stem
+    #[command(after_help = EVALUATE_HELP)]
+    Evaluate(Box<evaluate::Arguments>),
+    /// Write a page about runs: curves, scores, settings, and excerpts to see and hear
+    Report(report::Arguments),
     /// Create and check data sets
     #[command(subcommand)]
     Data(data::Verb),
@@ -102,6 +113,7 @@ fn main() -> ExitCode {
         Verb::Train(arguments) => arguments.run(),
         Verb::Plan(arguments) => arguments.run(),
         Verb::Evaluate(arguments) => arguments.run(),
+        Verb::Report(arguments) => arguments.run(),
         Verb::Data(verb) => verb.run(),
         Verb::Doctor(arguments) => arguments.run(),
         Verb::Settings => reference::run(),

@@ -1,7 +1,7 @@
 //! The models in the program: `--model`, and `unbraid models`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use clap::Args;
@@ -39,20 +39,25 @@ pub(crate) struct ModelArgument {
 impl ModelArgument {
     /// Loads the model and prints its name if it is built in.
     pub(crate) fn load(&self, device: &Device) -> anyhow::Result<Loaded> {
-        if let Some(built_in) = BUILT_IN.iter().find(|built_in| self.model.as_os_str() == built_in.name) {
-            notice(format_args!("model: {} ({})", built_in.name, built_in.about));
-            return Ok(weights::from_bytes(built_in.weights, device)?);
-        }
-        weights::load(&self.model, device).map_err(|error| match error.reason {
-            Reason::Io(_) if !self.model.exists() => {
-                let shown = self.model.display();
-                let advice = "`unbraid models` lists the built-in models. `unbraid train` writes the \
-                              model.safetensors of a run's folder.";
-                advised(format_args!("{shown} is neither a built-in model nor a file"), advice)
-            }
-            _ => error.into(),
-        })
+        load(&self.model, device)
     }
+}
+
+/// Loads the model with this name or file, and prints its name if it is built in.
+pub(crate) fn load(model: &Path, device: &Device) -> anyhow::Result<Loaded> {
+    if let Some(built_in) = BUILT_IN.iter().find(|built_in| model.as_os_str() == built_in.name) {
+        notice(format_args!("model: {} ({})", built_in.name, built_in.about));
+        return Ok(weights::from_bytes(built_in.weights, device)?);
+    }
+    weights::load(model, device).map_err(|error| match error.reason {
+        Reason::Io(_) if !model.exists() => {
+            let shown = model.display();
+            let advice = "`unbraid models` lists the built-in models. `unbraid train` writes the \
+                  model.safetensors of a run's folder.";
+            advised(format_args!("{shown} is neither a built-in model nor a file"), advice)
+        }
+        _ => error.into(),
+    })
 }
 
 #[derive(Debug, Args)]

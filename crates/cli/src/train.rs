@@ -8,7 +8,9 @@ use clap::{Args, ValueEnum};
 use indicatif::DecimalBytes;
 use unbraid_base::counted;
 use unbraid_ops::device::{self, DeviceInfo, MemoryRefused};
-use unbraid_train::{RunFolder, TrainConfig, TrainError, TrainReport, fallbacks, train};
+use unbraid_train::{
+    Event, Flow, Listener, RunFolder, TrainConfig, TrainError, TrainReport, fallbacks, train,
+};
 
 use crate::advice::advised;
 use crate::device::DeviceArgument;
@@ -16,6 +18,7 @@ use crate::interrupt;
 use crate::output::notice;
 use crate::plan::{fallbacks_with_flags, first_fitting, has_f16};
 use crate::progress::Screen;
+use crate::report::{after_training, record_device};
 use crate::settings::{Settings, flags_between};
 
 /// The reaction to a step that runs out of memory.
@@ -44,6 +47,24 @@ pub(crate) struct Arguments {
     resume: bool,
     #[command(flatten)]
     device: DeviceArgument,
+}
+
+/// A screen that records the device at the first step, when the run is known to work.
+struct Recorded<'a> {
+    screen: Screen,
+    /// The run whose device is not recorded yet.
+    run: Option<(&'a TrainConfig, &'a DeviceInfo)>,
+}
+
+impl Listener for Recorded<'_> {
+    fn event(&mut self, event: &Event<'_>) -> Flow {
+        if let Event::Step(_) = event
+            && let Some((config, info)) = self.run.take()
+        {
+            record_device(config, info);
+        }
+        self.screen.event(event)
+    }
 }
 
 impl Arguments {
@@ -75,7 +96,7 @@ impl Arguments {
         }
         interrupt::install();
         let (device, info) = self.device.open()?;
-        let mut screen = Screen::new(interrupt::requested);
+        let mut screen = Recorded { screen: Screen::new(interrupt::requested), run: Some((&config, &info)) };
         let result = train(&config, self.resume, &device, &mut screen);
         drop(screen);
         let report = match result {
@@ -98,6 +119,9 @@ impl Arguments {
             notice(format_args!("peak memory: {}", DecimalBytes(report.memory.peak)));
         }
         notice(format_args!("model: {} (weights of step {})", report.model.display(), report.model_step));
+        if !report.already_complete {
+            after_training(&config, &device, !report.stopped);
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ pub(crate) mod check;
 pub(crate) mod dataset;
 mod effects;
 mod error;
-mod folder;
+pub(crate) mod folder;
 pub(crate) mod formats;
 pub(crate) mod index;
 pub(crate) mod listing;

@@ -1,9 +1,10 @@
-//! The folder of a run: `config.toml`, `metrics.jsonl`, `checkpoints/`, `model.safetensors`, and the lock that keeps
-//! other processes out.
+//! The folder of a run: `config.toml`, `metrics.jsonl`, the event files of TensorBoard, `checkpoints/`,
+//! `model.safetensors`, and the lock that keeps other processes out.
 
 use crate::error::TrainError;
 use crate::run::checkpoint::CheckpointError;
 use crate::run::checkpoints::Checkpoints;
+use crate::run::tensorboard::EventFile;
 use crate::settings::config::{ConfigError, TrainConfig};
 use serde::Serialize;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -41,6 +42,16 @@ impl RunFolder {
     /// Batches whose loss or gradient was not finite.
     pub(crate) fn bad_batches(&self) -> PathBuf {
         self.root.join("not-finite")
+    }
+
+    /// The device that trained last, as JSON. A front end writes it.
+    pub fn device(&self) -> PathBuf {
+        self.root.join("device.json")
+    }
+
+    /// The page about the run. A front end writes it.
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.html")
     }
 
     /// Whether there is a run: its settings or a checkpoint. Creates nothing.
@@ -109,8 +120,8 @@ impl RunFolder {
             .map_err(|source| CheckpointError::Write { path, source })
     }
 
-    /// Opens `metrics.jsonl` for appending after `step`. Removes later lines, which a run that was killed after its
-    /// last checkpoint leaves behind, and an incomplete last line.
+    /// Opens `metrics.jsonl` for appending after `step`, and a new event file of TensorBoard. Removes later lines, which a
+    /// run that was killed after its last checkpoint leaves behind, and an incomplete last line.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -128,7 +139,8 @@ impl RunFolder {
         }
         write_whole(&path, kept.as_bytes()).map_err(failed)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
-        Ok(MetricsLog { path, file })
+        let events = EventFile::create(&self.root).map_err(failed)?;
+        Ok(MetricsLog { path, file, events })
     }
 }
 
@@ -146,18 +158,20 @@ impl RunLock {
     }
 }
 
-/// `metrics.jsonl`, open for appending.
+/// `metrics.jsonl` and an event file of TensorBoard, open for appending.
 #[derive(Debug)]
 pub struct MetricsLog {
     path: PathBuf,
     file: File,
+    events: EventFile,
 }
 
 impl MetricsLog {
-    /// Appends `{"kind": kind, …event}` in one write, so that readers see complete lines.
+    /// Appends `{"kind": kind, …event}` in one write, so that readers see complete lines, and its numbers to the event
+    /// file.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If a file cannot be written.
     pub fn append(&mut self, kind: &str, event: &impl Serialize) -> Result<(), CheckpointError> {
         #[derive(Serialize)]
         struct Line<'a, E> {
@@ -167,9 +181,10 @@ impl MetricsLog {
         }
         let mut line = serde_json::to_string(&Line { kind, event }).expect("events are numbers and names");
         line.push('\n');
-        self.file
-            .write_all(line.as_bytes())
-            .map_err(|source| CheckpointError::Write { path: self.path.clone(), source })
+        let value = serde_json::to_value(event).expect("events are numbers and names");
+        let written = self.file.write_all(line.as_bytes());
+        let written = written.and_then(|()| self.events.append(kind, &value));
+        written.map_err(|source| CheckpointError::Write { path: self.path.clone(), source })
     }
 }
 

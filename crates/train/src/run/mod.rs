@@ -5,7 +5,7 @@
 //! batch that breaks it. `folder.rs` knows the files of a run and locks it,
 //! `checkpoint.rs` writes and reads its state, `checkpoints.rs` knows which states are kept, `resume.rs` decides
 //! whether and from where a run continues, `export.rs` describes the finished model, and `events.rs` defines the events
-//! that a listener receives.
+//! that a listener receives. `tensorboard.rs` repeats `metrics.jsonl` as event files of TensorBoard.
 
 pub(crate) mod checkpoint;
 pub(crate) mod checkpoints;
@@ -16,6 +16,7 @@ mod guard;
 mod init;
 mod resume;
 pub(crate) mod start;
+mod tensorboard;
 pub(crate) mod trainer;
 mod validation;
 pub(crate) mod watch;

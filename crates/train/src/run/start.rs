@@ -1,6 +1,6 @@
 //! The start of a run: checks, data, state, and what people are told about them.
 
-use crate::data::dataset::Dataset;
+use crate::data::dataset::{DataError, Dataset};
 use crate::data::index::{Levels, levels};
 use crate::data::roots::open_roots;
 use crate::data::segments::{Loader, Segments};
@@ -45,6 +45,23 @@ pub fn train(
     prepare(config, resume, device, listener)?.run()
 }
 
+/// The data set of a run and its split, for a network with these `stems` and this sample `rate`.
+///
+/// # Errors
+/// If the data set cannot be used, or lacks a song of `validation_songs`.
+pub fn open_training_data(
+    config: &TrainConfig,
+    stems: &[String],
+    rate: u32,
+) -> Result<(Arc<dyn Dataset>, Split), DataError> {
+    let dataset = open_roots(&config.data, "train", stems, rate, &config.data_options())?;
+    let split = match &config.validation_songs[..] {
+        [] => split(dataset.tracks(), config.validation_share, config.seed),
+        songs => split_by_name(dataset.tracks(), songs)?,
+    };
+    Ok((dataset, split))
+}
+
 fn prepare<'a>(
     config: &'a TrainConfig,
     resume: bool,
@@ -52,13 +69,9 @@ fn prepare<'a>(
     listener: &'a mut dyn Listener,
 ) -> Result<Trainer<'a>, TrainError> {
     let model_config = config.model_config()?;
-    let (stems, rate, options) = (&model_config.stems, model_config.sample_rate, config.data_options());
-    let dataset = open_roots(&config.data, "train", stems, rate, &options)?;
+    let rate = model_config.sample_rate;
+    let (dataset, Split { training, validation }) = open_training_data(config, &model_config.stems, rate)?;
     let data = digest(dataset.tracks());
-    let Split { training, validation } = match &config.validation_songs[..] {
-        [] => split(dataset.tracks(), config.validation_share, config.seed),
-        songs => split_by_name(dataset.tracks(), songs)?,
-    };
 
     let device = device.clone().without_autodiff();
     let layout = ParameterLayout::of(&model_config.init(&device));

@@ -2,11 +2,12 @@
 
 use crate::data::dataset::{DataError, Dataset, TrackBlock};
 use crate::run::events::{Event, Flow, Listener};
+use crate::score::ensemble::Ensemble;
 use crate::score::evaluation::{Evaluation, SongScores};
-use crate::score::metrics::{Score, SongScore};
+use crate::score::metrics::SongScore;
 use std::collections::VecDeque;
 use unbraid_base::Stereo;
-use unbraid_model::{ModelConfig, Network, SeparateError, Separator, SeparatorOptions};
+use unbraid_model::{Network, SeparateError, SeparatorOptions};
 
 /// The reason why an evaluation failed.
 #[derive(Debug, thiserror::Error)]
@@ -39,54 +40,60 @@ pub fn evaluate(
     limit: Option<f64>,
     listener: &mut dyn Listener,
 ) -> Result<Option<Evaluation>, EvaluateError> {
+    evaluate_ensemble(&Ensemble::single(model, *options), dataset, tracks, limit, listener)
+}
+
+/// Like [`evaluate`], with several models. `dataset` has the stems of `ensemble`.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub fn evaluate_ensemble(
+    ensemble: &Ensemble,
+    dataset: &dyn Dataset,
+    tracks: &[usize],
+    limit: Option<f64>,
+    listener: &mut dyn Listener,
+) -> Result<Option<Evaluation>, EvaluateError> {
     let mut songs = Vec::with_capacity(tracks.len());
     for (done, &track) in tracks.iter().enumerate() {
         let event = Event::Song { name: &dataset.tracks()[track].name, done, total: tracks.len() };
         if listener.event(&event) == Flow::Stop {
             return Ok(None);
         }
-        songs.push(song(model, dataset, track, options, limit)?);
+        songs.push(song(ensemble, dataset, track, limit)?);
     }
     Ok(Some(Evaluation::of(songs)))
 }
 
 fn song(
-    model: &Network,
+    ensemble: &Ensemble,
     dataset: &dyn Dataset,
     track: usize,
-    options: &SeparatorOptions,
     limit: Option<f64>,
 ) -> Result<SongScores, EvaluateError> {
-    let ModelConfig { stems, sample_rate: rate, .. } = model.config();
+    let (stems, rate) = (ensemble.stems(), ensemble.sample_rate());
     let info = &dataset.tracks()[track];
     let frames = limit.map_or(info.frames, |s| info.frames.min((s * f64::from(rate)) as u64)) as usize;
     let failed = |source| EvaluateError::Separate { song: info.name.clone(), source };
 
     let mut reader = dataset.open(track)?;
-    let mut separator = Separator::new(model.clone(), *options).map_err(failed)?;
+    let mut separation = ensemble.start().map_err(failed)?;
     let mut waiting = Waiting::new(stems.len());
     let mut read = 0;
     while read < frames {
         let block = (frames - read).min(rate as usize);
         let TrackBlock { mixture, stems: references } = reader.read(block)?;
         read += block;
-        let estimates = pollster::block_on(separator.push(&mixture)).map_err(failed)?;
+        let estimates = separation.push(&mixture).map_err(failed)?;
         waiting.push(&references, &mixture);
         waiting.score(&estimates, rate);
     }
-    let estimates = pollster::block_on(separator.finish()).map_err(failed)?;
+    let estimates = separation.finish().map_err(failed)?;
     waiting.score(&estimates, rate);
     assert!(waiting.signals[0][0].is_empty(), "a separator returns as many samples as it received");
     let score = waiting.score.expect("`finish` was scored above");
     let seconds = score.frames() as f64 / f64::from(rate);
-    let mut scores = SongScores { name: info.name.clone(), seconds, ..Default::default() };
-    for (stem, score) in stems.into_iter().zip(score.finish()) {
-        match score {
-            Score::Sounding(sounding) => drop(scores.stems.insert(stem, sounding)),
-            Score::Silent { leak } => drop(scores.silent.insert(stem, leak)),
-        }
-    }
-    Ok(scores)
+    Ok(SongScores::of(info.name.clone(), seconds, stems.iter().cloned(), &score))
 }
 
 /// References and mixture whose estimates are not finished. Their length is the separator's latency.

@@ -1,6 +1,6 @@
 //! The scores of songs and their summary. A stem has scores in the songs in which it sounds, and a leak in the others.
 
-use crate::score::metrics::{StemScores, mean, median};
+use crate::score::metrics::{Score, SongScore, StemScores, mean, median};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,6 +16,25 @@ pub struct SongScores {
     /// Leak of the stems that are silent in the song: the energy of the estimate relative to that of the mixture, dB.
     /// `None` if the mixture is silent too.
     pub silent: BTreeMap<String, Option<f64>>,
+}
+
+impl SongScores {
+    /// The scores of a song from its sums. `stems` has their order.
+    pub(crate) fn of(
+        name: String,
+        seconds: f64,
+        stems: impl IntoIterator<Item = String>,
+        sums: &SongScore,
+    ) -> Self {
+        let mut scores = Self { name, seconds, ..Default::default() };
+        for (stem, score) in stems.into_iter().zip(sums.finish()) {
+            match score {
+                Score::Sounding(sounding) => drop(scores.stems.insert(stem, sounding)),
+                Score::Silent { leak } => drop(scores.silent.insert(stem, leak)),
+            }
+        }
+        scores
+    }
 }
 
 /// The songs in which a stem is silent. They are not part of the stem's scores.

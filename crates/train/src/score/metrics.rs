@@ -56,15 +56,59 @@ pub struct StemScores {
     pub baseline_usdr: f64,
 }
 
-/// Sums over a song for one stem.
-#[derive(Debug, Clone, Default)]
+/// Sums over samples of one stem, of each channel.
+#[derive(Debug, Clone, Copy, Default)]
 struct Sums {
-    reference: f64,
-    estimate: f64,
-    error: f64,
-    reference_estimate: f64,
-    reference_mixture: f64,
-    mixture: f64,
+    reference: [f64; 2],
+    estimate: [f64; 2],
+    error: [f64; 2],
+    reference_estimate: [f64; 2],
+    reference_mixture: [f64; 2],
+    mixture: [f64; 2],
+}
+
+impl Sums {
+    /// Adds the samples of `range` one by one, so that the result does not depend on the size of the blocks.
+    fn add_samples(
+        &mut self,
+        reference: &Stereo,
+        estimate: &Stereo,
+        mixture: &Stereo,
+        range: &std::ops::Range<usize>,
+    ) {
+        let cut = |signal| -> [&[f32]; 2] { Stereo::each_ref(signal).map(|channel| &channel[range.clone()]) };
+        let (reference, estimate, mixture) = (cut(reference), cut(estimate), cut(mixture));
+        let mut sums = *self;
+        for n in 0..range.len() {
+            for channel in 0..2 {
+                let s = f64::from(reference[channel][n]);
+                let e = f64::from(estimate[channel][n]);
+                let x = f64::from(mixture[channel][n]);
+                sums.reference[channel] += s * s;
+                sums.estimate[channel] += e * e;
+                sums.error[channel] += (s - e) * (s - e);
+                sums.reference_estimate[channel] += s * e;
+                sums.reference_mixture[channel] += s * x;
+                sums.mixture[channel] += x * x;
+            }
+        }
+        *self = sums;
+    }
+
+    fn add(&mut self, other: &Self) {
+        for channel in 0..2 {
+            self.reference[channel] += other.reference[channel];
+            self.estimate[channel] += other.estimate[channel];
+            self.error[channel] += other.error[channel];
+            self.reference_estimate[channel] += other.reference_estimate[channel];
+            self.reference_mixture[channel] += other.reference_mixture[channel];
+            self.mixture[channel] += other.mixture[channel];
+        }
+    }
+
+    fn window(&self) -> Window {
+        [self.reference, self.estimate, self.error].map(|[left, right]| left + right)
+    }
 }
 
 /// Energies of one window: reference, estimate, error.
@@ -74,9 +118,11 @@ type Window = [f64; 3];
 #[derive(Debug, Clone)]
 pub(crate) struct SongScore {
     window: usize,
+    /// Per stem, over the complete windows.
     sums: Vec<Sums>,
     windows: Vec<Vec<Window>>,
-    open: Vec<Window>,
+    /// Per stem, over the window that is not complete.
+    open: Vec<Sums>,
     position: usize,
 }
 
@@ -87,7 +133,7 @@ impl SongScore {
             window: rate as usize,
             sums: vec![Sums::default(); stems],
             windows: vec![Vec::new(); stems],
-            open: vec![Window::default(); stems],
+            open: vec![Sums::default(); stems],
             position: 0,
         }
     }
@@ -99,30 +145,20 @@ impl SongScore {
             references.len() == self.sums.len() && estimates.len() == self.sums.len(),
             "one signal per stem"
         );
-        for n in 0..frames {
-            for (stem, sums) in self.sums.iter_mut().enumerate() {
-                let open = &mut self.open[stem];
-                for channel in 0..2 {
-                    let s = f64::from(references[stem][channel][n]);
-                    let e = f64::from(estimates[stem][channel][n]);
-                    let x = f64::from(mixture[channel][n]);
-                    let error = (s - e) * (s - e);
-                    sums.reference += s * s;
-                    sums.estimate += e * e;
-                    sums.error += error;
-                    sums.reference_estimate += s * e;
-                    sums.reference_mixture += s * x;
-                    sums.mixture += x * x;
-                    open[0] += s * s;
-                    open[1] += e * e;
-                    open[2] += error;
-                }
+        let mut start = 0;
+        while start < frames {
+            let range = start..frames.min(start + self.window - self.position % self.window);
+            for (stem, open) in self.open.iter_mut().enumerate() {
+                open.add_samples(&references[stem], &estimates[stem], mixture, &range);
             }
-            self.position += 1;
+            self.position += range.len();
+            start = range.end;
             // A partial window at the end is dropped, as museval does.
             if self.position.is_multiple_of(self.window) {
-                for (windows, open) in self.windows.iter_mut().zip(&mut self.open) {
-                    windows.push(std::mem::take(open));
+                for (stem, open) in self.open.iter_mut().enumerate() {
+                    self.sums[stem].add(open);
+                    self.windows[stem].push(open.window());
+                    *open = Sums::default();
                 }
             }
         }
@@ -136,11 +172,14 @@ impl SongScore {
     /// The scores, one per stem.
     pub(crate) fn finish(&self) -> Vec<Score> {
         let sounding: Vec<bool> = (0..self.sums.len()).map(|stem| self.sounds(stem)).collect();
-        let scores = self.sums.iter().enumerate().map(|(stem, sums)| {
+        let scores = self.sums.iter().zip(&self.open).enumerate().map(|(stem, (complete, open))| {
+            let mut sums = *complete;
+            sums.add(open);
+            let totals = Totals::of(&sums);
             if sounding[stem] {
-                Score::Sounding(sums.scores(self.csdr(stem, &sounding)))
+                Score::Sounding(totals.scores(self.csdr(stem, &sounding)))
             } else {
-                Score::Silent { leak: sums.leak(self.position) }
+                Score::Silent { leak: totals.leak(self.position) }
             }
         });
         scores.collect()
@@ -150,7 +189,8 @@ impl SongScore {
     fn sounds(&self, stem: usize) -> bool {
         let rest = self.position % self.window;
         let loud = |window: &Window, frames: usize| window[0] > silence(frames);
-        self.windows[stem].iter().any(|window| loud(window, self.window)) || loud(&self.open[stem], rest)
+        self.windows[stem].iter().any(|window| loud(window, self.window))
+            || loud(&self.open[stem].window(), rest)
     }
 
     /// As in museval, a window in which the reference or estimate of any stem is silent is omitted for all stems. Only
@@ -171,7 +211,29 @@ fn silence(frames: usize) -> f64 {
     2.0 * frames as f64 * 10f64.powf(SILENCE_DBFS / 10.0)
 }
 
-impl Sums {
+/// Sums over both channels of a song.
+struct Totals {
+    reference: f64,
+    estimate: f64,
+    error: f64,
+    reference_estimate: f64,
+    reference_mixture: f64,
+    mixture: f64,
+}
+
+impl Totals {
+    fn of(sums: &Sums) -> Self {
+        let both = |[left, right]: [f64; 2]| left + right;
+        Self {
+            reference: both(sums.reference),
+            estimate: both(sums.estimate),
+            error: both(sums.error),
+            reference_estimate: both(sums.reference_estimate),
+            reference_mixture: both(sums.reference_mixture),
+            mixture: both(sums.mixture),
+        }
+    }
+
     /// The leak of a silent stem over `frames`.
     fn leak(&self, frames: usize) -> Option<f64> {
         (self.mixture > silence(frames)).then(|| decibel((self.estimate + DELTA) / self.mixture))
