@@ -132,9 +132,11 @@ fn chunk(bytes: &[u8]) -> Result<[&[u8]; 3], FontProblem> {
     let head: &[u8; 8] = bytes.first_chunk().ok_or(FontProblem::Truncated)?;
     let size = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
     let content = bytes[8..].get(..size as usize).ok_or(FontProblem::Truncated)?;
-    // A chunk of odd size is followed by a byte of padding, which may be missing at the end.
-    let next = (8 + content.len() + content.len() % 2).min(bytes.len());
-    Ok([&bytes[..4], content, &bytes[next..]])
+    // A byte of padding, which is 0, follows a chunk of odd size. Some writers of sf3 files omit it.
+    let rest = &bytes[8 + content.len()..];
+    let padded = content.len() % 2 == 1 && rest.first() == Some(&0);
+    let rest = &rest[usize::from(padded)..];
+    Ok([&bytes[..4], content, rest])
 }
 
 fn take_apart(bytes: &[u8]) -> Result<Chunks<'_>, FontProblem> {
@@ -227,6 +229,15 @@ mod tests {
         let font = Font::read(&path).expect("a good font");
         assert!(Part::ALL.into_iter().all(|part| font.covers(part)));
         assert_eq!(font.sounds.get_presets().len(), 3);
+    }
+
+    #[test]
+    fn the_padding_of_odd_chunks_may_be_missing() {
+        for padding in [&[][..], &[0]] {
+            let bytes = [b"smpl\x03\0\0\0abc", padding, b"phdr\0\0\0\0"].concat();
+            let [name, content, rest] = chunk(&bytes).expect("a good chunk");
+            assert!(name == b"smpl" && content == b"abc" && rest == b"phdr\0\0\0\0");
+        }
     }
 
     #[test]
