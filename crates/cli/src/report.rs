@@ -3,7 +3,9 @@
 mod chart;
 mod excerpt;
 mod history;
+mod html;
 mod page;
+mod run;
 mod spectrogram;
 
 use std::path::{Path, PathBuf};
@@ -11,14 +13,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use burn::tensor::Device;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 use unbraid_base::file::write_whole;
 use unbraid_ops::device::DeviceInfo;
 use unbraid_train::{RunFolder, TrainConfig};
 
 use crate::device::DeviceArgument;
 use crate::output::notice;
-use history::History;
+use run::Run;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -33,32 +35,6 @@ pub(crate) struct Arguments {
     no_excerpts: bool,
     #[command(flatten)]
     device: DeviceArgument,
-}
-
-/// What the page tells about a run.
-struct Run {
-    name: String,
-    folder: RunFolder,
-    config: TrainConfig,
-    history: History,
-    /// The device that trained last, and its kind.
-    device: Option<String>,
-}
-
-impl Run {
-    fn open(path: &Path) -> anyhow::Result<Self> {
-        let folder = RunFolder::new(path);
-        let none = || format!("{} holds no run: it has no config.toml", path.display());
-        let config = folder.saved_config()?.with_context(none)?;
-        let history = History::read(&folder.metrics())?;
-        let device = std::fs::read(folder.device()).ok();
-        let device: Option<Value> = device.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let device = device
-            .and_then(|device| Some(format!("{} ({})", device["name"].as_str()?, device["kind"].as_str()?)));
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = name.unwrap_or_else(|| path.display().to_string());
-        Ok(Self { name, folder, config, history, device })
-    }
 }
 
 impl Arguments {

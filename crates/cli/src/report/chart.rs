@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::page::escape;
+use super::html::escape;
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 230.0;

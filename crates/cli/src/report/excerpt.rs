@@ -13,8 +13,9 @@ use unbraid_model::weights::{self, Loaded};
 use unbraid_model::{Separator, SeparatorOptions};
 use unbraid_train::{Dataset, TrainConfig, open_training_data};
 
-use super::page::escape;
-use super::{Run, spectrogram};
+use super::html::escape;
+use super::run::Run;
+use super::spectrogram;
 
 /// Audio of the page in seconds, over all players: 10 MB as flac in base64, at 44.1 kHz.
 const ALL_SECONDS: f64 = 58.0;

@@ -6,14 +6,10 @@ use indicatif::DecimalBytes;
 use toml::Value;
 use unbraid_train::{SETTINGS, TrainConfig};
 
-use super::Run;
 use super::chart::{Series, Style, chart, number};
 use super::history::{Scores, Step, Validation};
-
-/// The text in HTML.
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
+use super::html::escape;
+use super::run::Run;
 
 /// The page about `runs`. `excerpts` is a section of HTML, or the reason why there is none.
 pub(super) fn page(runs: &[Run], excerpts: &Result<String, String>) -> String {

@@ -3,66 +3,21 @@
 //! rustysynth trusts the numbers of a file: a wrong index is a panic, and indices that go back can ask for gigabytes.
 //! Therefore the file is taken apart and checked here, and rustysynth reads the checked tables.
 
+use std::fs;
 use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
 
 use rustysynth::SoundFont;
 
+use super::font_problem::{FontProblem, MAX_BYTES, MAX_REGIONS};
 use super::score::{BASSES, Part};
 use super::sf3;
-
-/// Bytes of a file. A larger one does not fit the 32-bit sample numbers of the library with its copy in memory.
-const MAX_BYTES: u64 = 1 << 30;
-
-/// Regions of all instruments of a preset. A note looks at each of them.
-const MAX_REGIONS: usize = 100_000;
 
 /// The tables of a SoundFont, with the size of their records.
 pub(super) const TABLES: [(&[u8; 4], usize); 7] =
     [(b"phdr", 38), (b"pbag", 4), (b"pgen", 4), (b"inst", 22), (b"ibag", 4), (b"igen", 4), (b"shdr", 46)];
-
-/// The reason why a SoundFont cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum FontProblem {
-    /// The file could not be read.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// The file is too large.
-    #[error("it has more than {} MiB", MAX_BYTES >> 20)]
-    TooLarge,
-    /// The file is not a SoundFont.
-    #[error("it is not a SoundFont")]
-    NotSoundFont,
-    /// A chunk is longer than the file, or than the chunk that contains it.
-    #[error("it is truncated or damaged: a chunk is longer than its file")]
-    Truncated,
-    /// A table is missing or its size is wrong.
-    #[error("its table {0:?} is missing or damaged")]
-    Table(String),
-    /// An index of a table goes back or beyond the end of the table that it refers to.
-    #[error("an index in its table {0:?} is wrong")]
-    Index(String),
-    /// The samples are missing.
-    #[error("it has no samples")]
-    NoSamples,
-    /// A preset is so large that a note would take seconds.
-    #[error("a preset has more than {MAX_REGIONS} regions")]
-    TooManyRegions,
-    /// A compressed sample could not be decoded.
-    #[error("its sample {index} cannot be decoded: {reason}")]
-    Sample {
-        /// The number of the sample, from 0.
-        index: usize,
-        /// The reason.
-        reason: String,
-    },
-    /// The library refused the file.
-    #[error("{0}")]
-    Refused(String),
-}
 
 /// A SoundFont and the stems that it can play.
 #[derive(Clone)]

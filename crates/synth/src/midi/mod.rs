@@ -4,6 +4,7 @@ mod find;
 #[cfg(test)]
 mod fixture;
 mod font;
+mod font_problem;
 mod render;
 mod score;
 mod set;
@@ -14,7 +15,7 @@ mod takes;
 mod tests;
 
 pub use find::find_files;
-pub use font::FontProblem;
+pub use font_problem::FontProblem;
 pub use score::MidiProblem;
 pub use set::{MidiReport, write_midi_dataset};
 pub use songs::{MidiError, MidiOptions, MidiSong, MidiSongs, Vocals};

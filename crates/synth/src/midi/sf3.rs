@@ -5,7 +5,7 @@ use std::io::Cursor;
 use rayon::prelude::*;
 use unbraid_audio::{AudioReader, ReadOptions};
 
-use super::font::FontProblem;
+use super::font_problem::FontProblem;
 
 /// Samples of a decoded SoundFont.
 const MAX_SAMPLES: usize = 256 << 20;

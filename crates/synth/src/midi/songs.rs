@@ -8,7 +8,8 @@ use rayon::prelude::*;
 use unbraid_audio::AudioError;
 use unbraid_base::Stereo;
 
-use super::font::{Font, FontProblem};
+use super::font::Font;
+use super::font_problem::FontProblem;
 use super::score::{MidiProblem, MidiScore, Part};
 use super::{render, takes};
 use crate::composition::Score;
