@@ -60,9 +60,13 @@ fn training_in_16_bits_follows_training_in_32(device: &Device) {
     let (rest, _) = losses(Precision::F16, true, None);
     assert_eq!((exact.len(), half.len(), rest.len()), (6, 4, 2));
     assert_eq!(rest[0].1, Some(kept.factor()));
+    let mut equal = 0;
     for (i, ((exact, scale), (half, half_scale))) in exact.iter().zip(half.iter().chain(&rest)).enumerate() {
         assert!(scale.is_none() && half_scale.is_some_and(|scale| scale > 1.0));
-        assert!((half / exact - 1.0).abs() < 5e-3 && half != exact, "step {}: {half} for {exact}", i + 1);
+        assert!((half / exact - 1.0).abs() < 5e-3, "step {}: {half} for {exact}", i + 1);
+        equal += usize::from(half == exact);
     }
+    // One of them may be equal by chance.
+    assert!(equal <= 1, "{equal} losses in 16 bits are those in 32 bits");
     assert!(exact[5].0 < 0.9 * exact[0].0, "{exact:?}");
 }
