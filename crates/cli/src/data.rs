@@ -59,7 +59,7 @@ pub(crate) struct Midi {
     /// Seed of the songs. The same seed gives the same songs
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// The vocals: singer (the synthetic one of `data synth`, which sings a melody of its own), none (silence), or a
+    /// The vocals: singer (the synthetic one of `data synth`; its melody does not follow the song), none (silence), or a
     /// folder of recordings, whose phrases are laid over the songs
     #[arg(long, value_name = "WHAT", default_value = "singer")]
     vocals: PathBuf,

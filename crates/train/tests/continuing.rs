@@ -3,23 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 mod common;
+mod recorder;
 
 use burn::tensor::Device;
 use common::{checkpoint, data_set, micro};
+use recorder::{Recorder, run_until};
 use std::path::Path;
 use unbraid_audio::{AudioWriter, Format};
 use unbraid_train::{
-    DataError, EvaluateError, Event, Flow, Listener, RunFolder, StepEvent, TrainConfig, TrainError,
-    TrainReport, ValidationEvent, open_dataset, split, train,
+    DataError, EvaluateError, Event, Flow, Listener, RunFolder, TrainConfig, TrainError, open_dataset, split,
+    train,
 };
-
-#[derive(Default)]
-struct Recorder {
-    steps: Vec<StepEvent>,
-    validations: Vec<ValidationEvent>,
-    messages: Vec<String>,
-    stop_after: Option<u64>,
-}
 
 impl Recorder {
     fn has_message(&self, text: &str) -> bool {
@@ -29,29 +23,6 @@ impl Recorder {
     fn rates(&self) -> Vec<f64> {
         self.steps.iter().map(|step| step.learning_rate).collect()
     }
-}
-
-impl Listener for Recorder {
-    fn event(&mut self, event: &Event<'_>) -> Flow {
-        match event {
-            Event::Step(step) => {
-                self.steps.push((*step).clone());
-                if self.stop_after == Some(step.step) {
-                    return Flow::Stop;
-                }
-            }
-            Event::Validation(validation) => self.validations.push((*validation).clone()),
-            Event::Message(message) => self.messages.push((*message).into()),
-            Event::Song { .. } | Event::Saved { .. } => {}
-        }
-        Flow::Continue
-    }
-}
-
-fn run_until(config: &TrainConfig, resume: bool, stop_after: Option<u64>) -> (Recorder, TrainReport) {
-    let mut recorder = Recorder { stop_after, ..Default::default() };
-    let report = train(config, resume, &Device::flex(), &mut recorder).unwrap();
-    (recorder, report)
 }
 
 fn fails(config: &TrainConfig, resume: bool) -> (Recorder, TrainError) {

@@ -54,7 +54,7 @@ fn training_in_16_bits_follows_training_in_32(device: &Device) {
         train(&config, resume, device, &mut losses).unwrap();
         (losses.steps, config)
     };
-    let (exact, _) = losses(Precision::F32, false, None);
+    let (exact, exact_config) = losses(Precision::F32, false, None);
     let (half, config) = losses(Precision::F16, false, Some(4));
     let kept = checkpoint(&config, 4).state.loss_scale.unwrap();
     let (rest, _) = losses(Precision::F16, true, None);
@@ -66,7 +66,9 @@ fn training_in_16_bits_follows_training_in_32(device: &Device) {
         assert!((half / exact - 1.0).abs() < 5e-3, "step {}: {half} for {exact}", i + 1);
         equal += usize::from(half == exact);
     }
-    // One of them may be equal by chance.
+    let weights = |config| checkpoint(config, 4).weights;
+    assert_ne!(weights(&exact_config), weights(&config), "the run in 16 bits computes in 32 bits");
+    // One of the losses may be equal by chance.
     assert!(equal <= 1, "{equal} losses in 16 bits are those in 32 bits");
     assert!(exact[5].0 < 0.9 * exact[0].0, "{exact:?}");
 }

@@ -2,53 +2,21 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 mod common;
+mod recorder;
 
 use burn::tensor::Device;
 use common::{MICRO, checkpoint, data_set, micro};
+use recorder::{Recorder, run_until};
 use std::path::Path;
 use unbraid_audio::{AudioWriter, Format};
 use unbraid_train::settings::config::{Metric, OptimizerKind, ScheduleKind};
-use unbraid_train::{
-    Checkpoint, Event, Flow, Listener, StepEvent, TrainConfig, TrainError, TrainReport, ValidationEvent,
-    train,
-};
-
-#[derive(Default)]
-struct Recorder {
-    steps: Vec<StepEvent>,
-    validations: Vec<ValidationEvent>,
-    messages: Vec<String>,
-    stop_after: Option<u64>,
-}
+use unbraid_train::{Checkpoint, TrainConfig, TrainError, train};
 
 impl Recorder {
     fn message(&self, text: &str) -> &str {
         let found = self.messages.iter().find(|message| message.contains(text));
         found.unwrap_or_else(|| panic!("{text} is missing in {:?}", self.messages))
     }
-}
-
-impl Listener for Recorder {
-    fn event(&mut self, event: &Event<'_>) -> Flow {
-        match event {
-            Event::Step(step) => {
-                self.steps.push((*step).clone());
-                if self.stop_after == Some(step.step) {
-                    return Flow::Stop;
-                }
-            }
-            Event::Validation(validation) => self.validations.push((*validation).clone()),
-            Event::Message(message) => self.messages.push((*message).into()),
-            Event::Song { .. } | Event::Saved { .. } => {}
-        }
-        Flow::Continue
-    }
-}
-
-fn run(config: &TrainConfig, resume: bool, stop_after: Option<u64>) -> (Recorder, TrainReport) {
-    let mut recorder = Recorder { stop_after, ..Default::default() };
-    let report = train(config, resume, &Device::flex(), &mut recorder).unwrap();
-    (recorder, report)
 }
 
 fn fails(config: &TrainConfig) -> TrainError {
@@ -85,7 +53,7 @@ fn a_run_that_no_longer_improves_learns_slower_and_then_ends() {
     let root = tempfile::tempdir().unwrap();
     data_set(root.path(), 2, 12_000);
     let config = resting(root.path());
-    let (recorder, report) = run(&config, false, None);
+    let (recorder, report) = run_until(&config, false, None);
     // The first validation is the best. Five others follow.
     assert_eq!((report.steps, report.stopped_early, report.model_step), (6, true, 1));
     let rates: Vec<String> =
@@ -97,17 +65,17 @@ fn a_run_that_no_longer_improves_learns_slower_and_then_ends() {
     assert_eq!(best.csdr, recorder.validations[0].csdr);
     assert!(best.csdr.is_some());
 
-    let (again, report) = run(&config, true, None);
+    let (again, report) = run_until(&config, true, None);
     assert!(report.already_complete && report.stopped_early && again.steps.is_empty());
     // More patience continues the run.
-    let (longer, report) = run(&TrainConfig { early_stop: 6, ..config.clone() }, true, None);
+    let (longer, report) = run_until(&TrainConfig { early_stop: 6, ..config.clone() }, true, None);
     assert_eq!((report.steps, longer.steps.len()), (7, 1));
 
     // Interruptions change nothing, wherever they fall.
     for stop in [2, 3, 4, 5] {
         let parts = TrainConfig { run: root.path().join(format!("parts-{stop}")), ..config.clone() };
-        let (before, _) = run(&parts, false, Some(stop));
-        let (after, report) = run(&parts, true, None);
+        let (before, _) = run_until(&parts, false, Some(stop));
+        let (after, report) = run_until(&parts, true, None);
         assert_eq!((report.steps, report.stopped_early), (6, true));
         let steps: Vec<_> = before.steps.iter().chain(&after.steps).map(|step| step.learning_rate).collect();
         assert_eq!(steps, recorder.steps.iter().map(|step| step.learning_rate).collect::<Vec<_>>());
@@ -131,7 +99,7 @@ fn validations_keep_within_their_share_of_the_time() {
         final_learning_rate: 0.0,
         ..micro(root.path())
     };
-    let (recorder, _) = run(&config, false, None);
+    let (recorder, _) = run_until(&config, false, None);
     let steps: Vec<u64> = recorder.validations.iter().map(|validation| validation.step).collect();
     assert_eq!(steps, [1, 12], "the first and the last are made");
     recorder.message("step 2: the validation is left out; validations have taken");
@@ -159,8 +127,8 @@ fn a_loss_that_does_not_move_is_told() {
         stall_steps: 3,
         ..micro(root.path())
     };
-    let (before, _) = run(&config, false, Some(5));
-    let (after, _) = run(&config, true, None);
+    let (before, _) = run_until(&config, false, Some(5));
+    let (after, _) = run_until(&config, true, None);
     assert!(
         !before.messages.iter().any(|message| message.contains("has not moved")),
         "{:?}",
@@ -175,7 +143,7 @@ fn a_run_starts_with_the_weights_that_fit() {
     let root = tempfile::tempdir().unwrap();
     data_set(root.path(), 2, 6000);
     let first = TrainConfig { run: root.path().join("first"), steps: 2, ..micro(root.path()) };
-    let (_, report) = run(&first, false, None);
+    let (_, report) = run_until(&first, false, None);
     let exported = checkpoint(&first, 2);
     let still = TrainConfig {
         init: Some(report.model),
@@ -184,13 +152,13 @@ fn a_run_starts_with_the_weights_that_fit() {
         final_learning_rate: 0.0,
         ..micro(root.path())
     };
-    let (recorder, _) = run(&still, false, None);
+    let (recorder, _) = run_until(&still, false, None);
     recorder.message("initial weights from");
     // The weights of the file are the moving average.
     assert_eq!(checkpoint(&still, 1).weights, exported.average);
     // A resumed run does not need the file.
     let gone = TrainConfig { init: Some("no/such.safetensors".into()), steps: 2, ..still.clone() };
-    run(&gone, true, None);
+    run_until(&gone, true, None);
     let (error, folder) =
         (fails(&TrainConfig { run: root.path().join("gone"), ..gone }), root.path().join("gone"));
     assert!(matches!(error, TrainError::Weights(_)) && !folder.exists(), "{error}");
@@ -208,7 +176,7 @@ fn a_run_starts_with_the_weights_that_fit() {
         model: deeper.to_str().unwrap().into(),
         ..still.clone()
     };
-    let (recorder, _) = run(&deeper, false, None);
+    let (recorder, _) = run_until(&deeper, false, None);
     let text = recorder.message("left at their random initial values");
     assert!(text.contains("(not in the file)"), "{text}");
     recorder.message("its stems are drums, vocals, and the run's are drums, bass");
@@ -224,7 +192,7 @@ fn a_run_starts_with_the_weights_that_fit() {
     .unwrap();
     let other =
         TrainConfig { run: root.path().join("other"), model: other.to_str().unwrap().into(), ..still };
-    let (recorder, _) = run(&other, false, None);
+    let (recorder, _) = run_until(&other, false, None);
     assert!(recorder.message("initial weights from").contains(" tensors, "));
     recorder.message("in the file, ");
 }
@@ -236,10 +204,10 @@ fn frozen_parameters_are_neither_updated_nor_decayed() {
     for optimizer in [OptimizerKind::AdamW, OptimizerKind::Muon] {
         let name = |part: &str| root.path().join(format!("{optimizer:?}-{part}"));
         let free = TrainConfig { run: name("free"), optimizer, weight_decay: 0.5, ..micro(root.path()) };
-        run(&free, false, Some(2));
+        run_until(&free, false, Some(2));
         let frozen = TrainConfig { freeze: vec!["encoder*".into(), "*bias".into()], ..free.clone() };
         let before = checkpoint(&frozen, 2);
-        let (recorder, _) = run(&frozen, true, None);
+        let (recorder, _) = run_until(&frozen, true, None);
         let counts = recorder.message("frozen: ");
         assert!(counts.contains(" tensors, "), "{counts}");
         let after = checkpoint(&frozen, 6);

@@ -2,45 +2,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 mod common;
+mod recorder;
 
 use burn::tensor::Device;
 use common::{MICRO, checkpoint, data_set, micro};
+use recorder::{Recorder, run_until};
 use unbraid_model::Precision;
 use unbraid_train::{
-    Checkpoint, Checkpoints, Event, Flow, Listener, RunFolder, StepEvent, TrainConfig, TrainError,
-    ValidationEvent, open_dataset, split, train,
+    Checkpoint, Checkpoints, RunFolder, StepEvent, TrainConfig, TrainError, open_dataset, split, train,
 };
 
-/// Records the events of a run. Stops it after a step if `stop_after` is set.
-#[derive(Default)]
-struct Recorder {
-    steps: Vec<StepEvent>,
-    validations: Vec<ValidationEvent>,
-    messages: Vec<String>,
-    stop_after: Option<u64>,
-}
-
-impl Listener for Recorder {
-    fn event(&mut self, event: &Event<'_>) -> Flow {
-        match event {
-            Event::Step(step) => {
-                self.steps.push((*step).clone());
-                if self.stop_after == Some(step.step) {
-                    return Flow::Stop;
-                }
-            }
-            Event::Validation(validation) => self.validations.push((*validation).clone()),
-            Event::Message(message) => self.messages.push((*message).into()),
-            Event::Song { .. } | Event::Saved { .. } => {}
-        }
-        Flow::Continue
-    }
-}
-
 fn run(config: &TrainConfig, resume: bool) -> Recorder {
-    let mut recorder = Recorder::default();
-    train(config, resume, &Device::flex(), &mut recorder).unwrap();
-    recorder
+    run_until(config, resume, None).0
 }
 
 fn bits(checkpoint: &Checkpoint) -> Vec<u32> {

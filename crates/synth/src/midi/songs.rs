@@ -30,7 +30,7 @@ const TAIL: f64 = 1.5;
 pub enum Vocals {
     /// The vocals are silent.
     None,
-    /// The singer of [`song`](crate::song). It sings in a key and tempo of its own.
+    /// The singer of [`song`](crate::song). Its key and tempo do not follow the song.
     Singer,
     /// Phrases of these recordings.
     Takes(Vec<PathBuf>),

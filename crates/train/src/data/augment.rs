@@ -109,7 +109,7 @@ impl Excerpt {
         (samples * self.speed as usize).div_ceil(GRID as usize) + 2 * MARGIN
     }
 
-    /// The stems at the excerpt's speed, each shifted by a time of its own and cut to a segment.
+    /// The stems at the excerpt's speed, each shifted by a different time and cut to a segment.
     pub(crate) fn cut(&self, rng: &mut ChaCha8Rng, mut stems: Vec<Stereo>) -> Vec<Stereo> {
         for stem in &mut stems {
             let margin = if self.speed == GRID {

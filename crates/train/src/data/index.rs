@@ -1,7 +1,7 @@
 //! The index of a data set: the length and the level of each file, second by second.
 //!
 //! It is built once, beside the data (`.unbraid-index`), or in the user's cache folder if that folder cannot be written.
-//! An entry whose file has another size or time of modification is measured again. A damaged index is built anew.
+//! An entry whose file has another size or time of modification is measured again. A damaged index is rebuilt.
 
 use crate::data::dataset::{DataError, Dataset};
 use crate::data::parallel::each;
@@ -247,7 +247,7 @@ mod tests {
         let (after, count) = measured(dir.path());
         assert_eq!(count, 2);
         assert!(after[0] == before[0] && after[1] != before[1]);
-        // A damaged index is built anew, and it is then what it was.
+        // A damaged index is rebuilt, and equals the first one.
         let index = dir.path().join(NAME);
         let text = std::fs::read_to_string(&index).unwrap();
         for damaged in [

@@ -11,7 +11,7 @@
 //! the course in steps or in time, whichever is larger. With a time budget the cosine therefore ends with the time on
 //! every machine. `steps` counts from the start of the course. Validations without an improvement cause the reductions.
 //!
-//! A run that goes on with other settings gets a new course, which starts at the rate that the run had reached. The rate
+//! A run that continues with other settings gets a new course, which starts at the rate that the run had reached. The rate
 //! has no jump then. The limits of the run are part of a cosine's settings only.
 
 use crate::settings::config::{ScheduleKind, TrainConfig};

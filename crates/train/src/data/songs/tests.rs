@@ -134,7 +134,7 @@ fn a_mixture_with_another_name_is_noticed() {
     assert!(dataset.notices[0].contains("Mixture.wav is not used"), "{:?}", dataset.notices);
 }
 
-/// MoisesDB has a folder per stem, names of its own, and no parts.
+/// MoisesDB has a folder per stem, other names of stems, and no parts.
 #[test]
 fn folders_of_files_with_other_names_become_stems() {
     let dir = tempfile::tempdir().unwrap();
