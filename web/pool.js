@@ -8,6 +8,12 @@ const MOST = 8;
 /** Share of the device's memory that the helpers may use. */
 const SHARE = 1 / 4;
 
+/** Helpers that start before one of them has shown how much memory it needs. */
+const UNMEASURED = 2;
+
+/** Segments that a helper has at a time. It need not wait for its next one. */
+const SEGMENTS = 2;
+
 /** Milliseconds that a helper may take to start. */
 const PATIENCE = 20_000;
 
@@ -25,14 +31,18 @@ export function helpersMemory({ deviceMemory = 4 } = /** @type {{deviceMemory?: 
   return SHARE * deviceMemory * 2 ** 30;
 }
 
-/** The helpers of one separation. The wasm module calls `workers`, `ready` and `run` (crates/wasm/src/pool.rs). */
+/**
+ * The helpers of one separation. They compute all segments, so that the separation worker is free to react. The wasm
+ * module calls `workers` and `run` (crates/wasm/src/pool.rs).
+ */
 export class Pool {
-  /** The number of workers that may compute, including the separation worker. */ workers;
-  /** Why there are fewer workers than at first. @type {string|null} */ reason = null;
+  /** The number of helpers that may compute. */ workers;
+  /** Why there are fewer helpers than at first. @type {string|null} */ reason = null;
   #module;
   #model;
   #memory;
   /** @type {Helper[]} */ #helpers = [];
+  /** The segments that no helper has. @type {Job[]} */ #waiting = [];
   /** The most bytes that a helper has used. 0 until a helper has computed a segment. */ #heap = 0;
 
   /**
@@ -54,52 +64,57 @@ export class Pool {
   }
 
   /**
-   * Starts the helpers that are missing. The first helper starts alone, because only its first segment shows how much
-   * memory a helper needs for the model.
-   * @param {number} segments there are no more helpers than segments
-   * @returns {Promise<number>} the number of helpers that can compute
+   * Gives a segment to a helper, and starts helpers that are missing.
+   * @param {Float32Array<ArrayBuffer>} left
+   * @param {Float32Array<ArrayBuffer>} right
+   * @returns {Promise<Stereo[]|undefined>} the stems; undefined if no helper is left
    */
-  async ready(segments) {
-    if (this.#heap > 0) {
-      const most = 1 + Math.max(1, Math.floor(this.#memory / this.#heap));
-      if (most < this.workers) this.#reduce(most, `each needs ${Math.ceil(this.#heap / 1e6)} MB of memory`);
+  run(left, right) {
+    return new Promise((resolve) => {
+      this.#waiting.push({ segment: [left, right], resolve });
+      this.#distribute();
+    });
+  }
+
+  #distribute() {
+    // The first segments show how much memory a helper needs for the model.
+    const most = this.#heap > 0 ? this.workers : Math.min(this.workers, UNMEASURED);
+    const idle = this.#helpers.filter(({ jobs }) => jobs.length === 0).length;
+    for (let missing = this.#waiting.length - idle; missing > 0 && this.#helpers.length < most; missing--) this.#start();
+    while (this.#waiting.length > 0) {
+      const free = this.#helpers.filter(({ jobs }) => jobs.length < SEGMENTS);
+      const [helper] = free.sort((one, other) => one.jobs.length - other.jobs.length);
+      if (!helper) break;
+      helper.run(/** @type {Job} */ (this.#waiting.shift()));
     }
-    const wanted = Math.min(this.workers - 1, segments, this.#heap > 0 ? Infinity : 1);
-    const missing = Math.max(0, wanted - this.#helpers.length);
-    const started = await Promise.all(Array.from({ length: missing }, () => this.#start()));
-    this.#helpers.push(...started.filter((helper) => helper !== null));
-    return this.#helpers.length;
+    if (this.#helpers.length === 0) for (const { resolve } of this.#waiting.splice(0)) resolve(undefined);
   }
 
-  async #start() {
-    const helper = new Helper((problem) => this.#failed(helper, problem));
-    return (await helper.start(this.#module, this.#model)) ? helper : null;
-  }
-
-  /** A helper that failed is not replaced: another one would fail too. @param {Helper} helper @param {string} problem */
-  #failed(helper, problem) {
-    this.#helpers = this.#helpers.filter((other) => other !== helper);
-    this.#reduce(this.workers - 1, `a further worker failed: ${problem}`);
+  #start() {
+    /** @type {Helper} */
+    const helper = new Helper({
+      answered: () => {
+        this.#heap = Math.max(this.#heap, helper.heap);
+        const most = Math.max(1, Math.floor(this.#memory / this.#heap));
+        if (most < this.workers) this.#reduce(most, `each needs ${Math.ceil(this.#heap / 1e6)} MB of memory`);
+        this.#distribute();
+      },
+      // A helper that failed is not replaced: another one would fail too.
+      failed: (problem) => {
+        this.#helpers = this.#helpers.filter((other) => other !== helper);
+        this.#waiting.unshift(...helper.jobs);
+        this.#reduce(this.workers - 1, `a worker failed: ${problem}`);
+        this.#distribute();
+      },
+    });
+    this.#helpers.push(helper);
+    helper.start(this.#module, this.#model);
   }
 
   /** @param {number} workers @param {string} reason */
   #reduce(workers, reason) {
     this.workers = workers;
     this.reason = reason;
-  }
-
-  /**
-   * Gives a segment to the helper that has the fewest.
-   * @param {Float32Array<ArrayBuffer>} left
-   * @param {Float32Array<ArrayBuffer>} right
-   * @returns {Promise<Stereo[]|undefined>} the stems; undefined if the helper failed
-   */
-  async run(left, right) {
-    const fewest = Math.min(...this.#helpers.map(({ waiting }) => waiting));
-    const helper = this.#helpers.find(({ waiting }) => waiting === fewest);
-    const stems = await helper?.run([left, right]);
-    this.#heap = Math.max(this.#heap, helper?.heap ?? 0);
-    return stems;
   }
 
   /** For tests: one helper fails at its next segment. */
@@ -113,28 +128,31 @@ export class Pool {
   }
 }
 
+/**
+ * A segment, and the function that takes its stems.
+ * @typedef {{segment: Stereo, resolve: (stems: Stereo[]|undefined) => void}} Job
+ */
+
 /** A helper worker. */
 class Helper {
   /** @type {Worker|null} */ #worker = null;
-  /** @type {(problem: string) => void} */ #failed;
+  #events;
   #ended = false;
-  /** Settles the calls that wait for an answer, oldest first. @type {((answer: FromHelper|undefined) => void)[]} */
-  #calls = [];
+  /** @type {number|undefined} */ #late;
+  /** The segments that it was given, in the order of their answers. @type {Job[]} */ jobs = [];
   heap = 0;
 
-  /** @param {(problem: string) => void} failed is called once, when the worker cannot be used or fails */
-  constructor(failed) {
-    this.#failed = failed;
+  /**
+   * @param {{answered: () => void, failed: (problem: string) => void}} events `failed` is called once, if the worker
+   *   cannot be used or fails
+   */
+  constructor(events) {
+    this.#events = events;
   }
 
-  /** The number of calls that wait for an answer. */
-  get waiting() {
-    return this.#calls.length;
-  }
-
-  /** @param {WebAssembly.Module} module @param {Blob} model @returns {Promise<boolean>} */
-  async start(module, model) {
-    const late = setTimeout(() => this.#fail("it did not start"), PATIENCE);
+  /** @param {WebAssembly.Module} module @param {Blob} model */
+  start(module, model) {
+    this.#late = setTimeout(() => this.#fail("it did not start"), PATIENCE);
     try {
       const worker = new Worker(new URL("./helper.js", import.meta.url), { type: "module", name: "unbraid-helper" });
       this.#worker = worker;
@@ -144,43 +162,40 @@ class Helper {
         this.#fail(event.message || "it could not be loaded");
       };
       worker.onmessageerror = () => this.#fail("it cannot receive the program");
-      return (await this.#ask({ type: "start", module, model })) !== undefined;
+      this.#send({ type: "start", module, model });
     } catch (error) {
       // Some browsers allow a worker no workers of its own.
-      this.#fail(String(error));
-      return false;
-    } finally {
-      clearTimeout(late);
+      const problem = String(error);
+      setTimeout(() => this.#fail(problem));
     }
   }
 
-  /** @param {Stereo} segment @returns {Promise<Stereo[]|undefined>} */
-  async run(segment) {
-    const answer = await this.#ask({ type: "segment", segment }, segment.map(({ buffer }) => buffer));
-    return answer?.type === "stems" ? answer.stems : undefined;
+  /** The segment is copied, because another worker computes it if this one fails. @param {Job} job */
+  run(job) {
+    this.jobs.push(job);
+    this.#send({ type: "segment", segment: job.segment });
   }
 
-  /** @param {ToHelper} message @param {Transferable[]} [transfer] @returns {Promise<FromHelper|undefined>} */
-  #ask(message, transfer = []) {
-    return new Promise((resolve) => {
-      this.#calls.push(resolve);
-      this.#worker?.postMessage(message, transfer);
-    });
+  /** @param {ToHelper} message */
+  #send(message) {
+    this.#worker?.postMessage(message);
   }
 
   /** @param {FromHelper} answer */
   #receive(answer) {
     if (answer.type === "failed") return this.#fail(answer.message);
+    clearTimeout(this.#late);
+    if (answer.type === "ready") return;
     this.heap = answer.heap;
-    this.#calls.shift()?.(answer);
+    this.jobs.shift()?.resolve(answer.stems);
+    this.#events.answered();
   }
 
   /** @param {string} problem */
   #fail(problem) {
     if (this.#ended) return;
     this.end();
-    this.#failed(problem);
-    for (const settle of this.#calls.splice(0)) settle(undefined);
+    this.#events.failed(problem);
   }
 
   spoil() {
@@ -189,6 +204,7 @@ class Helper {
 
   end() {
     this.#ended = true;
+    clearTimeout(this.#late);
     this.#worker?.terminate();
   }
 }

@@ -12,7 +12,7 @@ const OVERLAP = 0.25;
 
 /** @type {Session | null} */
 let session = null;
-/** The number of workers that compute without a GPU, including this one, if nothing prevents it. */
+/** The number of workers that compute without a GPU, if nothing prevents it. One computes here, more are helpers. */
 let planned = 1;
 /** The number that does. */
 let workers = 1;
@@ -233,7 +233,9 @@ async function separate({ job, file, from, to }) {
 
 /** Later separations use no more workers than this one. @param {Session} session @param {Pool} helpers */
 async function lessWorkers(session, helpers) {
-  const { workers: left, reason } = helpers;
+  const { reason } = helpers;
+  // Without helpers, this worker computes.
+  const left = Math.max(1, helpers.workers);
   fewer = `${left === 1 ? "One worker computes" : `${left} workers compute`} instead of ${workers} (${reason}). The stems are the same.`;
   workers = left;
   await ready(session);

@@ -8,10 +8,12 @@ class FakeHelper {
   /** @type {(event: {data: FromHelper}) => void} */ onmessage = () => {};
   /** @type {(event: any) => void} */ onerror = () => {};
   ended = false;
+  /** Segments received. */ segments = 0;
   number = started.push(this);
 
   /** @param {ToHelper|null} message */
   async postMessage(message) {
+    if (message?.type === "segment") this.segments++;
     await Promise.resolve();
     if (this.ended) return;
     const answer = message === null ? { type: "failed", message: "spoilt" } : behaviour(message, this.number);
@@ -67,79 +69,79 @@ test("helpers may use a quarter of the memory, also if the browser does not tell
   equal([helpersMemory({ deviceMemory: 8 }), helpersMemory({})], [2 * 2 ** 30, 2 ** 30]);
 });
 
-poolTest("one helper starts, and the others when its memory is known", { workers: 4 }, async (pool) => {
-  equal(await pool.ready(9), 1);
-  equal(values([await pool.run(channel(1), channel(1))]), [1]);
-  equal(await pool.ready(9), 3);
-  equal([started.length, pool.workers, pool.reason, pool.heap], [3, 4, null, HEAP + 2e6]);
+/** The stems of segments that run at the same time. @param {Pool} pool @param {number[]} numbers */
+const run = async (pool, numbers) =>
+  values(await Promise.all(numbers.map((number) => pool.run(channel(number), channel(number)))));
+
+poolTest("two helpers start, and the others when their memory is known", { workers: 4 }, async (pool) => {
+  const results = run(pool, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  equal(started.length, 2);
+  equal(await results, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  equal([started.length, pool.workers, pool.reason, pool.heap], [4, 4, null, 4 * HEAP]);
 });
 
-poolTest("segments that run at the same time return their own stems", { workers: 4 }, async (pool) => {
-  await pool.ready(9);
-  await pool.run(channel(0), channel(0));
-  await pool.ready(9);
-  equal(values(await Promise.all([5, 6, 7].map((value) => pool.run(channel(value), channel(value))))), [5, 6, 7]);
+poolTest("a helper has two segments at most, and the others wait", { workers: 2 }, async (pool) => {
+  const results = run(pool, [1, 2, 3, 4, 5]);
+  equal(started.map(({ segments }) => segments), [2, 2]);
+  equal(await results, [1, 2, 3, 4, 5]);
+  equal(started.reduce((sum, { segments }) => sum + segments, 0), 5);
 });
 
-poolTest("there are no more helpers than fit into the memory", { workers: 8, memory: 2.5 * HEAP }, async (pool) => {
-  await pool.ready(9);
-  await pool.run(channel(1), channel(1));
-  equal(await pool.ready(9), 2);
-  equal([pool.workers, started.length, pool.reason], [3, 2, "each needs 20 MB of memory"]);
+poolTest("there are no more helpers than fit into the memory", { workers: 8, memory: 3.5 * HEAP }, async (pool) => {
+  equal(await run(pool, [1, 2, 3, 4, 5, 6, 7, 8, 9]), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  equal([pool.workers, started.length, pool.reason], [3, 3, "each needs 20 MB of memory"]);
 });
 
 poolTest("there are no more helpers than segments", { workers: 8 }, async (pool) => {
-  await pool.ready(7);
-  await pool.run(channel(1), channel(1));
-  equal([await pool.ready(2), started.length, await pool.ready(7), started.length, pool.workers], [2, 2, 7, 7, 8]);
+  equal(await run(pool, [1]), [1]);
+  equal(started.length, 1);
+  equal(await run(pool, [2, 3, 4]), [2, 3, 4]);
+  equal([started.length, pool.workers], [3, 8]);
 });
 
 for (const [how, helper] of /** @type {[string, typeof behaviour][]} */ ([
   ["its model cannot be loaded", () => ({ type: "failed", message: "broken" })],
   ["its script cannot be loaded", () => "error"],
 ])) {
-  poolTest(`the pool goes on without a helper that does not start: ${how}`, { workers: 2, helper }, async (pool) => {
-    equal(await pool.ready(9), 0);
-    equal([await pool.ready(9), started.length, started[0].ended, pool.workers], [0, 1, true, 1]);
-    equal(/further worker failed/.test(pool.reason ?? ""), true, "the reason");
-    equal(await pool.run(channel(1), channel(1)), undefined);
+  poolTest(`the pool returns segments that no helper can compute: ${how}`, { workers: 2, helper }, async (pool) => {
+    equal(await run(pool, [1, 2, 3]), [null, null, null]);
+    equal([started.length, started.every(({ ended }) => ended), pool.workers], [2, true, 0]);
+    equal(/a worker failed/.test(pool.reason ?? ""), true, "the reason");
+    equal(await run(pool, [4]), [null]);
+    equal(started.length, 2);
   });
 }
 
-test("the pool goes on in a browser that allows a worker no workers", async () => {
+test("the pool returns its segments in a browser that allows a worker no workers", async () => {
   const real = window.Worker;
   /** @type {any} */ (window).Worker = class { constructor() { throw new Error("not allowed"); } };
   try {
     const pool = new Pool(2, /** @type {any} */ ({}), new Blob([]), 1e9);
-    equal([await pool.ready(9), pool.workers], [0, 1]);
+    equal([await run(pool, [1, 2]), pool.workers], [[null, null], 0]);
   } finally {
     window.Worker = real;
   }
 });
 
-poolTest("a helper that fails gives no stems, and the others stay", {
+poolTest("the segments of a helper that fails go to the others, in their order", {
   workers: 3,
   helper: (message, number) => message.type === "segment" && number === 1 && message.segment[0][0] === 9
     ? { type: "failed", message: "out of memory" } : works(message),
 }, async (pool) => {
-  await pool.ready(9);
-  await pool.run(channel(1), channel(1));
-  await pool.ready(9);
-  equal(values(await Promise.all([9, 8].map((value) => pool.run(channel(value), channel(value))))), [null, 8]);
-  equal([await pool.ready(9), pool.workers, started.map(({ ended }) => ended)], [1, 2, [true, false]]);
+  equal(await run(pool, [9, 8, 7, 6, 5]), [9, 8, 7, 6, 5]);
+  equal([pool.workers, started.map(({ ended }) => ended)], [2, [true, false, false]]);
+  equal(/out of memory/.test(pool.reason ?? ""), true, "the reason");
 });
 
-poolTest("a spoilt helper loses its segment", { workers: 2 }, async (pool) => {
-  await pool.ready(9);
+poolTest("a spoilt helper loses no segment", { workers: 2 }, async (pool) => {
+  const results = run(pool, [1, 2, 3]);
   pool.spoil();
-  equal(values([await pool.run(channel(1), channel(1))]), [null]);
-  equal(pool.workers, 1);
+  equal(await results, [1, 2, 3]);
+  equal(pool.workers, 2 - started.filter(({ ended }) => ended).length);
 });
 
-poolTest("the end of the pool ends all helpers", { workers: 3 }, async (pool) => {
-  await pool.ready(9);
-  await pool.run(channel(1), channel(1));
-  await pool.ready(9);
+poolTest("the end of the pool ends all helpers", { workers: 2 }, async (pool) => {
+  await run(pool, [1, 2, 3, 4]);
   pool.end();
   equal([started.map(({ ended }) => ended), pool.heap], [[true, true], 0]);
 });

@@ -31,13 +31,11 @@ declare module "*/wasm/unbraid_wasm.js" {
     loseDevice(): void;
   }
 
-  /** Workers that compute segments at the same time. */
+  /** Helpers that compute segments at the same time. */
   export interface Pool {
-    /** The number of workers that may compute, including the one that owns the pool. */
+    /** The number of helpers that may compute. */
     readonly workers: number;
-    /** The number of helpers that wait for one of `segments` segments. */
-    ready(segments: number): Promise<number>;
-    /** The stems of a segment; undefined if the helper failed. */
+    /** The stems of a segment; undefined if no helper is left. */
     run(left: Float32Array<ArrayBuffer>, right: Float32Array<ArrayBuffer>): Promise<Stereo[] | undefined>;
   }
 

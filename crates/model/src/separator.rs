@@ -9,6 +9,8 @@
 
 mod silence;
 
+use std::collections::VecDeque;
+
 use burn::tensor::{ExecutionError, Tensor, TensorData};
 use rayon::prelude::*;
 use unbraid_base::Stereo;
@@ -68,6 +70,9 @@ pub enum SeparateError {
 /// A model that a [`Separator`] runs on segments: a network, or a wrapper such as one that recovers from a lost device.
 #[expect(async_fn_in_trait, reason = "one thread drives a separation, natively and in a browser's worker")]
 pub trait SegmentModel {
+    /// Segments whose computation was started.
+    type Running;
+
     /// Number of stems in the output.
     fn stems(&self) -> usize;
 
@@ -77,11 +82,22 @@ pub trait SegmentModel {
     /// Minimum number of samples of a segment.
     fn least_samples(&self) -> usize;
 
+    /// Starts the computation of segments of equal length. A model that computes on the calling thread computes in
+    /// [`SegmentModel::finish`].
+    fn start(&self, segments: Vec<Stereo>) -> Self::Running;
+
+    /// For each segment, for each stem, as many samples as the segment has.
+    async fn finish(&self, running: Self::Running) -> Result<Vec<Vec<Stereo>>, ExecutionError>;
+
     /// Segments of equal length → for each segment, for each stem, the same number of samples.
-    async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError>;
+    async fn run(&self, segments: Vec<Stereo>) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
+        self.finish(self.start(segments)).await
+    }
 }
 
 impl SegmentModel for Network {
+    type Running = Vec<Stereo>;
+
     fn stems(&self) -> usize {
         self.config().stems.len()
     }
@@ -94,10 +110,14 @@ impl SegmentModel for Network {
         self.least_samples()
     }
 
-    async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
+    fn start(&self, segments: Vec<Stereo>) -> Vec<Stereo> {
+        segments
+    }
+
+    async fn finish(&self, segments: Vec<Stereo>) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
         let workers = device::workers(&self.device()).min(segments.len());
         if workers <= 1 {
-            let stems = self.stems_of(segments).into_data_async().await?;
+            let stems = self.stems_of(&segments).into_data_async().await?;
             // In a browser, the open device reports its failures (`WebGpu::check`).
             #[cfg(not(target_family = "wasm"))]
             if let Some(refused) = device::memory_refused() {
@@ -115,12 +135,17 @@ impl SegmentModel for Network {
 
 /// Separates a stream of samples. Memory does not grow with the length of the song.
 #[derive(Debug)]
-pub struct Separator<N = Network> {
+pub struct Separator<N: SegmentModel = Network> {
     network: N,
     segment: usize,
     hop: usize,
     batch: usize,
-    /// Samples from `input_start` on: those of the next segments, and those of the segment before them.
+    /// Batches that are computed while later samples are taken.
+    ahead: usize,
+    /// The batches that were started, oldest first.
+    started: VecDeque<Batch<N::Running>>,
+    /// Samples from `input_start` on: those of the next segments and of the started ones, and those of the segment
+    /// before them.
     input: Stereo,
     input_start: usize,
     /// First sample of the next segment.
@@ -131,6 +156,14 @@ pub struct Separator<N = Network> {
     /// Number of samples that no later segment overlaps.
     finished: usize,
     silence: Silence,
+}
+
+/// Segments that are computed at once.
+#[derive(Debug)]
+struct Batch<R> {
+    /// First sample of each segment.
+    starts: Vec<usize>,
+    running: R,
 }
 
 impl<N: SegmentModel> Separator<N> {
@@ -161,6 +194,8 @@ impl<N: SegmentModel> Separator<N> {
             segment,
             hop: segment - shared,
             batch,
+            ahead: 0,
+            started: VecDeque::new(),
             input: Stereo::default(),
             input_start: 0,
             next: 0,
@@ -169,6 +204,12 @@ impl<N: SegmentModel> Separator<N> {
             finished: 0,
             silence,
         })
+    }
+
+    /// Lets a model whose [`SegmentModel::start`] returns early compute up to `batches` more while later samples are
+    /// taken.
+    pub fn with_ahead(self, batches: usize) -> Self {
+        Self { ahead: batches, ..self }
     }
 
     /// Samples between the starts of two segments.
@@ -201,7 +242,15 @@ impl<N: SegmentModel> Separator<N> {
             }
             taken = end;
             if self.input_end() == self.next + (self.batch - 1) * self.hop + self.segment {
-                self.run_batch(self.batch, &mut output).await?;
+                self.start((0..self.batch).map(|index| self.next + index * self.hop).collect());
+                self.next += self.batch * self.hop;
+                self.collect(self.ahead, &mut output).await?;
+                // The samples of one segment stay: the song's last segment may start right after this one's start.
+                let keep = self.started.front().map_or(self.next - self.hop, |batch| batch.starts[0]);
+                for channel in &mut self.input {
+                    channel.drain(..keep - self.input_start);
+                }
+                self.input_start = keep;
             }
         }
         Ok(self.silence.apply(output))
@@ -213,22 +262,19 @@ impl<N: SegmentModel> Separator<N> {
     /// # Errors
     /// Those of [`Separator::push`].
     pub async fn finish(mut self) -> Result<Vec<Stereo>, SeparateError> {
-        let mut output = vec![Stereo::default(); self.sums.len()];
         let end = self.input_end();
         let waiting = (end + self.hop).saturating_sub(self.next + self.segment) / self.hop;
-        let mut starts = self.next_starts(waiting);
-        let covered = starts.last().map_or(self.finished + self.weights.len(), |start| start + self.segment);
+        let mut starts: Vec<_> = (0..waiting).map(|index| self.next + index * self.hop).collect();
+        self.next += waiting * self.hop;
+        let covered = if self.next > 0 { self.next - self.hop + self.segment } else { 0 };
         if end > covered {
             starts.push(end.saturating_sub(self.segment));
         }
-        let results = self.run_segments(&starts).await?;
-        self.next += waiting * self.hop;
-        for (index, (start, stems)) in starts.into_iter().zip(results).enumerate() {
-            if index == waiting {
-                self.give_out(self.next, &mut output);
-            }
-            self.add(start, &stems);
+        if !starts.is_empty() {
+            self.start(starts);
         }
+        let mut output = vec![Stereo::default(); self.sums.len()];
+        self.collect(0, &mut output).await?;
         self.give_out(end, &mut output);
         self.silence.end();
         Ok(self.silence.apply(output))
@@ -242,45 +288,29 @@ impl<N: SegmentModel> Separator<N> {
         sample as f64 / f64::from(self.network.sample_rate())
     }
 
-    /// The starts of the next `count` segments.
-    fn next_starts(&self, count: usize) -> Vec<usize> {
-        (0..count).map(|index| self.next + index * self.hop).collect()
+    fn start(&mut self, starts: Vec<usize>) {
+        let segments = starts.iter().map(|&start| self.cut(start)).collect();
+        let running = self.network.start(segments);
+        self.started.push_back(Batch { starts, running });
     }
 
-    /// Runs the next `count` segments and returns the samples that no later segment overlaps.
-    async fn run_batch(&mut self, count: usize, output: &mut [Stereo]) -> Result<(), SeparateError> {
-        let starts = self.next_starts(count);
-        let results = self.run_segments(&starts).await?;
-        for (start, stems) in starts.into_iter().zip(results) {
-            self.add(start, &stems);
+    /// Takes the stems of all but the last `ahead` batches. Returns the samples that no later segment overlaps.
+    async fn collect(&mut self, ahead: usize, output: &mut [Stereo]) -> Result<(), SeparateError> {
+        while self.started.len() > ahead {
+            let Some(Batch { starts, running }) = self.started.pop_front() else { break };
+            let results = self.network.finish(running).await?;
+            for (start, mut stems) in starts.into_iter().zip(results) {
+                if first_not_finite(&stems).is_some() {
+                    stems = self.network.run(vec![self.cut(start)]).await?.remove(0);
+                }
+                if let Some(index) = first_not_finite(&stems) {
+                    return Err(SeparateError::NotFinite { seconds: self.seconds(start + index) });
+                }
+                self.add(start, &stems);
+                self.give_out(start + self.hop, output);
+            }
         }
-        self.next += count * self.hop;
-        self.give_out(self.next, output);
-        // The samples of one segment stay: the song's last segment may start right after this one's start.
-        let keep = self.next - self.hop;
-        for channel in &mut self.input {
-            channel.drain(..keep - self.input_start);
-        }
-        self.input_start = keep;
         Ok(())
-    }
-
-    /// The stems of the segments at `starts`.
-    async fn run_segments(&self, starts: &[usize]) -> Result<Vec<Vec<Stereo>>, SeparateError> {
-        if starts.is_empty() {
-            return Ok(Vec::new());
-        }
-        let segments: Vec<Stereo> = starts.iter().map(|&start| self.cut(start)).collect();
-        let mut results = self.network.run(&segments).await?;
-        for ((segment, stems), &start) in segments.iter().zip(&mut results).zip(starts) {
-            if first_not_finite(stems).is_some() {
-                *stems = self.network.run(std::slice::from_ref(segment)).await?.remove(0);
-            }
-            if let Some(index) = first_not_finite(stems) {
-                return Err(SeparateError::NotFinite { seconds: self.seconds(start + index) });
-            }
-        }
-        Ok(results)
     }
 
     /// A segment of the input. A song that is shorter than the network's minimum is padded with silence.
@@ -319,14 +349,14 @@ impl<N: SegmentModel> Separator<N> {
         }
     }
 
-    /// Moves the samples up to `end` from the sums to the output.
+    /// Moves the samples up to `end` from the sums to the output, as far as there are any.
     fn give_out(&mut self, end: usize, output: &mut [Stereo]) {
-        let count = end - self.finished;
+        let count = end.saturating_sub(self.finished).min(self.weights.len());
         for (output, sum) in output.iter_mut().flatten().zip(self.sums.iter_mut().flatten()) {
             output.extend(sum.drain(..count).zip(&self.weights).map(|(sum, weight)| sum / weight));
         }
         self.weights.drain(..count);
-        self.finished = end;
+        self.finished += count;
     }
 }
 

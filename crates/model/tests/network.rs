@@ -186,10 +186,10 @@ fn segments_of_a_batch_are_separated_independently() {
         [1, 2].map(|c| (0..3000).map(|i| ((i * (seed + 3 * c)) as f32 * 0.01).sin() * 0.3).collect())
     };
     let segments = [segment(1), segment(4), segment(9)];
-    let together = pollster::block_on(network.run(&segments)).unwrap();
+    let together = pollster::block_on(network.run(segments.to_vec())).unwrap();
     assert_eq!(together.len(), 3);
     for (segment, stems) in segments.iter().zip(&together) {
-        let alone = pollster::block_on(network.run(std::slice::from_ref(segment))).unwrap().remove(0);
+        let alone = pollster::block_on(network.run(vec![segment.clone()])).unwrap().remove(0);
         assert_eq!(alone.len(), stems.len());
         for (alone, stem) in alone.iter().flatten().flatten().zip(stems.iter().flatten().flatten()) {
             assert!((alone - stem).abs() < 1e-5, "{alone} and {stem}");

@@ -179,7 +179,7 @@ fn the_built_in_model_separates_as_before_format_2() {
         };
         (0..44_100).map(|_| next()).collect()
     };
-    let stems = pollster::block_on(loaded.model.run(&[[noise(1), noise(2)]])).unwrap().remove(0);
+    let stems = pollster::block_on(loaded.model.run(vec![[noise(1), noise(2)]])).unwrap().remove(0);
     // Energies of left and right, and samples 0, 1000, 20,000 and 44,099 on the left.
     let expected: [([f64; 2], [f32; 4]); 4] = [
         ([1_911.387_628, 1_906.791_421], [-0.101_901_53, 0.194_180_73, 0.056_442_84, 0.088_053_62]),

@@ -10,7 +10,7 @@ use unbraid_model::{Network, SegmentModel};
 use unbraid_ops::device::{self, WebGpu, WebGpuError};
 
 use crate::error::Failure;
-use crate::pool::Pool;
+use crate::pool::{Pool, Running};
 
 /// Minimum SNR of a GPU's stems against the CPU's on the test signal, in dB. With rounding alone it is above 100. With
 /// a driver that computes wrong values it is below 20.
@@ -117,7 +117,7 @@ impl Engine {
         let failed = |error: ExecutionError| Failure::Device(error.to_string());
         let got = self.attempt(segment).await.map_err(Failure::Device)?;
         let reference = weights::from_bytes(&self.model.borrow().bytes, &Device::flex())?.model;
-        let expected = reference.run(segment).await.map_err(failed)?;
+        let expected = reference.run(segment.to_vec()).await.map_err(failed)?;
         let samples = |stems: &[Vec<Stereo>]| -> Vec<f64> {
             stems.iter().flatten().flatten().flatten().map(|&sample| f64::from(sample)).collect()
         };
@@ -137,7 +137,7 @@ impl Engine {
 
     async fn attempt(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, String> {
         let network = self.model.borrow().network.clone();
-        let result = network.run(segments).await;
+        let result = network.run(segments.to_vec()).await;
         self.check().await?;
         result.map_err(|error| error.to_string())
     }
@@ -206,13 +206,16 @@ impl Engine {
     }
 }
 
-/// An engine as the separator's model. Without a GPU, helpers compute segments at the same time.
+/// An engine as the separator's model. With a pool, helpers compute all segments that they can.
 pub(crate) struct EngineModel {
     pub(crate) engine: Rc<Engine>,
     pub(crate) pool: Option<Pool>,
 }
 
 impl SegmentModel for EngineModel {
+    /// Each segment, and its computation in a helper.
+    type Running = Vec<(Option<Running>, Stereo)>;
+
     fn stems(&self) -> usize {
         self.engine.stems
     }
@@ -225,20 +228,21 @@ impl SegmentModel for EngineModel {
         self.engine.least_samples
     }
 
-    async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
-        let Some(pool) = &self.pool else { return self.engine.run(segments).await };
-        let helpers = if segments.len() > 1 { pool.ready(segments.len() - 1).await } else { 0 };
-        // While this worker computes, it cannot react to a helper, so each helper gets its whole share in advance.
-        let (own, helped) = segments.split_at(segments.len().div_ceil(helpers + 1));
-        let running: Vec<_> = helped.iter().map(|segment| pool.run(segment)).collect();
-        let mut stems = Vec::with_capacity(segments.len());
-        for segment in own {
-            stems.extend(self.engine.run(std::slice::from_ref(segment)).await?);
-        }
-        for (segment, running) in helped.iter().zip(running) {
-            match running.stems().await {
-                Some(found) => stems.push(found),
-                None => stems.extend(self.engine.run(std::slice::from_ref(segment)).await?),
+    fn start(&self, segments: Vec<Stereo>) -> Self::Running {
+        let running = |segment: &Stereo| self.pool.as_ref().map(|pool| pool.run(segment));
+        segments.into_iter().map(|segment| (running(&segment), segment)).collect()
+    }
+
+    async fn finish(&self, running: Self::Running) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
+        let mut stems = Vec::with_capacity(running.len());
+        for (running, segment) in running {
+            let helped = match running {
+                Some(running) => running.stems().await,
+                None => None,
+            };
+            match helped {
+                Some(helped) => stems.push(helped),
+                None => stems.extend(self.engine.run(&[segment]).await?),
             }
         }
         Ok(stems)

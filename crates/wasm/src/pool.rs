@@ -16,25 +16,16 @@ extern "C" {
     /// The class `Pool` of web/pool.js.
     pub type Pool;
 
-    /// The number of workers that may compute, including the one that owns the pool.
+    /// The number of helpers that may compute.
     #[wasm_bindgen(method, getter)]
     pub(crate) fn workers(this: &Pool) -> u32;
-
-    #[wasm_bindgen(method, js_name = ready)]
-    fn ready_promise(this: &Pool, segments: u32) -> Promise;
 
     #[wasm_bindgen(method, js_name = run)]
     fn run_promise(this: &Pool, left: Float32Array, right: Float32Array) -> Promise;
 }
 
 impl Pool {
-    /// The number of helpers that can compute. The pool starts them here, at most one for each of `segments`.
-    pub(crate) async fn ready(&self, segments: usize) -> usize {
-        let ready = JsFuture::from(self.ready_promise(segments as u32)).await;
-        ready.ok().and_then(|ready| ready.as_f64()).map_or(0, |ready| ready as usize)
-    }
-
-    /// Gives a segment to the helper that has the fewest. The helper computes while this worker goes on.
+    /// Gives a segment to the pool, which starts its helpers. They compute while this worker goes on.
     pub(crate) fn run(&self, [left, right]: &Stereo) -> Running {
         Running(self.run_promise(Float32Array::from(&left[..]), Float32Array::from(&right[..])))
     }
@@ -44,7 +35,7 @@ impl Pool {
 pub(crate) struct Running(Promise);
 
 impl Running {
-    /// The stems. `None` if the helper failed.
+    /// The stems. `None` if no helper is left.
     pub(crate) async fn stems(self) -> Option<Vec<Stereo>> {
         let stems = JsFuture::from(self.0).await.ok().filter(JsValue::is_object)?;
         Some(Array::from(&stems).iter().map(|stem| from_js(&stem)).collect())
@@ -73,7 +64,7 @@ impl Helper {
     /// # Errors
     /// An `Error` of kind "device".
     pub async fn run(&self, left: Vec<f32>, right: Vec<f32>) -> Result<Array, Failure> {
-        let stems = self.network.run(&[[left, right]]).await;
+        let stems = self.network.run(vec![[left, right]]).await;
         let stems = stems.map_err(|error| Failure::Device(error.to_string()))?;
         Ok(stems.iter().flatten().map(to_js).collect())
     }

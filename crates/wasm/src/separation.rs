@@ -18,9 +18,9 @@ use crate::source;
 /// Frames decoded at once.
 const DECODED: usize = 1 << 16;
 
-/// Segments of a batch for each worker of a pool. The workers wait for each other after a batch, and between two batches
-/// only one of them works.
-const SEGMENTS_PER_WORKER: usize = 2;
+/// Segments for each helper of a pool that are computed ahead. A helper has its next segment when it ends one, and
+/// another one waits while this worker sums up stems.
+const AHEAD: usize = 3;
 
 /// Seconds of a song to separate.
 #[derive(Clone, Copy)]
@@ -73,9 +73,10 @@ impl Separation {
         }
         let total = end.map(|end| end.min(to) - from);
         // The native program uses the same segments, so its stems are the same.
-        let batch = pool.as_ref().map_or(1, |pool| SEGMENTS_PER_WORKER * pool.workers() as usize);
-        let options = SeparatorOptions { segment: frame(engine.segment_seconds()), overlap, batch };
-        let separator = Separator::new(EngineModel { engine: engine.clone(), pool }, options)?;
+        let options = SeparatorOptions { segment: frame(engine.segment_seconds()), overlap, batch: 1 };
+        let ahead = pool.as_ref().map_or(0, |pool| AHEAD * pool.workers() as usize);
+        let separator =
+            Separator::new(EngineModel { engine: engine.clone(), pool }, options)?.with_ahead(ahead);
         engine.begin();
         Ok(Self {
             hop: separator.hop(),

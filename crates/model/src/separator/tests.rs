@@ -14,6 +14,8 @@ struct Gains<'a> {
 }
 
 impl SegmentModel for Gains<'_> {
+    type Running = Vec<Vec<Stereo>>;
+
     fn stems(&self) -> usize {
         self.gains.len()
     }
@@ -26,7 +28,7 @@ impl SegmentModel for Gains<'_> {
         LEAST
     }
 
-    async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
+    fn start(&self, segments: Vec<Stereo>) -> Vec<Vec<Stereo>> {
         let run = self.runs.replace(self.runs.get() + 1);
         self.lengths.borrow_mut().extend(segments.iter().map(|segment| segment[0].len()));
         let scale =
@@ -38,6 +40,10 @@ impl SegmentModel for Gains<'_> {
         if (self.spoil)(run) {
             results[0][0][1][7] = f32::NAN;
         }
+        results
+    }
+
+    async fn finish(&self, results: Vec<Vec<Stereo>>) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
         Ok(results)
     }
 }
@@ -52,7 +58,7 @@ fn song(samples: usize) -> Stereo {
 }
 
 /// Samples held of the song and of its stems, per channel.
-fn buffered<N>(separator: &Separator<N>) -> usize {
+fn buffered<N: SegmentModel>(separator: &Separator<N>) -> usize {
     let Separator { input, weights, sums, .. } = separator;
     input[0].len() + weights.len() + sums.iter().map(|sum| sum[0].len()).sum::<usize>()
 }
@@ -65,8 +71,15 @@ fn separate<N: SegmentModel>(
     song: &Stereo,
     blocks: &[usize],
 ) -> Result<(Vec<Stereo>, usize), SeparateError> {
+    drain(Separator::new(network, options)?, song, blocks)
+}
+
+fn drain<N: SegmentModel>(
+    mut separator: Separator<N>,
+    song: &Stereo,
+    blocks: &[usize],
+) -> Result<(Vec<Stereo>, usize), SeparateError> {
     pollster::block_on(async {
-        let mut separator = Separator::new(network, options)?;
         let mut stems = vec![Stereo::default(); separator.network.stems()];
         let mut append = |new: Vec<Stereo>| {
             for (stem, new) in stems.iter_mut().flatten().zip(new.into_iter().flatten()) {
@@ -146,6 +159,64 @@ fn a_batch_changes_no_bit_and_the_last_segment_runs_with_the_waiting_ones() {
     }
 }
 
+/// Counts the batches that are computed at the same time.
+struct Ahead<'a> {
+    running: &'a Cell<usize>,
+    most: &'a Cell<usize>,
+}
+
+impl SegmentModel for Ahead<'_> {
+    type Running = Vec<Stereo>;
+
+    fn stems(&self) -> usize {
+        1
+    }
+
+    fn sample_rate(&self) -> u32 {
+        1000
+    }
+
+    fn least_samples(&self) -> usize {
+        LEAST
+    }
+
+    fn start(&self, segments: Vec<Stereo>) -> Vec<Stereo> {
+        self.running.set(self.running.get() + 1);
+        self.most.set(self.most.get().max(self.running.get()));
+        segments
+    }
+
+    async fn finish(&self, segments: Vec<Stereo>) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
+        self.running.set(self.running.get() - 1);
+        Ok(segments.into_iter().map(|segment| vec![segment]).collect())
+    }
+}
+
+#[test]
+fn batches_that_are_computed_ahead_change_no_bit() {
+    for samples in [0, 40, 100, 175, 400, 1777] {
+        let song = song(samples);
+        for (overlap, batch) in [(0.0, 1), (0.25, 1), (0.75, 3)] {
+            let options = SeparatorOptions { segment: 100, overlap, batch };
+            let [running, most] = [Cell::new(0), Cell::new(0)];
+            let separated = |ahead| {
+                let network = Ahead { running: &running, most: &most };
+                drain(Separator::new(network, options).unwrap().with_ahead(ahead), &song, &[64]).unwrap().0
+            };
+            let expected = separated(0);
+            assert_eq!(most.get(), usize::from(samples > 0));
+            for ahead in [1, 2, 5, 100] {
+                most.set(0);
+                assert_eq!(separated(ahead), expected, "{samples} samples, {options:?}, {ahead} ahead");
+                assert_eq!(running.get(), 0);
+                // The song's last segments are one batch more.
+                assert!(most.get() <= ahead + 1, "{} at once, {ahead} ahead", most.get());
+                assert!(samples < 1777 || most.get() > ahead.min(5));
+            }
+        }
+    }
+}
+
 #[test]
 fn memory_does_not_grow_with_the_song() {
     let lengths = RefCell::new(Vec::new());
@@ -157,6 +228,11 @@ fn memory_does_not_grow_with_the_song() {
     assert_eq!(most[0], most[1]);
     // The input of a batch and of the segment before it. The weights and four stems of one overlap.
     assert!(most[1] <= 200 + 2 * 150 + 150 + 5 * 50, "{}", most[1]);
+    let [running, most] = [Cell::new(0), Cell::new(0)];
+    let separator = Separator::new(Ahead { running: &running, most: &most }, options).unwrap().with_ahead(3);
+    let (_, most) = drain(separator, &song(100_000), &[64]).unwrap();
+    // The input of three batches more. The weights and one stem of one overlap.
+    assert!(most <= 200 + 5 * 2 * 150 + 2 * 50, "{most}");
 }
 
 /// The model returns the number of the segment. The output must fade from one number to the next.
@@ -164,6 +240,8 @@ fn memory_does_not_grow_with_the_song() {
 fn segments_fade_into_each_other() {
     struct Count(Cell<f32>);
     impl SegmentModel for Count {
+        type Running = Vec<Stereo>;
+
         fn stems(&self) -> usize {
             1
         }
@@ -173,7 +251,10 @@ fn segments_fade_into_each_other() {
         fn least_samples(&self) -> usize {
             1
         }
-        async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
+        fn start(&self, segments: Vec<Stereo>) -> Vec<Stereo> {
+            segments
+        }
+        async fn finish(&self, segments: Vec<Stereo>) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
             let value = self.0.replace(self.0.get() + 1.0);
             Ok(vec![vec![segments[0].each_ref().map(|channel| vec![value; channel.len()])]])
         }
@@ -231,6 +312,8 @@ fn bad_blocks_and_options_are_refused() {
 struct Noise;
 
 impl SegmentModel for Noise {
+    type Running = Vec<Stereo>;
+
     fn stems(&self) -> usize {
         2
     }
@@ -243,7 +326,11 @@ impl SegmentModel for Noise {
         LEAST
     }
 
-    async fn run(&self, segments: &[Stereo]) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
+    fn start(&self, segments: Vec<Stereo>) -> Vec<Stereo> {
+        segments
+    }
+
+    async fn finish(&self, segments: Vec<Stereo>) -> Result<Vec<Vec<Stereo>>, ExecutionError> {
         Ok(segments.iter().map(|segment| vec![song(segment[0].len()); 2]).collect())
     }
 }

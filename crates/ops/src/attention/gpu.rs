@@ -152,6 +152,10 @@ fn owned(pass: Pass, head_vectors: u32, workgroups: u32) -> u32 {
 
 /// Pairs of query and key, times the vectors of a head, per dispatch. A pair takes at most twenty instructions per
 /// vector. A dispatch delays the frames of the desktop or the page, and drivers abort dispatches that take seconds.
+#[cfg_attr(
+    target_family = "wasm",
+    expect(unused_variables, reason = "a browser does not tell the kind of its GPU")
+)]
 fn work_of_dispatch(array: &GpuArray) -> usize {
     #[cfg(not(target_family = "wasm"))]
     if let Some(DeviceKind::Discrete | DeviceKind::Software) = native::kind(&array.0.device) {

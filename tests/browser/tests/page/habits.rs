@@ -139,19 +139,23 @@ fn folders(world: &World) -> Result<()> {
     page.ensure("$('song-title').textContent === '2. Second'")?;
 
     // One press separates all of them, in the order of the list.
-    let script = "window.started = [];
-        for (const item of document.querySelectorAll('[data-test=\"song-item\"]')) {
-            const name = item.querySelector('.song-name').textContent;
-            new MutationObserver(() => {
-                if (item.dataset.state === 'running' && !started.includes(name)) started.push(name);
-            }).observe(item, { attributes: true, attributeFilter: ['data-state'] });
-        }
-        $('separate-all').click();";
-    page.browser.run(script, &[])?;
     let states =
         "[...document.querySelectorAll('[data-test=\"song-item\"]')].map((item) => item.dataset.state)";
-    page.ensure(&format!("{states}.filter((state) => state === 'queued').length >= 2"))?;
+    let script = format!(
+        "window.started = [];
+        window.queued = 0;
+        for (const item of document.querySelectorAll('[data-test=\"song-item\"]')) {{
+            const name = item.querySelector('.song-name').textContent;
+            new MutationObserver(() => {{
+                if (item.dataset.state === 'running' && !started.includes(name)) started.push(name);
+                queued = Math.max(queued, {states}.filter((state) => state === 'queued').length);
+            }}).observe(item, {{ attributes: true, attributeFilter: ['data-state'] }});
+        }}
+        $('separate-all').click();"
+    );
+    page.browser.run(&script, &[])?;
     page.until(&format!("!{states}.some((state) => state === 'queued' || state === 'running')"))?;
+    page.ensure("window.queued >= 2")?;
     let ends = page.value(states)?;
     ensure!(ends == json!(["done", "failed", "done", "done"]), "{ends}");
     page.ensure("started.join() === '2. Second,10 Last,1 Extra'")?;
