@@ -4,14 +4,18 @@ mod check;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::anyhow;
+use anyhow::{anyhow, ensure};
 use clap::{Args, Subcommand};
 use unbraid_base::counted;
 use unbraid_synth::{MidiOptions, MidiReport, MidiSongs, Options, STEMS, Vocals, find_files};
 
 use crate::advice::advised;
+use crate::interrupt;
 use crate::output::notice;
 use crate::progress::SongProgress;
+use crate::song_makers::{AUDIO, MIDI};
+
+pub(crate) use check::renamed;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
@@ -65,12 +69,6 @@ pub(crate) struct Midi {
     vocals: PathBuf,
 }
 
-/// Extensions of MIDI files.
-const MIDI: [&str; 3] = ["mid", "midi", "kar"];
-
-/// Extensions of recordings of voices.
-const AUDIO: [&str; 9] = ["wav", "flac", "ogg", "oga", "opus", "mp3", "m4a", "aif", "aiff"];
-
 /// Lines about songs that have no track. A collection can hold thousands of damaged files.
 const LINES: usize = 30;
 
@@ -88,10 +86,15 @@ fn synth(out: &Path, tracks: usize, seconds: f64, seed: u64) -> anyhow::Result<(
     let (train, test) = Options::divide(tracks);
     let mut progress = SongProgress::new("generating songs", Some(tracks as f64));
     let options = Options { train, test, seconds, seed, rate: 44_100 };
-    let result = unbraid_synth::write_dataset(out, &options, &mut |done, _| progress.set(done as f64));
+    let mut written = 0;
+    let result = unbraid_synth::write_dataset(out, &options, &mut |done, _| {
+        written = done;
+        progress.set(done as f64);
+        !interrupt::requested()
+    });
     drop(progress);
-    result?;
     let out = out.display();
+    ensure!(result?, "interrupted: {written} of {tracks} songs are in {out}, each of them complete");
     let train = counted(train as u64, "song");
     notice(format_args!("wrote {train} for training and {test} for testing, {seconds} s each, to {out}"));
     Ok(())
@@ -121,11 +124,16 @@ impl Midi {
         let options = MidiOptions { seed: self.seed, seconds: self.seconds, rate: 44_100, vocals };
         let songs = MidiSongs::open(files, &self.fonts, options)?;
         let mut progress = SongProgress::new("rendering songs", Some(tracks as f64));
-        let shown = &mut |done, _| progress.set(done as f64);
+        let shown = &mut |done, _| {
+            progress.set(done as f64);
+            !interrupt::requested()
+        };
         let result = unbraid_synth::write_midi_dataset(&self.out, &songs, tracks, shown);
         drop(progress);
         let report = result?;
         self.tell(&report, sung);
+        let done = report.train + report.test;
+        ensure!(report.complete, "interrupted: {done} of {tracks} songs were written, each of them complete");
         if report.failed.is_empty() {
             return Ok(());
         }

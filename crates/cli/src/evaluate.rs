@@ -3,17 +3,18 @@
 mod table;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 use unbraid_base::file::write_whole;
 use unbraid_train::{
-    Ensemble, Evaluation, Flow, Folders, Member, Statistics, average_parameters, evaluate_ensemble,
-    open_dataset, score_folders, summary,
+    DataError, DataOptions, Dataset, Ensemble, Evaluation, Flow, Folders, Member, Root, Roots, Statistics,
+    average_parameters, evaluate_ensemble, open_roots, score_folders, summary,
 };
 
+use crate::data::renamed;
 use crate::device::DeviceArgument;
 use crate::interrupt;
 use crate::models;
@@ -33,12 +34,19 @@ pub(crate) struct Arguments {
     /// Separate every song N times, each time shifted by up to 0.5 s, and average the stems
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     shifts: u8,
-    /// Data set in the MUSDB18-HQ layout
+    /// Data set, in any layout that `train` reads. Several (`--data A --data B`) are scored together
     #[arg(long, value_name = "DIR", required_unless_present = "estimate_dir")]
-    data: Option<PathBuf>,
+    data: Vec<String>,
     /// Folder of the data set that is scored
     #[arg(long, value_name = "NAME", default_value = "test")]
     split: String,
+    /// Stem of a file of --data that is not named like it. Files of one stem are added, and A+B is the sum of two stems.
+    /// Repeatable
+    #[arg(long, value_name = "FILE=STEM,…", value_delimiter = ',', value_parser = renamed, requires = "data")]
+    stems_map: Vec<(String, String)>,
+    /// What a stem without a file is: fault or silent
+    #[arg(long, value_name = "WHAT", default_value = "fault", value_parser = ["fault", "silent"])]
+    missing_stems: String,
     /// Score the files of any system: DIR/SONG/STEM.wav, or another audio format. Needs --reference-dir
     #[arg(long, value_name = "DIR", requires = "reference_dir", conflicts_with_all = ["model", "data"])]
     estimate_dir: Option<PathBuf>,
@@ -81,10 +89,9 @@ struct Report<'a> {
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let scored = match (&self.reference_dir, &self.estimate_dir, &self.data) {
-            (Some(references), Some(estimates), _) => self.score_files(references, estimates)?,
-            (_, _, Some(data)) => self.score_models(data)?,
-            _ => bail!("there is nothing to score"),
+        let scored = match (&self.reference_dir, &self.estimate_dir) {
+            (Some(references), Some(estimates)) => self.score_files(references, estimates)?,
+            _ => self.score_models()?,
         };
         let Some(evaluation) = scored else { bail!("interrupted: there are no scores") };
         let statistics = Statistics::of(&evaluation);
@@ -101,7 +108,7 @@ impl Arguments {
     }
 
     /// Separates the songs of a data set and scores them. `None` after Ctrl-C.
-    fn score_models(&self, data: &Path) -> anyhow::Result<Option<Evaluation>> {
+    fn score_models(&self) -> anyhow::Result<Option<Evaluation>> {
         let (device, _) = self.device.open()?;
         let mut members = Vec::with_capacity(self.model.len());
         for model in &self.model {
@@ -116,12 +123,22 @@ impl Arguments {
         }
         let ensemble = Ensemble::new(members, self.shifts.into())?;
         let rate = ensemble.sample_rate();
-        let dataset = open_dataset(data, &self.split, ensemble.stems(), rate)?;
+        let dataset = self.dataset(ensemble.stems(), rate)?;
         let tracks: Vec<usize> = (0..dataset.tracks().len()).collect();
         dataset.notices().iter().for_each(notice);
         notice(format_args!("scoring {}", summary(&*dataset, &tracks, rate)));
         let mut screen = Screen::new(interrupt::requested);
         Ok(evaluate_ensemble(&ensemble, &*dataset, &tracks, self.limit, &mut screen)?)
+    }
+
+    /// The songs of `--data`.
+    fn dataset(&self, stems: &[String], rate: u32) -> Result<Arc<dyn Dataset>, DataError> {
+        let roots = Roots(self.data.iter().map(|text| Root::parse(text)).collect());
+        let options = DataOptions {
+            stems_map: self.stems_map.iter().cloned().collect(),
+            missing_is_silent: self.missing_stems == "silent",
+        };
+        open_roots(&roots, &self.split, stems, rate, &options, 0)
     }
 
     /// Scores the files of another system. `None` after Ctrl-C.

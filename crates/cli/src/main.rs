@@ -17,6 +17,7 @@ mod report;
 mod separate;
 mod settings;
 mod shell;
+mod song_makers;
 mod train;
 
 use std::process::ExitCode;
@@ -102,11 +103,12 @@ enum Verb {
 
 fn main() -> ExitCode {
     let verb = Cli::parse().verb;
-    // Separation stops at a safe point. Training installs its own handler, and the other commands may stop immediately.
+    // These commands stop at a safe point. Training installs its own handler, and the others may stop immediately.
     let evaluates = matches!(verb, Verb::Evaluate(_));
-    if evaluates || matches!(verb, Verb::Separate(_)) {
+    if evaluates || matches!(verb, Verb::Separate(_) | Verb::Data(_)) {
         interrupt::install();
     }
+    song_makers::register();
     let result = match verb {
         Verb::Separate(arguments) => arguments.run(),
         Verb::Models(arguments) => arguments.run(),

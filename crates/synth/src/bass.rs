@@ -1,10 +1,12 @@
 //! The bass: a line under the chords, on a plucked string or a synthesiser.
 
+use unbraid_effects::filter::{Filter, one_pole};
+use unbraid_effects::math::{hertz_from_midi, sin_turns, soft_clip};
+use unbraid_effects::random::Random;
+use unbraid_effects::room::{Bus, Position};
+
 use crate::composition::{Bar, Kind, Score};
-use crate::dsp::{Envelope, Filter, Oscillator, Pluck, fade_edges, one_pole, pluck};
-use crate::math::{hertz_from_midi, sin_turns, soft_clip};
-use crate::random::Random;
-use crate::room::{Bus, Position};
+use crate::dsp::{Envelope, Oscillator, Pluck, fade_edges, pluck};
 
 /// A note of the score.
 struct Note {

@@ -1,10 +1,11 @@
 //! The drum part: patterns, variations, fills, and small random deviations of timing and level.
 
+use unbraid_effects::random::Random;
+use unbraid_effects::room::Bus;
+
 use crate::composition::{Bar, Kind, Score};
 use crate::drums::{Drum, Kit};
 use crate::dsp::fade_edges;
-use crate::random::Random;
-use crate::room::Bus;
 
 /// A stroke of the score.
 struct Hit {

@@ -1,11 +1,12 @@
 //! The "other" stem: rhythmic chords, sustained chords, arpeggios, and a melody in the rests of the voice.
 
+use unbraid_effects::math::hertz_from_midi;
+use unbraid_effects::random::Random;
+use unbraid_effects::room::{Bus, Position};
+
 use crate::composition::{Bar, Kind, Score, Section};
 use crate::harmony::lead;
 use crate::instruments::Instrument;
-use crate::math::hertz_from_midi;
-use crate::random::Random;
-use crate::room::{Bus, Position};
 
 /// An instrument, its position, and how it is played.
 struct Player {

@@ -2,8 +2,9 @@
 //!
 //! Times are in beats from the start of the song. [`Score::seconds`] converts them to seconds.
 
+use unbraid_effects::random::Random;
+
 use crate::harmony::{Chord, Key};
-use crate::random::Random;
 
 /// The function of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
@@ -82,8 +83,11 @@ pub enum SynthError {
 /// Writes `OUT/train/TRACK` and `OUT/test/TRACK`, each with `mixture.wav` and one file for every stem of [`STEMS`],
 /// with 16 bits per sample. The mixture is exactly the sum of the stems.
 ///
-/// `progress` receives the number of finished tracks and of all tracks, first with 0 finished tracks. A track's folder
-/// appears complete or not at all. All cores are used. The result does not depend on their number.
+/// `progress` receives the number of finished tracks and of all tracks, first with 0 finished tracks. If it returns
+/// `false`, no further track is begun; the tracks in work are finished. A track's folder appears complete or not at
+/// all. All cores are used. The result does not depend on their number.
+///
+/// Returns whether all tracks were written.
 ///
 /// # Errors
 /// [`SynthError`] if an option is out of range, if `out` is a file or a folder that is not empty, or if writing fails.
@@ -91,8 +95,8 @@ pub enum SynthError {
 pub fn write_dataset(
     out: &Path,
     options: &Options,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<(), SynthError> {
+    progress: &mut dyn FnMut(usize, usize) -> bool,
+) -> Result<bool, SynthError> {
     options.check()?;
     let mut tracks = Vec::new();
     for (folder, count) in create_parts(out)?.into_iter().zip([options.train, options.test]) {
@@ -100,23 +104,42 @@ pub fn write_dataset(
             tracks.push((tracks.len() as u64, folder.clone(), format!("invented-{number:04}")));
         }
     }
-    let (total, mut done) = (tracks.len(), 0);
+    let total = tracks.len();
+    let write = |(index, folder, name): &(u64, PathBuf, String)| write_track(folder, name, *index, options);
+    let written: Vec<()> = each(&tracks, write, progress)?;
+    Ok(written.len() == total)
+}
+
+/// The results of `work` on the `items`, in parallel and in their order. `progress` gets the number of finished items and
+/// of all. If it returns `false`, or after an error, no further item is begun.
+pub(crate) fn each<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, SynthError> + Sync,
+    progress: &mut dyn FnMut(usize, usize) -> bool,
+) -> Result<Vec<R>, SynthError> {
+    let stop = AtomicBool::new(!progress(0, items.len()));
     let (sender, finished) = mpsc::channel();
-    progress(0, total);
     thread::scope(|scope| {
+        let (stop, work) = (&stop, &work);
         let worker = scope.spawn(move || {
-            tracks.par_iter().try_for_each_with(sender, |sender, (index, folder, name)| {
-                write_track(folder, name, *index, options)?;
+            let one = |sender: &mut mpsc::Sender<()>, item: &T| {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                let result = work(item).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
                 // Sending fails only while the caller unwinds from a panic.
                 sender.send(()).ok();
-                Ok(())
-            })
+                Ok(Some(result))
+            };
+            items.par_iter().map_with(sender, one).collect::<Result<Vec<Option<R>>, SynthError>>()
         });
-        for () in finished {
-            done += 1;
-            progress(done, total);
+        for (done, ()) in finished.into_iter().enumerate() {
+            if !progress(done + 1, items.len()) {
+                stop.store(true, Ordering::Relaxed);
+            }
         }
-        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let results = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(results.into_iter().flatten().collect())
     })
 }
 

@@ -1,9 +1,11 @@
 //! The sounds of a drum kit. Its parameters are drawn at random for each song.
 
-use crate::dsp::{Filter, Mode, fade_edges, one_pole, render_modes};
-use crate::math::{sin_turns, soft_clip};
-use crate::random::Random;
-use crate::room::Position;
+use unbraid_effects::filter::{Filter, one_pole};
+use unbraid_effects::math::{sin_turns, soft_clip};
+use unbraid_effects::random::Random;
+use unbraid_effects::room::Position;
+
+use crate::dsp::{Mode, fade_edges, render_modes};
 
 /// The instruments of the kit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

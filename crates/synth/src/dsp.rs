@@ -1,12 +1,8 @@
-//! Building blocks of synthesis: band-limited oscillators, filters, modal synthesis, plucked strings, envelopes.
+//! Building blocks of synthesis: band-limited oscillators, modal synthesis, plucked strings, envelopes.
 
-use crate::math::{cos_turns, sin_turns};
-use crate::random::Random;
-
-/// The feedback coefficient of a one-pole low-pass filter with a time constant in seconds.
-pub(crate) fn one_pole(seconds: f64, rate: f64) -> f32 {
-    libm::exp(-1.0 / (seconds.max(1e-5) * rate)) as f32
-}
+use unbraid_effects::filter::one_pole;
+use unbraid_effects::math::{cos_turns, sin_turns};
+use unbraid_effects::random::Random;
 
 /// The polyBLEP residual (Välimäki and Huovilainen, 2007), which band-limits a step of a sampled oscillator. The step
 /// is at phase 0. `phase` is in periods, and `step` in periods per sample.
@@ -49,56 +45,6 @@ impl Oscillator {
                 (saw(self.phase) - saw(other)) as f32
             }
         }
-    }
-}
-
-/// A state-variable filter with trapezoidal integration (Simper, 2013). It is stable while its frequency changes.
-#[derive(Clone, Default)]
-pub(crate) struct Filter {
-    g: f32,
-    k: f32,
-    a1: f32,
-    s1: f32,
-    s2: f32,
-}
-
-impl Filter {
-    /// A filter at `hertz` with quality `q`. The frequency is limited to 0.45 of the sample rate.
-    pub(crate) fn new(hertz: f64, q: f64, rate: f64) -> Self {
-        let mut filter = Self::default();
-        filter.tune(hertz, q, rate);
-        filter
-    }
-
-    /// Changes the frequency and the quality without a click.
-    pub(crate) fn tune(&mut self, hertz: f64, q: f64, rate: f64) {
-        let half_turns = (hertz / rate).clamp(1e-5, 0.45) * 0.5;
-        self.g = (sin_turns(half_turns) / cos_turns(half_turns)) as f32;
-        self.k = (1.0 / q) as f32;
-        self.a1 = 1.0 / (1.0 + self.g * (self.g + self.k));
-    }
-
-    /// The low-pass and band-pass outputs. The band-pass has a gain of 1 at its centre.
-    fn step(&mut self, x: f32) -> (f32, f32) {
-        let v3 = x - self.s2;
-        let v1 = self.a1 * (self.s1 + self.g * v3);
-        let v2 = self.s2 + self.g * v1;
-        self.s1 = 2.0 * v1 - self.s1;
-        self.s2 = 2.0 * v2 - self.s2;
-        (v2, self.k * v1)
-    }
-
-    pub(crate) fn low(&mut self, x: f32) -> f32 {
-        self.step(x).0
-    }
-
-    pub(crate) fn band(&mut self, x: f32) -> f32 {
-        self.step(x).1
-    }
-
-    pub(crate) fn high(&mut self, x: f32) -> f32 {
-        let (low, band) = self.step(x);
-        x - band - low
     }
 }
 
@@ -320,21 +266,5 @@ mod tests {
         let fall = peak(8820..8920) / peak(0..100);
         assert!((fall - 0.368).abs() < 0.01, "{fall}");
         assert!(power(&sound, 1000.0) > 1000.0 * power(&sound, 1100.0));
-    }
-
-    #[test]
-    fn filters_pass_their_band_and_attenuate_the_rest() {
-        let gain = |hertz: f64, f: &mut dyn FnMut(f32) -> f32| {
-            let sound: Vec<f32> =
-                (0..8820).map(|n| f(sin_turns(hertz * f64::from(n) / RATE) as f32)).collect();
-            sound[4410..].iter().fold(0.0f32, |p, x| p.max(x.abs()))
-        };
-        let filter = || Filter::new(1000.0, 0.707, RATE);
-        let (mut a, mut b, mut c, mut d, mut e) = (filter(), filter(), filter(), filter(), filter());
-        assert!((gain(100.0, &mut |x| a.low(x)) - 1.0).abs() < 0.02);
-        assert!(gain(8000.0, &mut |x| b.low(x)) < 0.03);
-        assert!((gain(8000.0, &mut |x| c.high(x)) - 1.0).abs() < 0.03);
-        assert!((gain(1000.0, &mut |x| d.band(x)) - 1.0).abs() < 0.03);
-        assert!(gain(100.0, &mut |x| e.band(x)) < 0.2);
     }
 }

@@ -1,6 +1,6 @@
 //! Keys, chord progressions and voice leading. Pitches are MIDI numbers. Pitch class 0 is C.
 
-use crate::random::Random;
+use unbraid_effects::random::Random;
 
 /// A scale on a tonic.
 #[derive(Clone)]

@@ -1,8 +1,10 @@
 //! The instruments of the "other" stem.
 
-use crate::dsp::{Envelope, Filter, Mode, Oscillator, Pluck, fade_edges, pluck, render_modes};
-use crate::math::{sin_turns, soft_clip};
-use crate::random::Random;
+use unbraid_effects::filter::Filter;
+use unbraid_effects::math::{sin_turns, soft_clip};
+use unbraid_effects::random::Random;
+
+use crate::dsp::{Envelope, Mode, Oscillator, Pluck, fade_edges, pluck, render_modes};
 
 /// An instrument and its parameters.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 //! songs in the layout of MUSDB18-HQ.
 //!
 //! [`MidiSongs`] renders General MIDI files with SoundFonts, and [`write_midi_dataset`] writes such songs in the same
-//! layout. [`effects`] holds the effects of a stem.
+//! layout. Filters, rooms, effects and random streams are those of `unbraid-effects`.
 //!
 //! A seed and an index give the same bits on every platform. The elementary functions come from `libm`, not from the
 //! platform, and no result depends on the number of threads. Songs
@@ -18,15 +18,11 @@ mod composition;
 mod dataset;
 mod drums;
 mod dsp;
-pub mod effects;
 mod harmony;
 mod instruments;
-mod math;
 mod melody;
 mod midi;
 mod phonemes;
-mod random;
-mod room;
 mod song;
 mod tract;
 mod voice;

@@ -1,8 +1,9 @@
 //! The vocal melody: phrases over the chords, and their syllables.
 
+use unbraid_effects::random::Random;
+
 use crate::composition::{Kind, Score};
 use crate::phonemes::Syllable;
-use crate::random::Random;
 
 /// A sung note. Times are in seconds. The pitch is a MIDI number.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! Phonemes as sequences of articulatory gestures.
 
-use crate::random::Random;
+use unbraid_effects::random::Random;
 
 /// Formant frequencies in Hz.
 pub(crate) type Formants = [f64; 5];

@@ -4,12 +4,13 @@ use std::f64::consts::TAU;
 use std::ops::RangeInclusive;
 
 use unbraid_base::Stereo;
+use unbraid_effects::filter::one_pole;
+use unbraid_effects::math::{cos_turns, gain_from_db, soft_clip};
+use unbraid_effects::random::Random;
+use unbraid_effects::room::Room;
 
 use crate::composition::Score;
-use crate::math::{cos_turns, gain_from_db, soft_clip};
-use crate::random::Random;
-use crate::room::Room;
-use crate::{bass, beats, chords, dsp, voice};
+use crate::{bass, beats, chords, voice};
 
 /// The stems' names, in the order of [`Song::stems`].
 pub const STEMS: [&str; 4] = ["drums", "bass", "other", "vocals"];
@@ -126,7 +127,7 @@ fn scale_to(stem: &mut Stereo, level: f64) {
 
 /// Removes inaudibly low frequencies with a one-pole high-pass filter at 12 Hz.
 pub(crate) fn remove_offset(side: &mut [f32], rate: f64) {
-    let pole = dsp::one_pole(1.0 / (TAU * 12.0), rate);
+    let pole = one_pole(1.0 / (TAU * 12.0), rate);
     let (mut before, mut out) = (0.0, 0.0);
     for x in side {
         out = pole * (out + *x - before);

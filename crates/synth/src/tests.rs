@@ -238,8 +238,11 @@ fn a_data_set_has_its_layout_and_written_mixtures_are_exact_sums() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("set");
     let mut reports = Vec::new();
-    write_dataset(&out, &options(2, 1), &mut |done, total| reports.push((done, total)))
-        .expect("a writable folder");
+    let all = write_dataset(&out, &options(2, 1), &mut |done, total| {
+        reports.push((done, total));
+        true
+    });
+    assert!(all.expect("a writable folder"));
     assert_eq!(reports, [(0, 3), (1, 3), (2, 3), (3, 3)]);
     let names = |path: &std::path::Path| -> BTreeSet<String> {
         let entries = fs::read_dir(path).expect("a folder");
@@ -274,10 +277,31 @@ fn a_data_set_has_its_layout_and_written_mixtures_are_exact_sums() {
     }
 }
 
+/// The songs in work are finished, no other is begun, and nothing is left half-written.
+#[test]
+fn a_stopped_data_set_has_complete_songs_only() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, least, stop_after) in [("some", 2, 2), ("none", 0, 0)] {
+        let out = folder.path().join(name);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
+        let write = || write_dataset(&out, &options(40, 10), &mut |done, _| done < stop_after);
+        assert!(!pool.install(write).expect("a writable folder"));
+        let mut songs = 0;
+        for part in ["train", "test"] {
+            for entry in fs::read_dir(out.join(part)).expect("a folder") {
+                let song = entry.expect("an entry").path();
+                assert_eq!(fs::read_dir(&song).expect("a folder").count(), 5, "{}", song.display());
+                songs += 1;
+            }
+        }
+        assert!((least..20).contains(&songs), "{name}: {songs} songs");
+    }
+}
+
 #[test]
 fn bad_options_are_refused_and_nothing_is_written() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let quiet = &mut |_, _| ();
+    let quiet = &mut |_, _| true;
     let full = folder.path().join("full");
     fs::create_dir(&full).expect("a folder");
     fs::write(full.join("file"), b"content").expect("a file");

@@ -1,7 +1,9 @@
 //! Components of the singing voice: the glottal source, formant resonators, and a compressor.
 
-use crate::dsp::{one_pole, poly_blep};
-use crate::math::cos_turns;
+use unbraid_effects::filter::one_pole;
+use unbraid_effects::math::cos_turns;
+
+use crate::dsp::poly_blep;
 
 /// Bandwidths of the formants in Hz.
 pub(crate) const BANDWIDTHS: [f64; 9] = [65.0, 85.0, 120.0, 200.0, 280.0, 350.0, 450.0, 550.0, 650.0];

@@ -3,13 +3,14 @@
 //! A glottal source and noise pass through a cascade of formant resonators. The articulatory gestures of the syllables
 //! and the pitch of the melody control them.
 
+use unbraid_effects::filter::{Filter, one_pole};
+use unbraid_effects::math::{hertz_from_midi, sin_turns};
+use unbraid_effects::random::Random;
+use unbraid_effects::room::{Bus, Position};
+
 use crate::composition::Score;
-use crate::dsp::{Filter, one_pole};
-use crate::math::{hertz_from_midi, sin_turns};
 use crate::melody::{self, Note};
 use crate::phonemes::{Consonant, Formants, Gesture, Vowel};
-use crate::random::Random;
-use crate::room::{Bus, Position};
 use crate::tract::{BANDWIDTHS, GlottalSource, Resonator, compress};
 
 /// The state of the voice at one step of the control rate.

@@ -19,9 +19,13 @@ mod step;
 
 pub use data::check::check;
 pub use data::check::report::{CheckReport, Fault, FaultKind, FileCheck, SongCheck};
-pub use data::dataset::{DataError, DataOptions, Dataset, TrackBlock, TrackInfo, TrackReader};
+pub use data::dataset::{
+    DataError, DataOptions, Dataset, Excerpt, Grouping, Series, TrackBlock, TrackInfo, TrackReader,
+};
+pub use data::endless::{MakeError, MakeSongs, SongMaker, register_song_makers};
 pub use data::formats::{open_dataset, open_dataset_with};
-pub use data::roots::{Root, Roots};
+pub use data::recipe::Recipe;
+pub use data::roots::{Root, Roots, open_roots};
 pub use data::source::Source;
 pub use data::split::{Split, split};
 pub use data::summary::summary;

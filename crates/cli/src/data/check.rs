@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use unbraid_base::counted;
 use unbraid_train::{CheckReport, DataOptions, Fault, FaultKind, check};
 
+use crate::interrupt;
 use crate::output::{notice, print, printable};
 use crate::progress::SongProgress;
 
@@ -17,7 +18,7 @@ pub(crate) struct Arguments {
     /// Stems that every song has
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', default_values_t = ["drums", "bass", "other", "vocals"].map(String::from))]
     stems: Vec<String>,
-    /// Stem of a file that is not named like it. Files of one stem are added. Repeatable
+    /// Stem of a file that is not named like it. Files of one stem are added, and A+B is the sum of two stems. Repeatable
     #[arg(long, value_name = "FILE=STEM,…", value_delimiter = ',', value_parser = renamed)]
     stems_map: Vec<(String, String)>,
     /// A stem that a song lacks is silent and no fault
@@ -60,7 +61,7 @@ fn kind(text: &str) -> Result<String, String> {
     }
 }
 
-fn renamed(text: &str) -> Result<(String, String), String> {
+pub(crate) fn renamed(text: &str) -> Result<(String, String), String> {
     let (file, stem) = text.split_once('=').ok_or("must be the name of a file and a stem, FILE=STEM")?;
     Ok((file.trim().to_owned(), stem.trim().to_owned()))
 }
@@ -74,10 +75,10 @@ impl Arguments {
         let mut progress = SongProgress::new("checking songs", Some(1.0));
         let report = check(&self.dir, &self.stems, &options, |done, total| {
             progress.set(done as f64 / total as f64);
-            true
+            !interrupt::requested()
         });
         drop(progress);
-        let Some(mut report) = report? else { return Ok(()) };
+        let mut report = report?.context("interrupted: the check is not complete")?;
         report.faults.retain(|fault| !self.ignore.contains(&word(fault.kind)));
         if self.json {
             print(serde_json::to_string_pretty(&report)?)?;

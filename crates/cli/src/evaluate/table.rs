@@ -30,7 +30,8 @@ pub(super) fn table(evaluation: &Evaluation, statistics: &Statistics) -> String 
         .chain([&statistics.average])
         .collect();
     let several = songs.len() > 1;
-    let width = if several { 17 } else { 9 };
+    let longest = names.iter().map(|name| name.chars().count() + 2).max().unwrap_or(0);
+    let width = longest.max(if several { 17 } else { 9 });
     let row = |label: &str, cells: Vec<String>| {
         cells.iter().fold(format!("{label:<LABEL$}"), |line, cell| format!("{line}{cell:>width$}"))
     };
@@ -70,6 +71,9 @@ pub(super) fn table(evaluation: &Evaluation, statistics: &Statistics) -> String 
     if several {
         let percent = 100.0 * CONFIDENCE;
         lines.push(format!("[low, high]: {percent:.0} % confidence interval over the songs, by bootstrap"));
+    }
+    if names.iter().any(|name| name.contains('+')) {
+        lines.push("a+b: the sum of two estimates, of songs that have these stems only as a sum".into());
     }
     lines.extend(silence(evaluation));
     lines.join("\n")

@@ -91,7 +91,9 @@ struct Excerpt {
 /// The place of the first validation song where its stems sound most.
 fn excerpt(config: &TrainConfig, stems: &[String], rate: u32, seconds: f64) -> anyhow::Result<Excerpt> {
     let (dataset, songs) = open_training_data(config, stems, rate)?;
-    let track = *songs.validation.first().context("no song is kept for validation")?;
+    // Of stems that are known only as a sum there is no truth to hear.
+    let known = songs.validation.iter().find(|song| dataset.grouping(**song).is_separate());
+    let track = *known.context("no song with all its stems is kept for validation")?;
     let start = liveliest(&*dataset, track, rate, seconds)?;
     let mut reader = dataset.open(track)?;
     for _ in 0..start {

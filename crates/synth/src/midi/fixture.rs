@@ -1,7 +1,8 @@
 //! MIDI files and a SoundFont for the tests.
 
+use unbraid_effects::math::sin_turns;
+
 use super::font::TABLES;
-use crate::math::sin_turns;
 
 /// A MIDI file with one track, under construction.
 #[derive(Clone)]

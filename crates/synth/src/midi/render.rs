@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rustysynth::{SoundFont, Synthesizer, SynthesizerSettings};
 use unbraid_base::Stereo;
+use unbraid_effects::random::Random;
 
 use super::score::{MidiScore, Part};
-use crate::random::Random;
 
 /// Notes that sound at once, per stem.
 const VOICES: usize = 96;

@@ -1,13 +1,9 @@
 //! Writes songs from MIDI files in the layout of MUSDB18-HQ.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::thread;
-
-use rayon::prelude::*;
 
 use super::songs::{MidiError, MidiSongs, order};
-use crate::dataset::{Options, SynthError, create_parts, write_stems};
+use crate::dataset::{Options, SynthError, create_parts, each, write_stems};
 
 /// What became of the songs of a data set.
 #[derive(Debug, Default)]
@@ -24,6 +20,8 @@ pub struct MidiReport {
     pub silent: Vec<PathBuf>,
     /// Why songs have no track. A file appears once.
     pub failed: Vec<MidiError>,
+    /// Whether every song was tried. Otherwise the caller has stopped the work.
+    pub complete: bool,
 }
 
 /// What became of one song.
@@ -47,7 +45,8 @@ struct Track {
 /// A fifth of the files, and of the songs, are for testing. No file is used for both. If there are more tracks than
 /// files, files are used again with other SoundFonts, parts, effects and voices.
 ///
-/// `progress` receives the number of finished songs and of all songs. A track's folder appears complete or not at all.
+/// `progress` receives the number of finished songs and of all songs. If it returns `false`, no further song is begun; the
+/// songs in work are finished, and the report is about the songs so far. A track's folder appears complete or not at all.
 /// All cores are used. The result does not depend on their number.
 ///
 /// # Errors
@@ -57,33 +56,17 @@ pub fn write_midi_dataset(
     out: &Path,
     songs: &MidiSongs,
     tracks: usize,
-    progress: &mut dyn FnMut(usize, usize),
+    progress: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<MidiReport, SynthError> {
     if tracks == 0 {
         return Err(SynthError::Options("at least one track is needed".into()));
     }
     let folders = create_parts(out)?;
     let planned = plan(songs, tracks);
-    let (total, mut done) = (planned.len(), 0);
-    let (sender, finished) = mpsc::channel();
-    progress(0, total);
-    let outcomes = thread::scope(|scope| {
-        let worker = scope.spawn(move || {
-            let write = |sender: &mut mpsc::Sender<()>, track: &Track| {
-                let outcome = write(songs, track, &folders[usize::from(track.test)])?;
-                // Sending fails only while the caller unwinds from a panic.
-                sender.send(()).ok();
-                Ok(outcome)
-            };
-            planned.par_iter().map_with(sender, write).collect::<Result<Vec<Outcome>, SynthError>>()
-        });
-        for () in finished {
-            done += 1;
-            progress(done, total);
-        }
-        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })?;
-    Ok(MidiReport::of(outcomes))
+    let write = |track: &Track| write(songs, track, &folders[usize::from(track.test)]);
+    let outcomes = each(&planned, write, progress)?;
+    let complete = outcomes.len() == planned.len();
+    Ok(MidiReport { complete, ..MidiReport::of(outcomes) })
 }
 
 /// The tracks: training tracks first.

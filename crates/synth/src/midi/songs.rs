@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use unbraid_audio::AudioError;
 use unbraid_base::Stereo;
+use unbraid_effects::Effects;
+use unbraid_effects::math::gain_from_db;
+use unbraid_effects::random::Random;
 
 use super::font::Font;
 use super::font_problem::FontProblem;
 use super::score::{MidiProblem, MidiScore, Part};
 use super::{render, takes};
 use crate::composition::Score;
-use crate::effects::Effects;
-use crate::math::gain_from_db;
-use crate::random::Random;
+use crate::dataset::Options;
 use crate::song::{RATES, STEMS, finish, remove_offset, sum};
 use crate::voice;
 
@@ -113,6 +114,7 @@ impl MidiSong {
 }
 
 /// An endless series of songs from MIDI files. It can be shared between threads.
+#[derive(Clone)]
 pub struct MidiSongs {
     pub(super) files: Vec<PathBuf>,
     fonts: Vec<Font>,
@@ -150,6 +152,18 @@ impl MidiSongs {
             }
         }
         Ok(Self { files, fonts, options })
+    }
+
+    /// Divides the files, at random, into a series for training and one for testing, for which a fifth of them are. If
+    /// there is only one file, both have it.
+    pub fn divided(&self) -> [Self; 2] {
+        let order = order(self.options.seed, 0, self.files.len());
+        let (train, test) = order.split_at(Options::divide(order.len()).0);
+        let of = |files: &[usize]| Self {
+            files: files.iter().map(|&file| self.files[file].clone()).collect(),
+            ..self.clone()
+        };
+        [of(train), of(if test.is_empty() { train } else { test })]
     }
 
     /// Song number `index` of the series, or `None` if it is silent. The files take turns in a random order, and each

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use unbraid_audio::{AudioError, AudioReader, ReadOptions};
 use unbraid_base::Stereo;
+use unbraid_effects::random::Random;
 
 use crate::dsp::fade_edges;
-use crate::random::Random;
 
 /// The part of a recording that is read at a time, in seconds.
 const MOST: f64 = 40.0;
@@ -109,8 +109,8 @@ fn resampled(sound: &[f32], ratio: f64) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::math::sin_turns;
     use crate::tests::pitch_of;
+    use unbraid_effects::math::sin_turns;
 
     #[test]
     fn recordings_are_cut_at_their_pauses() {

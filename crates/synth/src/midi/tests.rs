@@ -100,10 +100,14 @@ fn the_data_set_does_not_depend_on_the_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         let mut last = (0, 0);
         let report = pool.install(|| {
-            write_midi_dataset(&out, &songs, 14, &mut |done, total| last = (done, total))
-                .expect("a free folder")
+            let progress = &mut |done, total| {
+                last = (done, total);
+                true
+            };
+            write_midi_dataset(&out, &songs, 14, progress).expect("a free folder")
         });
         assert_eq!(last, (14, 14));
+        assert!(report.complete);
         assert_eq!(report.failed.len(), 1);
         assert!(report.failed[0].to_string().contains("bad.mid"));
         assert_eq!(report.silent.len(), 1);
@@ -126,6 +130,20 @@ fn the_data_set_does_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
+fn series_for_training_and_testing_share_no_file() {
+    let material = Material::new();
+    let files: Vec<_> = (0..6).map(|k| material.file(&format!("{k}.mid"), &band().bytes())).collect();
+    let [train, test] = material.songs(files, 6.0, Vocals::None).divided();
+    assert_eq!((train.files.len(), test.files.len()), (5, 1));
+    assert!(!train.files.contains(&test.files[0]));
+    let one = material.songs(vec![material.file("one.mid", &band().bytes())], 6.0, Vocals::None);
+    assert!(one.divided().iter().all(|part| part.files.len() == 1));
+    let stopped = write_midi_dataset(&material.folder.path().join("out"), &one, 4, &mut |_, _| false);
+    let report = stopped.expect("a free folder");
+    assert!(!report.complete && report.train + report.test == 0);
+}
+
+#[test]
 fn damaged_files_do_not_stop_the_others() {
     let material = Material::new();
     let mut files =
@@ -135,7 +153,7 @@ fn damaged_files_do_not_stop_the_others() {
     }
     let songs = material.songs(files.clone(), 6.0, Vocals::None);
     let out = material.folder.path().join("out");
-    let report = write_midi_dataset(&out, &songs, files.len(), &mut |_, _| ()).expect("a free folder");
+    let report = write_midi_dataset(&out, &songs, files.len(), &mut |_, _| true).expect("a free folder");
     assert_eq!((report.train + report.test, report.failed.len()), (1, files.len() - 1));
     for error in &report.failed {
         let text = error.to_string();
@@ -149,7 +167,7 @@ fn flipped_bytes_never_panic() {
     let (song, font) = (band().bytes(), sound_font());
     let tables = font.windows(4).position(|w| w == b"pdta").expect("tables");
     let options = || MidiOptions { seed: 1, seconds: 2.0, rate: RATE, vocals: Vocals::None };
-    let mut random = crate::random::Random::new(3, 1, 4);
+    let mut random = unbraid_effects::random::Random::new(3, 1, 4);
     for k in 0..400 {
         let (mut song, mut font) = (song.clone(), font.clone());
         let at = random.below(song.len());

@@ -1,18 +1,19 @@
 //! Augmentation of training segments.
 //!
 //! The order: the excerpts of a song are read and resampled with one speed, each stem is shifted in time, other excerpts
-//! of the same stem are added (mix-up), then each stem gets an equaliser, a compressor, a gain, a sign and perhaps
-//! swapped channels, and last some stems become silent. The mixture is the sum of the result.
+//! of the same stem are added (mix-up), then each stem gets an equaliser, a compressor, a reverberation, a gain, a sign
+//! and perhaps swapped channels, then some stems become silent, and last all stems go through one lossy codec. The mixture
+//! is the sum of the result. Stems of which only the sum is known are one stem here.
 //!
 //! A probability of 0 draws no random number. The segments of a run therefore do not depend on augmentations that it does
 //! not use.
 
-use crate::data::effects::{compress, equalise};
 use crate::settings::config::TrainConfig;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use unbraid_audio::Resampler;
 use unbraid_base::Stereo;
+use unbraid_effects::{Band, Coding, Compressor, Reverb, Shape};
 
 /// Speeds are multiples of 1 / GRID, so that the resampler's block stays short.
 const GRID: u32 = 100;
@@ -20,6 +21,14 @@ const GRID: u32 = 100;
 /// Additional samples at each end of an excerpt that is resampled: more than half the resampler's filter, which would
 /// otherwise see the edge of the excerpt.
 const MARGIN: usize = 2048;
+
+/// Bands of the equaliser, and the lowest and the highest centre frequency in Hz.
+const BANDS: usize = 3;
+const CENTRES: [f64; 2] = [60.0, 10_000.0];
+
+/// Attack and release of the compressor in seconds.
+const ATTACK: f64 = 0.005;
+const RELEASE: f64 = 0.1;
 
 /// The augmentation of segments of one length.
 #[derive(Debug, Clone, Copy)]
@@ -70,11 +79,15 @@ impl<'a> Augment<'a> {
     pub(crate) fn stem(&self, rng: &mut ChaCha8Rng, stem: &mut Stereo) {
         let config = self.config;
         if chance(rng, config.eq_probability) {
-            equalise(rng, stem, config.eq_gain_db, self.rate);
+            self.equalise(rng, stem);
         }
         if chance(rng, config.compression_probability) {
-            let ratio = between(rng, config.compression_ratio_range);
-            compress(stem, f64::from(ratio), self.rate);
+            let ratio = between(rng, config.compression_ratio_range).into();
+            let threshold = 10.0 * power(stem).log10();
+            Compressor { threshold, ratio, attack: ATTACK, release: RELEASE }.apply(stem, self.rate);
+        }
+        if chance(rng, config.reverb_probability) {
+            self.reverberate(rng, stem);
         }
         let [low, high] = config.gain_range;
         let gain = rng.random_range(low..=high);
@@ -84,6 +97,41 @@ impl<'a> Augment<'a> {
         }
         for sample in stem.iter_mut().flatten() {
             *sample *= gain * sign;
+        }
+    }
+
+    /// Bells at random frequencies, uniform in octaves. Both channels get the same.
+    fn equalise(&self, rng: &mut ChaCha8Rng, stem: &mut Stereo) {
+        let [low, high] = [CENTRES[0], CENTRES[1].min(0.45 * self.rate)];
+        let most = self.config.eq_gain_db;
+        for _ in 0..BANDS {
+            let hertz = low * (high / low).max(1.0).powf(rng.random_range(0.0..=1.0));
+            let gain = rng.random_range(-most..=most);
+            let band = Band { shape: Shape::Bell, hertz, quality: rng.random_range(0.5..=2.0), gain };
+            stem.iter_mut().for_each(|channel| band.apply(channel, self.rate));
+        }
+    }
+
+    /// The reverberation of a random room. The segment begins without the reverberation of what was before it.
+    fn reverberate(&self, rng: &mut ChaCha8Rng, stem: &mut Stereo) {
+        let below = between(rng, self.config.reverb_db_range);
+        let reverb = Reverb { seed: rng.random(), send: 1.0 };
+        let reverberation = reverb.alone(stem, self.rate);
+        let (dry, wet) = (power(stem), power(&reverberation));
+        if wet > 0.0 {
+            let gain = ((dry / wet).sqrt() * 10f64.powf(f64::from(-below) / 20.0)) as f32;
+            let samples = stem.iter_mut().flatten().zip(reverberation.iter().flatten());
+            samples.for_each(|(sample, wet)| *sample += gain * wet);
+        }
+    }
+
+    /// Sends all stems of a segment through the same lossy codec.
+    pub(crate) fn code(&self, rng: &mut ChaCha8Rng, stems: &mut [Stereo]) {
+        let config = self.config;
+        if chance(rng, config.codec_probability) {
+            let snr = between(rng, config.codec_snr_range).into();
+            let cutoff = between(rng, config.codec_cutoff_range).into();
+            stems.iter_mut().for_each(|stem| Coding { cutoff, snr }.apply(stem, self.rate));
         }
     }
 
@@ -131,6 +179,12 @@ impl Excerpt {
         }
         stems
     }
+}
+
+/// The mean square over both channels.
+fn power(sound: &Stereo) -> f64 {
+    let squares = sound.iter().flatten().map(|x| f64::from(*x).powi(2));
+    squares.sum::<f64>() / (2 * sound[0].len()).max(1) as f64
 }
 
 /// Whether an event of this probability happens. Draws nothing if it cannot.

@@ -1,10 +1,13 @@
 //! The interface between data sets and the rest of the crate. It does not depend on the format on disk.
 
 pub use crate::data::error::DataError;
+pub use crate::data::grouping::Grouping;
 use crate::data::listing::Listing;
 use crate::data::source::Source;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use unbraid_base::Stereo;
 
 /// A song of a data set.
@@ -31,12 +34,28 @@ pub trait Dataset: Send + Sync {
         &[]
     }
 
+    /// The stems of a track of which only the sum is known. [`Dataset::read`] gives the sum for the first of them, and
+    /// silence for the others.
+    fn grouping(&self, _track: usize) -> Grouping {
+        Grouping::separate(self.stems())
+    }
+
+    /// Number of tracks, the last ones, that are for validation and not for training.
+    fn held_out(&self) -> usize {
+        0
+    }
+
+    /// The songs without end that segments are drawn from, in addition to the tracks.
+    fn series(&self) -> Vec<Arc<dyn Series>> {
+        Vec::new()
+    }
+
     /// The folder of the data set that a track belongs to. `None` if the track does not come from files.
     fn root(&self, _track: usize) -> Option<&Path> {
         None
     }
 
-    /// The files of a stem, whose sum it is. None for a silent stem.
+    /// The files of a stem, whose sum it is. None for a silent stem, and for a stem that is part of another one's sum.
     fn sources(&self, _track: usize, _stem: usize) -> &[Source] {
         &[]
     }
@@ -59,6 +78,36 @@ pub trait Dataset: Send + Sync {
     fn open(&self, track: usize) -> Result<Box<dyn TrackReader>, DataError>;
 }
 
+/// Songs without end. Every stem of them is known.
+pub trait Series: Send + Sync {
+    /// Its name, which determines its songs for a seed.
+    fn name(&self) -> &str;
+
+    /// Share of all excerpts of the data set that come from it.
+    fn share(&self) -> f64;
+
+    /// An excerpt of one song: the wanted stems. The result depends on the arguments only.
+    ///
+    /// # Errors
+    /// If a song cannot be made.
+    fn excerpt(&self, wanted: &Excerpt) -> Result<Vec<Stereo>, DataError>;
+}
+
+/// The excerpt that a segment needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Excerpt {
+    /// The number of the segment. Later segments get later songs.
+    pub segment: u64,
+    /// A random number that selects the song and the place.
+    pub random: u64,
+    /// The stems.
+    pub stems: Range<usize>,
+    /// Samples of each stem.
+    pub samples: usize,
+    /// The least mean absolute sample of the loudest of the stems. A quieter place is taken if none is found soon.
+    pub level: f32,
+}
+
 /// A track that is read block by block.
 pub trait TrackReader {
     /// The next `frames` samples. Beyond the end of a file there is silence.
@@ -73,7 +122,8 @@ pub trait TrackReader {
 pub struct TrackBlock {
     /// The track's own mixture if the data set has one, otherwise the sum of the stems.
     pub mixture: Stereo,
-    /// One signal per stem.
+    /// One signal per stem. The sum of stems that are not known on their own is at the first of them, and the others are
+    /// silent.
     pub stems: Vec<Stereo>,
 }
 
@@ -81,7 +131,7 @@ pub struct TrackBlock {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DataOptions {
     /// The stem that a file belongs to, by the file's name without its ending, where the two differ. The files of a stem
-    /// are added. An empty stem: the file is not used.
+    /// are added. `A+B` is the sum of two stems. An empty stem: the file is not used.
     pub stems_map: BTreeMap<String, String>,
     /// Whether a stem that a song lacks is silent. Otherwise it is a fault.
     pub missing_is_silent: bool,

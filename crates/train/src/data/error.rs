@@ -45,6 +45,17 @@ pub enum DataError {
         /// A file of the track with a similar name.
         similar: Option<String>,
     },
+    /// Two files of a track hold the same stem, one of them in a sum.
+    #[error(
+        "{} has {} and {}, so that none of their stems is known on its own; stems_map can leave one of them out",
+        song.display(), files[0], files[1]
+    )]
+    Overlap {
+        /// The track's folder or file.
+        song: PathBuf,
+        /// What the two files hold.
+        files: [String; 2],
+    },
     /// The lengths of a track's stems differ by more than an encoder's padding.
     #[error(
         "track \"{track}\": {first} has {} and {other} has {other_frames}; the files of a track must be equally long",
@@ -74,6 +85,14 @@ pub enum DataError {
     /// No song is left for training.
     #[error("validation_songs: no song is left for training")]
     AllForValidation,
+    /// Songs cannot be made.
+    #[error("{recipe}: {source}")]
+    Recipe {
+        /// What asked for the songs.
+        recipe: String,
+        /// The reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Several faults.
     #[error("{} has {}:\n  {}{}", folder.display(), counted(faults.len() as u64 + more, "fault"), lines(faults),
         and_more(*more))]

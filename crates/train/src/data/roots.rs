@@ -1,7 +1,9 @@
-//! Several data sets as one: the folders of the setting `data`, each with a weight.
+//! Several data sets as one: the folders and the recipes of the setting `data`, each with a weight.
 
-use crate::data::dataset::{DataError, DataOptions, Dataset, TrackInfo, TrackReader};
+use crate::data::dataset::{DataError, DataOptions, Dataset, Grouping, Series, TrackInfo, TrackReader};
+use crate::data::endless::{EndlessSongs, VALIDATION};
 use crate::data::formats::open_dataset_with;
+use crate::data::recipe::Recipe;
 use crate::data::source::Source;
 use serde::de::{SeqAccess, Visitor};
 use serde::ser::Error;
@@ -12,17 +14,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use unbraid_base::Stereo;
 
-/// The folder of a data set.
+/// The folder of a data set, or a recipe of songs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Root {
-    /// The folder.
+    /// The folder. For songs that are made, the text of their [`Recipe`].
     pub path: PathBuf,
-    /// How often a second of it is drawn, relative to a second of the other folders.
+    /// How often a second of it is drawn, relative to a second of the other folders. A recipe has a share of all excerpts,
+    /// which is its weight divided by the sum of all weights.
     pub weight: f64,
 }
 
 impl Root {
-    /// Reads `FOLDER` or `FOLDER*WEIGHT`.
+    /// The recipe. `None` for a folder.
+    pub fn recipe(&self) -> Option<Recipe> {
+        Recipe::parse(self.path.to_str()?)
+    }
+
+    /// Reads `FOLDER` or `FOLDER*WEIGHT`, with a folder or a recipe.
     pub fn parse(text: &str) -> Self {
         if let Some((path, weight)) = text.rsplit_once('*')
             && let Ok(weight) = weight.parse::<f64>()
@@ -48,13 +56,25 @@ pub struct Roots(pub Vec<Root>);
 impl Roots {
     /// The names of the folders without their parents.
     pub(crate) fn names(&self) -> String {
-        let name = |root: &Root| root.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = |root: &Root| {
+            let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+            match root.recipe() {
+                Some(Recipe { scheme, path, .. }) => {
+                    Some(format!("{scheme}:{}", path.as_deref().and_then(last).unwrap_or_default()))
+                }
+                None => last(&root.path),
+            }
+        };
         self.0.iter().filter_map(name).collect::<Vec<_>>().join(", ")
     }
 
-    /// The same weights for the folders that `change` makes of these.
+    /// The same weights for the paths that `change` makes of these.
     pub(crate) fn map(&self, change: impl Fn(&PathBuf) -> PathBuf) -> Self {
-        Self(self.0.iter().map(|root| Root { path: change(&root.path), weight: root.weight }).collect())
+        let changed = |root: &Root| match root.recipe() {
+            Some(recipe) => recipe.map_paths(&change).to_string().into(),
+            None => change(&root.path),
+        };
+        Self(self.0.iter().map(|root| Root { path: changed(root), weight: root.weight }).collect())
     }
 }
 
@@ -114,25 +134,40 @@ impl<'de> Deserialize<'de> for Roots {
     }
 }
 
-/// Opens one part of every folder as one data set, for a model with these `stems` and this sample `rate`.
+/// Opens one part of every folder as one data set, for a model with these `stems` and this sample `rate`. `seed` selects
+/// the songs of recipes.
 ///
 /// A song whose name occurs in several folders gets that of its folder too.
 ///
 /// # Errors
-/// Those of [`open_dataset_with`], for any of the folders.
-pub(crate) fn open_roots(
+/// Those of [`open_dataset_with`] for any of the folders, and those of the recipes.
+pub fn open_roots(
     roots: &Roots,
     part: &str,
     stems: &[String],
     rate: u32,
     options: &DataOptions,
+    seed: u64,
 ) -> Result<Arc<dyn Dataset>, DataError> {
-    let open = |root: &Root| open_dataset_with(&root.path, part, stems, rate, options);
+    let weights: f64 = roots.0.iter().map(|root| root.weight).sum();
+    // Songs of a folder are better ones to validate with.
+    let made = roots.0.iter().all(|root| root.recipe().is_some());
+    let validation = if made { VALIDATION } else { 0 };
+    let open = |root: &Root| match root.recipe() {
+        Some(recipe) => {
+            let share = root.weight / weights;
+            let songs = EndlessSongs::open(&recipe, share, validation, stems, (rate, seed), options)?;
+            Ok(Arc::new(songs) as Arc<dyn Dataset>)
+        }
+        None => open_dataset_with(&root.path, part, stems, rate, options),
+    };
     if let [root] = &roots.0[..] {
         return open(root);
     }
-    let sets =
+    let mut sets =
         roots.0.iter().map(|root| Ok((root.clone(), open(root)?))).collect::<Result<Vec<_>, DataError>>()?;
+    // The tracks that are for validation only are the last ones.
+    sets.sort_by_key(|(root, _)| root.recipe().is_some());
     Ok(Arc::new(Union::of(sets, stems.len())))
 }
 
@@ -183,6 +218,19 @@ impl Dataset for Union {
 
     fn notices(&self) -> &[String] {
         &self.notices
+    }
+
+    fn held_out(&self) -> usize {
+        self.sets.iter().map(|(_, set)| set.held_out()).sum()
+    }
+
+    fn series(&self) -> Vec<Arc<dyn Series>> {
+        self.sets.iter().flat_map(|(_, set)| set.series()).collect()
+    }
+
+    fn grouping(&self, track: usize) -> Grouping {
+        let (set, track) = self.place(track);
+        set.grouping(track)
     }
 
     fn root(&self, track: usize) -> Option<&Path> {
@@ -245,7 +293,7 @@ mod tests {
         }
         let roots =
             Roots(["a*4", "b"].map(|name| Root::parse(dir.path().join(name).to_str().unwrap())).to_vec());
-        let set = open_roots(&roots, "train", &stems(), 8000, &DataOptions::default()).unwrap();
+        let set = open_roots(&roots, "train", &stems(), 8000, &DataOptions::default(), 0).unwrap();
         let names: Vec<&str> = set.tracks().iter().map(|track| track.name.as_str()).collect();
         assert!(
             names[0].ends_with("a/same") && names[1] == "other" && names[2].ends_with("b/same"),

@@ -1,14 +1,13 @@
-//! A song that is a folder: a file per stem (`drums.wav`), or a folder per stem whose files are added (`drums/*.wav`).
+//! A song that is a folder: a file per stem (`drums.wav`), or a folder per stem whose files are added (`drums/*.wav`). A
+//! file or folder may hold the sum of several stems (`bass+other.wav`).
 
+use crate::data::assignment::{Assignment, Meaning, meaning};
 use crate::data::dataset::{DataError, Part};
 use crate::data::folder::{audio_files, endings_rank, entries, is_foreign, similar};
-use crate::data::listing::{Listing, SongFiles};
+use crate::data::listing::{Listing, MIXTURE, SongFiles};
 use crate::data::source::Source;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// Name of the file of a song's own mixture, without its ending.
-pub(crate) const MIXTURE: &str = "mixture";
 
 /// Lists the folders of `folder` that hold a song, in the order of their names.
 ///
@@ -61,21 +60,19 @@ fn add_song(
     part: &Part<'_>,
 ) {
     let names: Vec<String> = files.values().flatten().filter_map(|path| file_name(path)).collect();
-    let mut stems = vec![Vec::new(); part.stems.len()];
+    let mut assignment = Assignment::default();
     let mut mixture = None;
     for (bare, paths) in files {
-        let stem = part.options.stems_map.get(&bare).unwrap_or(&bare);
         let sources = paths.into_iter().map(Source::file);
-        if let Some(index) = part.stems.iter().position(|known| known == stem) {
-            stems[index].extend(sources);
-        } else if stem == MIXTURE {
-            mixture = sources.into_iter().next();
-        } else if !stem.is_empty() {
-            *listing.unused.entry(bare).or_default() += 1;
+        match meaning(&bare, part) {
+            Meaning::Stems(stems) => assignment.add(stems, sources),
+            Meaning::Mixture => mixture = sources.into_iter().next(),
+            Meaning::Ignored => {}
+            Meaning::Unknown => *listing.unused.entry(bare).or_default() += 1,
         }
     }
-    for (stem, files) in part.stems.iter().zip(&stems) {
-        if files.is_empty() && !part.options.missing_is_silent {
+    let missing = |stem: &String| {
+        if !part.options.missing_is_silent {
             listing.faults.push(DataError::MissingStem {
                 folder: folder.to_path_buf(),
                 stem: stem.clone(),
@@ -83,6 +80,16 @@ fn add_song(
                 similar: similar(&names, stem, part.stems),
             });
         }
+    };
+    let (stems, grouping) = match assignment.finish(part.stems, missing) {
+        Ok(found) => found,
+        Err(files) => {
+            listing.faults.push(DataError::Overlap { song: folder.to_path_buf(), files });
+            return;
+        }
+    };
+    for sum in assignment.unneeded {
+        *listing.unneeded.entry(sum).or_default() += 1;
     }
     if mixture.is_none()
         && let Some(file) = similar(&names, MIXTURE, part.stems)
@@ -90,7 +97,7 @@ fn add_song(
         let file = folder.join(file);
         listing.notices.push(format!("{} is not used: a mixture is named {MIXTURE}.wav", file.display()));
     }
-    listing.songs.push(SongFiles { name, stems, mixture });
+    listing.songs.push(SongFiles { name, stems, grouping, mixture });
 }
 
 fn file_name(path: &Path) -> Option<String> {

@@ -1,7 +1,7 @@
 //! A data set whose songs are files. Every format on disk lists its files and becomes this data set.
 
-use crate::data::dataset::{DataError, Dataset, Part, TrackBlock, TrackInfo, TrackReader};
-use crate::data::listing::{Listing, SongFiles};
+use crate::data::dataset::{DataError, Dataset, Grouping, Part, TrackBlock, TrackInfo, TrackReader};
+use crate::data::listing::{Listing, MIXTURE, SongFiles};
 use crate::data::source::{Source, add, read_padded};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ impl Songs {
     /// If there is no song, or some songs lack a stem or have a file that cannot be used. The error holds the faults of
     /// all songs.
     pub(crate) fn open(listing: Listing, part: &Part<'_>) -> Result<Self, DataError> {
-        let Listing { folder, songs, mut faults, mut notices, mut passed_over, unused } = listing;
+        let Listing { folder, songs, mut faults, mut notices, mut passed_over, unused, unneeded } = listing;
         let headers: Vec<Headers> = songs.par_iter().map(|song| headers(song, part)).collect();
         let mut tracks = Vec::with_capacity(songs.len());
         for (song, headers) in songs.iter().zip(headers) {
@@ -62,6 +62,15 @@ impl Songs {
             let songs = counted(count, "song");
             format!("{part_folder}: \"{name}\" of {songs} is not used: it is no stem, and stems_map does not name it")
         }));
+        notices.extend(unneeded.into_iter().map(|(name, count)| {
+            let songs = counted(count, "song");
+            format!("{part_folder}: \"{name}\" of {songs} is not used: the stems have files of their own")
+        }));
+        let joined = songs.iter().filter(|song| !song.grouping.is_separate()).count() as u64;
+        if joined > 0 {
+            let songs = counted(joined, "song");
+            notices.push(format!("{part_folder}: of {songs}, some stems are known only as a sum"));
+        }
         cut(&mut notices, |more| format!("{part_folder}: {} more", counted(more, "notice")));
         if !passed_over.is_empty() {
             let names = passed_over.join(", ");
@@ -75,15 +84,15 @@ impl Songs {
 fn headers(song: &SongFiles, part: &Part<'_>) -> Headers {
     let mut headers = Headers::default();
     let mut lengths = Vec::new();
-    for (stem, files) in part.stems.iter().zip(&song.stems) {
+    for (stem, files) in song.stems.iter().enumerate() {
         // The files of a stem are added, so the longest one determines its length.
         let length = files.iter().filter_map(|file| headers.length(file, part.rate)).max();
-        lengths.extend(length.map(|length| (length, stem.clone())));
+        lengths.extend(length.map(|length| (length, song.grouping.name(stem, part.stems))));
     }
     headers.frames = lengths.iter().map(|(length, _)| *length).min().unwrap_or(0);
     if let Some(mixture) = &song.mixture {
         let length = headers.length(mixture, part.rate);
-        lengths.extend(length.map(|length| (length, crate::data::song_folder::MIXTURE.to_owned())));
+        lengths.extend(length.map(|length| (length, MIXTURE.to_owned())));
     }
     if let (Some(first), Some(last)) = (lengths.iter().min(), lengths.iter().max())
         && last.0 - first.0 > LENGTH_SLACK
@@ -123,6 +132,10 @@ impl Dataset for Songs {
 
     fn notices(&self) -> &[String] {
         &self.notices
+    }
+
+    fn grouping(&self, track: usize) -> Grouping {
+        self.files[track].grouping.clone()
     }
 
     fn root(&self, _track: usize) -> Option<&Path> {

@@ -1,6 +1,6 @@
 //! The split of the tracks into training and validation.
 
-use crate::data::dataset::{DataError, TrackInfo};
+use crate::data::dataset::{DataError, Dataset, TrackInfo};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -57,18 +57,59 @@ pub fn split(tracks: &[TrackInfo], share: f64, seed: u64) -> Split {
 /// Divides `tracks` into those with one of the `names`, for validation, and the others.
 ///
 /// # Errors
-/// If a name is that of no track, or no track stays for training.
-pub(crate) fn split_by_name(tracks: &[TrackInfo], names: &[String]) -> Result<Split, DataError> {
+/// If a name is that of no track.
+fn split_by_name(tracks: &[TrackInfo], names: &[String]) -> Result<Split, DataError> {
     if let Some(name) = names.iter().find(|name| tracks.iter().all(|track| track.name != **name)) {
         return Err(DataError::UnknownSong(name.clone()));
     }
     let (validation, training): (Vec<usize>, Vec<usize>) =
         (0..tracks.len()).partition(|&i| names.contains(&tracks[i].name));
-    if training.is_empty() { Err(DataError::AllForValidation) } else { Ok(Split { training, validation }) }
+    Ok(Split { training, validation })
 }
 
-/// A checksum of the names and lengths of the tracks, which determine a run's data and their split.
-pub(crate) fn digest(tracks: &[TrackInfo]) -> u32 {
+/// Divides the tracks of a data set: by the `names` of the songs for validation, or without names by [`split`]. Tracks
+/// that are for validation only are no part of the training.
+///
+/// # Errors
+/// If a name is that of no track, or no track stays for training.
+pub(crate) fn split_data(
+    dataset: &dyn Dataset,
+    names: &[String],
+    share: f64,
+    seed: u64,
+) -> Result<Split, DataError> {
+    let tracks = dataset.tracks();
+    let own = tracks.len() - dataset.held_out();
+    if names.is_empty() {
+        let mut split = split(&tracks[..own], share, seed);
+        split.validation.extend(own..tracks.len());
+        return Ok(split);
+    }
+    let Split { mut training, validation } = split_by_name(tracks, names)?;
+    training.retain(|track| *track < own);
+    if training.is_empty() && dataset.series().is_empty() {
+        return Err(DataError::AllForValidation);
+    }
+    Ok(Split { training, validation })
+}
+
+/// A checksum of what determines a run's data and their split: the names and lengths of the tracks, and the series.
+pub(crate) fn digest(dataset: &dyn Dataset) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&digest_of(dataset.tracks()).to_le_bytes());
+    let series = dataset.series();
+    if series.is_empty() {
+        // Runs of earlier versions have no series.
+        return digest_of(dataset.tracks());
+    }
+    for series in series {
+        hasher.update(series.name().as_bytes());
+        hasher.update(&series.share().to_le_bytes());
+    }
+    hasher.finalize()
+}
+
+fn digest_of(tracks: &[TrackInfo]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     for track in tracks {
         hasher.update(track.name.as_bytes());
@@ -81,6 +122,8 @@ pub(crate) fn digest(tracks: &[TrackInfo]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::formats::open_dataset;
+    use crate::data::testing::{data_set, stems};
 
     fn named(names: &[String]) -> Vec<TrackInfo> {
         names.iter().map(|name| TrackInfo { name: name.clone(), frames: 1 }).collect()
@@ -95,13 +138,17 @@ mod tests {
 
     #[test]
     fn named_songs_are_held_out() {
-        let tracks = named(&["A", "B", "C"].map(String::from));
+        let dir = tempfile::tempdir().unwrap();
+        data_set(dir.path(), 3, 8000, 900);
+        let dataset = open_dataset(dir.path(), "train", &stems(), 8000).unwrap();
         let split = |names: &[&str]| {
-            split_by_name(&tracks, &names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+            let names: Vec<String> = names.iter().map(|name| format!("song-{name}")).collect();
+            split_data(&*dataset, &names, 0.5, 0)
         };
-        assert_eq!(split(&["C", "A"]).unwrap(), Split { training: vec![1], validation: vec![0, 2] });
-        assert!(split(&["A", "X"]).unwrap_err().to_string().contains("\"X\""));
-        assert!(matches!(split(&["A", "B", "C"]), Err(DataError::AllForValidation)));
+        assert_eq!(split(&["2", "0"]).unwrap(), Split { training: vec![1], validation: vec![0, 2] });
+        assert!(split(&["0", "X"]).unwrap_err().to_string().contains("\"song-X\""));
+        assert!(matches!(split(&["0", "1", "2"]), Err(DataError::AllForValidation)));
+        assert_eq!(digest(&*dataset), digest_of(dataset.tracks()));
     }
 
     #[test]
@@ -124,6 +171,6 @@ mod tests {
     fn the_split_and_the_digest_are_fixed() {
         let tracks = named(&(0..20).map(|i| format!("t{i}")).collect::<Vec<_>>());
         assert_eq!(split(&tracks, 0.25, 1).validation, [0, 3, 5, 14, 17]);
-        assert_eq!(digest(&tracks), 0xd790_876f);
+        assert_eq!(digest_of(&tracks), 0xd790_876f);
     }
 }

@@ -9,6 +9,8 @@
 //!
 //! The setting `stem_weights` multiplies the values of a stem in every term, except in `mixture`.
 //!
+//! Where only the sum of some stems is known, the terms compare it with the sum of the estimates (`sources.rs`).
+//!
 //! The terms of |x| define the derivative of |x| at 0 as 0, so a perfect estimate (or digital silence) gives a zero
 //! gradient and not a NaN.
 
@@ -16,13 +18,15 @@ mod magnitude;
 mod mixture;
 mod mse;
 mod si_sdr;
+mod sources;
 mod spectral;
 pub mod term;
 mod waveform;
 
+use crate::data::grouping::Grouping;
 use crate::loss::term::{Comparison, LossError, LossFunction};
 use crate::settings::config::TrainConfig;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
 type Build = fn(&TrainConfig) -> Result<Box<dyn LossFunction>, LossError>;
 
@@ -119,7 +123,27 @@ impl Loss {
 
     /// The loss of `estimate` against `target`, both `[b, s, c, n]`.
     pub fn forward(&self, estimate: Tensor<4>, target: Tensor<4>) -> LossValues {
-        let signals = Comparison::new(estimate, target).with_stem_weights(self.stem_weights.clone());
+        self.forward_sources(estimate, target, None)
+    }
+
+    /// Like [`Loss::forward`], for items of which some stems may be known only as a sum, which `target` has at the first
+    /// of these stems. A sum counts like a stem, with the mean of its stems' weights.
+    pub(crate) fn forward_sources(
+        &self,
+        estimate: Tensor<4>,
+        target: Tensor<4>,
+        groupings: Option<&[Grouping]>,
+    ) -> LossValues {
+        let weights = self.stem_weights.clone();
+        let signals = match groupings {
+            None => Comparison::new(estimate, target).with_stem_weights(weights),
+            Some(groupings) => {
+                let [b, s, _, _] = estimate.dims();
+                let factors = TensorData::new(sources::factors(groupings, weights.as_deref()), [b, s]);
+                let factors = Tensor::from_data(factors, &estimate.device());
+                Comparison::new(sources::sums(&estimate, groupings), target).with_factors(factors)
+            }
+        };
         let mut total: Option<Tensor<1>> = None;
         let mut terms = Vec::with_capacity(self.terms.len());
         for term in &self.terms {

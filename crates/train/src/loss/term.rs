@@ -16,6 +16,8 @@ pub struct Comparison {
     pub error: Tensor<2>,
     /// A factor of each stem's values. `None`: 1 for every stem.
     stem_weights: Option<Vec<f64>>,
+    /// A factor of each stem's values in each item, `[b, s]`, instead of the weights.
+    factors: Option<Tensor<2>>,
 }
 
 impl Comparison {
@@ -23,7 +25,7 @@ impl Comparison {
     pub fn new(estimate: Tensor<4>, target: Tensor<4>) -> Self {
         let [b, s, c, n] = estimate.dims();
         let error = (estimate.clone() - target.clone()).reshape([b * s * c, n]);
-        Self { estimate, target, error, stem_weights: None }
+        Self { estimate, target, error, stem_weights: None, factors: None }
     }
 
     /// The same signals with a factor for each stem.
@@ -31,12 +33,21 @@ impl Comparison {
         Self { stem_weights: weights, ..self }
     }
 
+    /// The same signals with a factor for each stem of each item, `[b, s]`.
+    pub(crate) fn with_factors(self, factors: Tensor<2>) -> Self {
+        Self { factors: Some(factors), ..self }
+    }
+
     /// The mean over `values`, one of each stem, `[b · s]`, or of each channel of a stem, `[b · s · c]`, multiplied by the
     /// stems' factors: `[1]`.
     pub(crate) fn mean(&self, values: Tensor<1>) -> Tensor<1> {
-        let Some(weights) = &self.stem_weights else { return values.mean() };
         let [b, s, _, _] = self.estimate.dims();
         let channels = values.dims()[0] / (b * s);
+        if let Some(factors) = &self.factors {
+            let values = values.reshape([b * s, channels]).mean_dim(1).reshape([b, s]);
+            return (values * factors.clone()).mean();
+        }
+        let Some(weights) = &self.stem_weights else { return values.mean() };
         let values = values.reshape([b, s, channels]);
         let of_stem = |(stem, weight): (usize, &f64)| {
             values.clone().narrow(1, stem, 1).mean().mul_scalar(weight / s as f64)

@@ -1,5 +1,6 @@
 //! Saves a batch whose loss or gradient is not finite, so that people can look at it and listen to it.
 
+use crate::data::grouping::Grouping;
 use crate::step::learner::Outcome;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ pub(crate) struct BadBatch<'a> {
     pub(crate) rate: f64,
     /// Seed of the run.
     pub(crate) seed: u64,
-    /// The samples, `[b, s, 2, n]` in row-major order.
+    /// The samples, `[b, s, 2, n]` in row-major order. Sums of stems may be marked by [`Grouping`].
     pub(crate) samples: &'a [f32],
     /// Segments of the batch, `b`.
     pub(crate) size: usize,
@@ -58,18 +59,21 @@ impl BadBatch<'_> {
         }
         let stems = self.stems.len();
         let n = self.samples.len() / (self.size * stems * 2);
+        let mut samples = self.samples.to_vec();
+        let groupings = Grouping::take(&mut samples, stems, 2 * n);
         let mut peaks = Vec::new();
-        for (i, segment) in self.samples.chunks_exact(stems * 2 * n).enumerate() {
+        for (i, (segment, grouping)) in samples.chunks_exact(stems * 2 * n).zip(groupings).enumerate() {
             let folder = part.join(format!("segment-{i}"));
             std::fs::create_dir_all(&folder)?;
             let mut of_segment = Map::new();
-            for (stem, channels) in self.stems.iter().zip(segment.chunks_exact(2 * n)) {
+            for first in grouping.sources() {
+                let (stem, channels) = (grouping.name(first, self.stems), &segment[first * 2 * n..][..2 * n]);
                 let path = folder.join(format!("{stem}.wav"));
                 let mut writer = AudioWriter::create(&path, Format::Wav32f, self.sample_rate)?;
                 writer.write(&[channels[..n].to_vec(), channels[n..].to_vec()])?;
                 writer.finish()?;
                 let peak = channels.iter().fold(0f32, |peak, x| peak.max(x.abs()));
-                of_segment.insert(stem.clone(), number(peak.into()));
+                of_segment.insert(stem, number(peak.into()));
             }
             peaks.push(Value::Object(of_segment));
         }

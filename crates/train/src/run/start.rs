@@ -4,7 +4,7 @@ use crate::data::dataset::{DataError, Dataset};
 use crate::data::index::{Levels, levels};
 use crate::data::roots::open_roots;
 use crate::data::segments::{Loader, Segments};
-use crate::data::split::{Split, digest, split, split_by_name};
+use crate::data::split::{Split, digest, split_data};
 use crate::data::summary::summary;
 use crate::error::TrainError;
 use crate::run::checkpoint::{Checkpoint, RunState};
@@ -54,11 +54,9 @@ pub fn open_training_data(
     stems: &[String],
     rate: u32,
 ) -> Result<(Arc<dyn Dataset>, Split), DataError> {
-    let dataset = open_roots(&config.data, "train", stems, rate, &config.data_options())?;
-    let split = match &config.validation_songs[..] {
-        [] => split(dataset.tracks(), config.validation_share, config.seed),
-        songs => split_by_name(dataset.tracks(), songs)?,
-    };
+    let options = config.data_options();
+    let dataset = open_roots(&config.data, "train", stems, rate, &options, config.seed)?;
+    let split = split_data(&*dataset, &config.validation_songs, config.validation_share, config.seed)?;
     Ok((dataset, split))
 }
 
@@ -71,7 +69,7 @@ fn prepare<'a>(
     let model_config = config.model_config()?;
     let rate = model_config.sample_rate;
     let (dataset, Split { training, validation }) = open_training_data(config, &model_config.stems, rate)?;
-    let data = digest(dataset.tracks());
+    let data = digest(&*dataset);
 
     let device = device.clone().without_autodiff();
     let layout = ParameterLayout::of(&model_config.init(&device));
@@ -201,6 +199,10 @@ fn report_start(
     }
     dataset.notices().iter().for_each(|notice| message(notice));
     let songs = |tracks| summary(dataset, tracks, model.sample_rate);
+    for series in dataset.series() {
+        let percent = 100.0 * series.share();
+        message(&format!("{percent:.0} % of the excerpts are of songs that are made: {}", series.name()));
+    }
     let kept = if validation.is_empty() { "no song".to_owned() } else { songs(validation) };
     message(&format!("training on {}; kept for validation: {kept}", songs(training)));
 }

@@ -15,6 +15,7 @@ use crate::step::loss_scale::LossScale;
 use crate::step::memory::MemoryEvent;
 use crate::step::parameters::unpack;
 use crate::step::schedule::{Position, Schedule};
+use crate::step::targets::Targets;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::path::PathBuf;
@@ -165,8 +166,7 @@ impl Trainer<'_> {
                 "the device waited for data {percent:.0} % of the last steps' time; it has {workers} `workers`"
             ));
         }
-        let targets = TensorData::new(batch, [b, s, 2, n]);
-        let targets = Tensor::from_data(targets, &self.device);
+        let targets = Targets::new(batch, [s, 2, n], &self.device);
         let scale = self.learner.loss_scale;
         let outcome = self.learner.step(self.config, &targets, rate)?;
         let step = self.state.step + 1;
@@ -222,7 +222,7 @@ impl Trainer<'_> {
         outcome: &Outcome,
         scale: Option<LossScale>,
         rate: f64,
-        targets: &Tensor<4>,
+        targets: &Targets,
     ) -> Result<(), TrainError> {
         self.skipped += 1;
         if let Some(scale) = scale.filter(|scale| outcome.loss.is_finite() && scale.can_fall()) {
@@ -253,9 +253,9 @@ impl Trainer<'_> {
         what: &'static str,
         outcome: &Outcome,
         rate: f64,
-        targets: &Tensor<4>,
+        targets: &Targets,
     ) -> Result<(), TrainError> {
-        let samples = read(targets.try_to_vec_as::<f32>())?;
+        let samples = read(targets.signals.try_to_vec_as::<f32>())?;
         let batch = BadBatch {
             step,
             what,

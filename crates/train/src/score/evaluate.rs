@@ -1,6 +1,6 @@
 //! Separates whole songs and scores them against their stems block by block. Memory does not grow with the song.
 
-use crate::data::dataset::{DataError, Dataset, TrackBlock};
+use crate::data::dataset::{DataError, Dataset, Grouping, TrackBlock};
 use crate::run::events::{Event, Flow, Listener};
 use crate::score::ensemble::Ensemble;
 use crate::score::evaluation::{Evaluation, SongScores};
@@ -28,7 +28,8 @@ pub enum EvaluateError {
 /// Separates the `tracks` (indices) of `dataset` with `model` and scores them. `None` if the listener stopped it.
 ///
 /// The mixture is the track's own if the data set has one, otherwise the sum of the stems. `limit` is the maximum
-/// scored length of each song, in seconds. The model should be without autodiff.
+/// scored length of each song, in seconds. The model should be without autodiff. Where only the sum of some stems is
+/// known, the sum of their estimates is scored.
 ///
 /// # Errors
 /// If a file of a track cannot be read, or the network or its device fails.
@@ -78,7 +79,7 @@ fn song(
 
     let mut reader = dataset.open(track)?;
     let mut separation = ensemble.start().map_err(failed)?;
-    let mut waiting = Waiting::new(stems.len());
+    let mut waiting = Waiting::new(dataset.grouping(track));
     let mut read = 0;
     while read < frames {
         let block = (frames - read).min(rate as usize);
@@ -93,41 +94,45 @@ fn song(
     assert!(waiting.signals[0][0].is_empty(), "a separator returns as many samples as it received");
     let score = waiting.score.expect("`finish` was scored above");
     let seconds = score.frames() as f64 / f64::from(rate);
-    Ok(SongScores::of(info.name.clone(), seconds, stems.iter().cloned(), &score))
+    let names = waiting.grouping.sources().map(|first| waiting.grouping.name(first, stems));
+    Ok(SongScores::of(info.name.clone(), seconds, names, &score))
 }
 
 /// References and mixture whose estimates are not finished. Their length is the separator's latency.
 struct Waiting {
-    /// The stems, then the mixture. Left and right each.
+    grouping: Grouping,
+    /// The sources, then the mixture. Left and right each.
     signals: Vec<[VecDeque<f32>; 2]>,
     score: Option<SongScore>,
 }
 
 impl Waiting {
-    fn new(stems: usize) -> Self {
-        Self { signals: vec![Default::default(); stems + 1], score: None }
+    fn new(grouping: Grouping) -> Self {
+        let sources = grouping.sources().count();
+        Self { grouping, signals: vec![Default::default(); sources + 1], score: None }
     }
 
     fn push(&mut self, references: &[Stereo], mixture: &Stereo) {
-        for (queue, signal) in self.signals.iter_mut().zip(references.iter().chain([mixture])) {
+        let references = self.grouping.sources().map(|first| &references[first]);
+        for (queue, signal) in self.signals.iter_mut().zip(references.chain([mixture])) {
             for (queue, channel) in queue.iter_mut().zip(signal) {
                 queue.extend(channel);
             }
         }
     }
 
-    /// Scores the finished estimates. Cuts what the separator's padding adds beyond the references.
+    /// Scores the finished estimates of the stems. Cuts what the separator's padding adds beyond the references.
     fn score(&mut self, estimates: &[Stereo], rate: u32) {
-        let stems = self.signals.len() - 1;
-        let score = self.score.get_or_insert_with(|| SongScore::new(stems, rate));
+        let sources = self.signals.len() - 1;
+        let score = self.score.get_or_insert_with(|| SongScore::new(sources, rate));
         let Some(first) = estimates.first() else { return };
         let frames = first[0].len().min(self.signals[0][0].len());
-        let mut signals: Vec<Stereo> = Vec::with_capacity(stems + 1);
+        let mut signals: Vec<Stereo> = Vec::with_capacity(sources + 1);
         for queue in &mut self.signals {
             signals.push(queue.each_mut().map(|queue| queue.drain(..frames).collect()));
         }
-        let (references, mixture) = signals.split_at(stems);
+        let (references, mixture) = signals.split_at(sources);
         let cut: Vec<Stereo> = estimates.iter().map(|e| e.each_ref().map(|c| c[..frames].to_vec())).collect();
-        score.push(references, &cut, &mixture[0]);
+        score.push(references, &self.grouping.sums(&cut), &mixture[0]);
     }
 }

@@ -1,5 +1,6 @@
 //! The scores of songs and their summary. A stem has scores in the songs in which it sounds, and a leak in the others.
 
+use crate::data::grouping::JOIN;
 use crate::score::metrics::{Score, SongScore, StemScores, mean, median};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -53,11 +54,13 @@ pub struct Evaluation {
     /// Every song.
     pub songs: Vec<SongScores>,
     /// Per stem over the songs in which it sounds: mean uSDR and SI-SDR, median cSDR (as museval reports them). A stem
-    /// that is silent in every song is absent.
+    /// that is silent in every song is absent. The sum of stems that are not known on their own has its own scores, under
+    /// their names (`bass+other`).
     pub stems: BTreeMap<String, StemScores>,
     /// The stems that are silent in some song.
     pub silent: BTreeMap<String, SilentSongs>,
-    /// Mean over the stems' uSDR, dB. `None` if every stem is silent in every song.
+    /// Mean over the stems' uSDR, dB. A sum counts like a stem if one of its stems has no score of its own; otherwise it
+    /// does not count. `None` if every stem is silent in every song.
     pub usdr: Option<f64>,
     /// Mean over the stems' cSDR, dB.
     pub csdr: Option<f64>,
@@ -90,17 +93,24 @@ impl Evaluation {
             let songs = leaks.len();
             silent.insert(name.clone(), SilentSongs { songs, leak: mean(leaks.into_iter().flatten()) });
         }
-        let over_stems = |f: &dyn Fn(&StemScores) -> Option<f64>| mean(stems.values().filter_map(f));
-        Self {
-            usdr: over_stems(&|s| Some(s.usdr)),
-            csdr: over_stems(&|s| s.csdr),
-            si_sdr: over_stems(&|s| s.si_sdr),
-            baseline_usdr: over_stems(&|s| Some(s.baseline_usdr)),
-            stems,
-            silent,
-            songs,
-        }
+        let counted = counted(&stems);
+        let over_stems =
+            |f: &dyn Fn(&StemScores) -> Option<f64>| mean(counted.iter().filter_map(|name| f(&stems[*name])));
+        let [usdr, csdr, si_sdr, baseline_usdr] = [
+            over_stems(&|s| Some(s.usdr)),
+            over_stems(&|s| s.csdr),
+            over_stems(&|s| s.si_sdr),
+            over_stems(&|s| Some(s.baseline_usdr)),
+        ];
+        Self { songs, stems, silent, usdr, csdr, si_sdr, baseline_usdr }
     }
+}
+
+/// The names that count in the averages over stems: every stem, and the sums of which a stem has no score of its own.
+pub(crate) fn counted<T>(stems: &BTreeMap<String, T>) -> Vec<&String> {
+    let counts =
+        |name: &&String| !name.contains(JOIN) || name.split(JOIN).any(|stem| !stems.contains_key(stem));
+    stems.keys().filter(counts).collect()
 }
 
 #[cfg(test)]
@@ -131,6 +141,17 @@ mod tests {
         assert_eq!((evaluation.usdr, evaluation.baseline_usdr), (Some(4.5), Some(0.0)));
         assert_eq!(evaluation.silent["vocals"], SilentSongs { songs: 2, leak: Some(-20.0) });
         assert_eq!(evaluation.silent["drums"], SilentSongs { songs: 1, leak: None });
+    }
+
+    #[test]
+    fn a_sum_counts_only_if_its_stems_have_no_scores() {
+        let joined = || song(&[("drums", 2.0), ("bass+other", 8.0)], &[]);
+        let evaluation = Evaluation::of(vec![joined(), song(&[("drums", 4.0)], &[])]);
+        assert_eq!((evaluation.stems["bass+other"].usdr, evaluation.usdr), (8.0, Some(5.5)));
+        let whole = song(&[("drums", 4.0), ("bass", 6.0), ("other", 2.0)], &[]);
+        let evaluation = Evaluation::of(vec![joined(), whole]);
+        assert_eq!((evaluation.stems["bass"].usdr, evaluation.stems["bass+other"].usdr), (6.0, 8.0));
+        assert_eq!(evaluation.usdr, Some((3.0 + 6.0 + 2.0) / 3.0));
     }
 
     #[test]

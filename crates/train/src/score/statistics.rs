@@ -4,7 +4,7 @@
 //! every stem uses the same draws. The interval of the average over stems therefore respects that a hard song is hard
 //! for all of its stems. The draws have a fixed seed, so that the same scores have the same intervals.
 
-use crate::score::evaluation::{Evaluation, SongScores};
+use crate::score::evaluation::{Evaluation, SongScores, counted};
 use crate::score::metrics::{StemScores, mean, median};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -48,7 +48,7 @@ pub struct MetricStatistics {
 pub struct Statistics {
     /// Per stem, over the songs in which it sounds.
     pub stems: BTreeMap<String, MetricStatistics>,
-    /// The stems' means and medians, averaged over the stems.
+    /// The stems' means and medians, averaged over the stems. Sums of stems count as in [`Evaluation::usdr`].
     pub average: MetricStatistics,
     /// The probability that an interval is meant to cover.
     pub confidence: f64,
@@ -58,11 +58,14 @@ impl Statistics {
     /// The statistics of `evaluation`.
     pub fn of(evaluation: &Evaluation) -> Self {
         let songs = &evaluation.songs;
-        let names: Vec<&String> = evaluation.stems.keys().collect();
+        // The names that count in the average come first.
+        let mut names = counted(&evaluation.stems);
+        let count = names.len();
+        names.extend(evaluation.stems.keys().filter(|name| !names.contains(name)).collect::<Vec<_>>());
         let draws = draws(songs.len());
         let metric = |score: &dyn Fn(&StemScores) -> Option<f64>| {
             let of = |name: &&String| values(songs, name, score);
-            statistics(&names.iter().map(of).collect::<Vec<_>>(), &draws)
+            statistics(&names.iter().map(of).collect::<Vec<_>>(), count, &draws)
         };
         let usdr = metric(&|scores| Some(scores.usdr));
         let csdr = metric(&|scores| scores.csdr);
@@ -91,8 +94,8 @@ fn draws(songs: usize) -> Vec<Vec<usize>> {
     (0..RESAMPLES).map(|_| (0..songs).map(|_| rng.random_range(0..songs)).collect()).collect()
 }
 
-/// The statistic of each stem, then that of the average over stems.
-fn statistics(stems: &[Vec<Option<f64>>], draws: &[Vec<usize>]) -> Vec<Option<Statistic>> {
+/// The statistic of each stem, then that of the average over the first `count` stems.
+fn statistics(stems: &[Vec<Option<f64>>], count: usize, draws: &[Vec<usize>]) -> Vec<Option<Statistic>> {
     let mut distributions = vec![[Vec::new(), Vec::new()]; stems.len() + 1];
     for draw in draws {
         let mut of_stems = [Vec::new(), Vec::new()];
@@ -103,7 +106,7 @@ fn statistics(stems: &[Vec<Option<f64>>], draws: &[Vec<usize>]) -> Vec<Option<St
                 centres.into_iter().zip(&mut distributions[stem]).zip(&mut of_stems)
             {
                 distribution.extend(centre);
-                all.extend(centre);
+                all.extend(centre.filter(|_| stem < count));
             }
         }
         for (distribution, centres) in distributions[stems.len()].iter_mut().zip(of_stems) {
@@ -114,10 +117,11 @@ fn statistics(stems: &[Vec<Option<f64>>], draws: &[Vec<usize>]) -> Vec<Option<St
         stems.iter().map(|values| values.iter().flatten().copied().collect()).collect();
     let mut centres: Vec<Option<[f64; 2]>> =
         known.iter().map(|values| Some([mean(values.iter().copied())?, median(values.clone())?])).collect();
-    let average = |which: usize| mean(centres.iter().flatten().map(|centre| centre[which]));
+    let average = |which: usize| mean(centres[..count].iter().flatten().map(|centre| centre[which]));
     centres.push(average(0).zip(average(1)).map(|(mean, median)| [mean, median]));
+    let counted = &stems[..count];
     let songs =
-        (0..stems.first().map_or(0, Vec::len)).filter(|&song| stems.iter().any(|s| s[song].is_some()));
+        (0..stems.first().map_or(0, Vec::len)).filter(|&song| counted.iter().any(|s| s[song].is_some()));
     let counts = known.iter().map(Vec::len).chain([songs.count()]);
     let all = centres.into_iter().zip(counts).zip(distributions);
     all.map(|((centre, songs), [means, medians])| {
@@ -163,6 +167,16 @@ mod tests {
         let average = statistics.average.usdr.as_ref().unwrap();
         assert_eq!((average.songs, average.mean, average.median), (4, 16.5, 13.5));
         assert_eq!(statistics.average.si_sdr, None);
+    }
+
+    #[test]
+    fn a_sum_has_statistics_and_no_part_in_the_average() {
+        let joined = song(&[("a+b", 9.0), ("c", 1.0)]);
+        let statistics =
+            Statistics::of(&Evaluation::of(vec![joined, song(&[("a", 2.0), ("b", 3.0), ("c", 7.0)])]));
+        assert_eq!(statistics.stems["a+b"].usdr.as_ref().unwrap().mean, 9.0);
+        assert_eq!(statistics.stems["c"].usdr.as_ref().unwrap().mean, 4.0);
+        assert_eq!(statistics.average.usdr.as_ref().unwrap().mean, 3.0);
     }
 
     /// The interval of a mean of n values is close to the normal approximation, and the same for the same scores.

@@ -52,6 +52,9 @@ impl TrainConfig {
             ("mixup_gain_range", self.mixup_gain_range),
             ("speed_range", self.speed_range),
             ("compression_ratio_range", self.compression_ratio_range),
+            ("reverb_db_range", self.reverb_db_range),
+            ("codec_snr_range", self.codec_snr_range),
+            ("codec_cutoff_range", self.codec_cutoff_range),
         ];
         for (name, [low, high]) in ranges {
             check(low <= high, format!("{name} = [{low}, {high}]: the smaller number must come first"));

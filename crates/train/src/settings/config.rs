@@ -31,11 +31,13 @@ settings! {
             required: Some("the folder of the run, for example runs/first");
         /// Data set: a folder with songs, as train/TRACK/STEM.wav (MUSDB18-HQ), train/TRACK.stem.mp4 (MUSDB18) or
         /// TRACK/STEM.wav. Several folders are a list in TOML, and several flags. FOLDER*2 counts twice. A relative path
-        /// starts from the working directory, and the run's config.toml keeps the absolute one.
+        /// starts from the working directory, and the run's config.toml keeps the absolute one. A file bass+other.wav is
+        /// the sum of two stems, with which the sum of their estimates is compared. `synth:` and `midi:` are songs that
+        /// are made during the run, as docs/training.md describes.
         data: Roots = Roots::default(), value_name: "DIR", may_change_on_resume: true,
             required: Some("the folder that contains train/");
         /// Stem of files that are not named like it, by their names without the ending. The files of a stem are added.
-        /// A file of an empty stem is not used.
+        /// A+B is the sum of two stems. A file of an empty stem is not used.
         stems_map: BTreeMap<String, String> = BTreeMap::new(), value_name: "FILE=STEM,…";
         /// What a stem without a file is: a fault, or silent.
         missing_stems: MissingStems = MissingStems::Fault, value_name: "WHAT";
@@ -173,6 +175,17 @@ settings! {
         compression_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
         /// Range of a compressor's ratio.
         compression_ratio_range: [f32; 2] = [1.5, 4.0], bounds: between(1.0, 100.0), value_name: "LOW,HIGH";
+        /// Probability that a stem gets the reverberation of a random room, whose decay time is 0.2 to 2.3 s.
+        reverb_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
+        /// Range of the level of a reverberation, in dB below that of its stem.
+        reverb_db_range: [f32; 2] = [6.0, 25.0], bounds: between(0.0, 100.0), value_name: "LOW,HIGH";
+        /// Probability that all stems of a segment get the noise and the cutoff of one lossy codec. The coefficients of a
+        /// cosine transform are rounded band by band, without a psychoacoustic model.
+        codec_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
+        /// Range of the level of a band relative to its coding noise, in dB.
+        codec_snr_range: [f32; 2] = [6.0, 24.0], bounds: between(0.0, 100.0), value_name: "LOW,HIGH";
+        /// Range of the frequency in Hz above which a codec loses everything.
+        codec_cutoff_range: [f32; 2] = [11_000.0, 20_000.0], bounds: at_least(1000.0), value_name: "LOW,HIGH";
         /// Probability that a stem is silent. At least one stem of a segment is not.
         drop_probability: f64 = 0.0, bounds: PROBABILITY, value_name: "P";
         /// Minimum mean absolute sample of an excerpt. A quieter excerpt is drawn again, a limited number of times.

@@ -8,6 +8,7 @@ use crate::step::loss_scale::LossScale;
 use crate::step::memory::{MemoryGauge, Phase};
 use crate::step::optimizer::{Optimizer, clip_factor, ema_decay};
 use crate::step::parameters::{ParameterLayout, pack_gradients, unpack};
+use crate::step::targets::Targets;
 use burn::tensor::{DType, Device, Tensor};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -102,18 +103,17 @@ impl Learner {
         })
     }
 
-    /// A step on `targets [b, s, 2, n]`, whose sums over the stems are the mixtures. If the loss or the gradient is not
-    /// finite, the weights do not change.
+    /// A step on a batch. If the loss or the gradient is not finite, the weights do not change.
     ///
     /// # Errors
     /// If the device fails, and [`TrainError::OverLimit`] if the step took more memory than the limit.
     pub(crate) fn step(
         &mut self,
         config: &TrainConfig,
-        targets: &Tensor<4>,
+        targets: &Targets,
         rate: f64,
     ) -> Result<Outcome, TrainError> {
-        let workers = device::workers(&targets.device());
+        let workers = device::workers(&targets.signals.device());
         let [losses, gradient] = self.batch_gradient(targets, config.examples_at_once(), workers);
         let gradient = match &self.frozen {
             Some(frozen) => frozen.trained(gradient),
@@ -154,17 +154,17 @@ impl Learner {
     ///
     /// Processes `at_once` items at a time, split into up to `workers` parts that run in parallel. Losses are means
     /// over items, so the losses of the batch are the weighted means of those of the parts.
-    fn batch_gradient(&self, targets: &Tensor<4>, at_once: usize, workers: usize) -> [Tensor<1>; 2] {
-        let items = targets.dims()[0];
-        let batches = targets.clone().split(at_once.min(items), 0).into_iter();
+    fn batch_gradient(&self, targets: &Targets, at_once: usize, workers: usize) -> [Tensor<1>; 2] {
+        let items = targets.items();
+        let batches = targets.clone().split(at_once.min(items)).into_iter();
         let sum = batches.fold(None, |sum: Option<[Tensor<1>; 2]>, batch| {
-            let parts = batch.dims()[0].div_ceil(workers);
-            let parts = batch.split(parts, 0);
+            let parts = batch.items().div_ceil(workers);
+            let parts = batch.split(parts);
             // Each part gets its own leaves, so that the parts share no autodiff graph.
             let parts: Vec<_> =
                 parts.into_iter().map(|part| (unpack(self.model.clone(), &self.weights), part)).collect();
-            let run = |(model, part): (Network, Tensor<4>)| {
-                let share = part.dims()[0] as f64 / items as f64;
+            let run = |(model, part): (Network, Targets)| {
+                let share = part.items() as f64 / items as f64;
                 let mean = self.gradient(&model, part);
                 mean.map(|mean| if share < 1.0 { mean.mul_scalar(share) } else { mean })
             };
@@ -174,13 +174,14 @@ impl Learner {
         sum.expect("a batch has an item")
     }
 
-    /// The losses (the total, then the terms) of `targets [b, s, 2, n]`, whose sum is the mixture, and the gradient
-    /// `[p]`. The gradient is multiplied by the loss scale.
-    fn gradient(&self, model: &Network, targets: Tensor<4>) -> [Tensor<1>; 2] {
-        let [b, _, channels, n] = targets.dims();
-        let targets = targets.autodiff();
+    /// The losses (the total, then the terms) of `targets`, and the gradient `[p]`. The gradient is multiplied by the loss
+    /// scale.
+    fn gradient(&self, model: &Network, targets: Targets) -> [Tensor<1>; 2] {
+        let Targets { signals, groupings } = targets;
+        let [b, _, channels, n] = signals.dims();
+        let targets = signals.autodiff();
         let mixture = targets.clone().sum_dim(1).reshape([b, channels, n]);
-        let losses = self.loss.forward(model.forward(mixture), targets);
+        let losses = self.loss.forward_sources(model.forward(mixture), targets, groupings.as_deref());
         let values = [losses.total.clone()].into_iter().chain(losses.terms).map(Tensor::inner).collect();
         self.memory.note(Phase::Forward);
         let total = match self.loss_scale {
@@ -200,14 +201,20 @@ mod tests {
     use burn::tensor::Distribution;
     use unbraid_model::Recompute;
 
-    /// Three items, also in parts of different sizes.
+    /// Three items, also in parts of different sizes, and one of them with a sum of stems.
     #[test]
     fn micro_batches_and_recomputation_do_not_change_the_gradient() {
         let device = Device::flex();
         let config = TrainConfig { loss_resolutions: vec![256], ..Default::default() };
         let network = ModelConfig::standard("tfswa_unet_tiny").unwrap();
         let weights = initial_weights(&network, 1, &device);
-        let targets = Tensor::random([3, 4, 2, 2200], Distribution::Normal(0.0, 0.1), &device);
+        let signals: Tensor<4> = Tensor::random([3, 4, 2, 2200], Distribution::Normal(0.0, 0.1), &device);
+        let mut samples = signals.try_into_vec_as::<f32>().unwrap();
+        let other = 4400 * (4 + 2);
+        samples[other..other + 4400].fill(0.0);
+        samples[other] = 2e30; // the mark of a sum that begins with the stem 1
+        let targets = Targets::new(samples, [4, 2, 2200], &device);
+        assert!(targets.groupings.as_ref().is_some_and(|all| !all[1].is_separate() && all[0].is_separate()));
         let run = |workers, at_once, recompute| {
             let config = TrainConfig { recompute, ..config.clone() };
             let learner = Learner::new(&config, &network, weights.clone()).unwrap();

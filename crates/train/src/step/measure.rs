@@ -5,6 +5,7 @@ use crate::settings::config::TrainConfig;
 use crate::step::learner::{Learner, check_precision};
 use crate::step::memory::MemoryEvent;
 use crate::step::parameters::initial_weights;
+use crate::step::targets::Targets;
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -70,7 +71,7 @@ fn run_steps(
     let shape = [config.batch_size, network.stems.len(), 2, config.segment_samples(&network)];
     let mut measurements = Vec::new();
     for step in 1..=steps {
-        let targets = Tensor::random(shape, Distribution::Normal(0.0, 0.1), &device);
+        let targets = Targets::separate(Tensor::random(shape, Distribution::Normal(0.0, 0.1), &device));
         let began = Instant::now();
         let mut run = || learner.step(config, &targets, config.learning_rate);
         let (outcome, launches) = if dry_run {

@@ -109,6 +109,8 @@ fn everything() -> TrainConfig {
         mixup_probability: [0.5, 0.2],
         eq_probability: 0.5,
         compression_probability: 0.5,
+        reverb_probability: 0.5,
+        codec_probability: 0.5,
         drop_probability: 0.1,
         segment_seconds: SAMPLES as f64 / RATE,
         ..Default::default()
@@ -137,6 +139,71 @@ fn augmented_segments_depend_on_seed_and_index_alone() {
         assert!(stems.iter().flatten().flatten().all(|x| x.is_finite() && x.abs() < 30.0));
     }
     assert!(forward[0] != segments(dir.path(), &TrainConfig { seed: 1, ..everything() }).segment(0).unwrap());
+}
+
+/// The level in dB of the difference, relative to the signal.
+fn change(before: &Stereo, after: &Stereo) -> f64 {
+    let difference = [0, 1].map(|c| before[c].iter().zip(&after[c]).map(|(x, y)| x - y).collect());
+    10.0 * (power(&difference) / power(before)).log10()
+}
+
+#[test]
+fn a_reverberation_and_a_codec_have_their_levels() {
+    let noise = |seed| {
+        let mut rng = generator(seed);
+        [(); 2].map(|()| (0..SAMPLES).map(|_| rng.random_range(-0.3..0.3f32)).collect::<Vec<f32>>())
+    };
+    for level in [6.0, 25.0] {
+        let config = TrainConfig { reverb_probability: 1.0, reverb_db_range: [level, level], ..plain() };
+        let mut stem = noise(1);
+        Augment::new(&config, SAMPLES).stem(&mut generator(5), &mut stem);
+        let measured = change(&noise(1), &stem);
+        assert!((measured + f64::from(level)).abs() < 0.01, "{measured} dB, not -{level}");
+        let mut silence = [vec![0.0; SAMPLES], vec![0.0; SAMPLES]];
+        Augment::new(&config, SAMPLES).stem(&mut generator(5), &mut silence);
+        assert!(silence.iter().flatten().all(|x| *x == 0.0));
+    }
+    let config = TrainConfig {
+        codec_probability: 1.0,
+        codec_snr_range: [20.0, 20.0],
+        codec_cutoff_range: [8000.0, 8000.0],
+        ..plain()
+    };
+    let mut stems = vec![noise(2), [vec![0.0; SAMPLES], vec![0.0; SAMPLES]], noise(3)];
+    Augment::new(&config, SAMPLES).code(&mut generator(6), &mut stems);
+    for (stem, before) in [(&stems[0], noise(2)), (&stems[2], noise(3))] {
+        let measured = change(&before, stem);
+        assert!((measured + 20.0).abs() < 1.0, "{measured} dB, not -20");
+    }
+    assert!(stems[1].iter().flatten().all(|x| *x == 0.0));
+}
+
+/// Peaks above a stem's own level fall, and the level of the whole with them.
+#[test]
+fn a_compressor_and_an_equaliser_change_the_stem_within_bounds() {
+    let config = TrainConfig {
+        compression_probability: 1.0,
+        compression_ratio_range: [4.0, 4.0],
+        eq_gain_db: 6.0,
+        ..plain()
+    };
+    let mut quiet_then_loud = tone(0.7, SAMPLES);
+    quiet_then_loud.iter_mut().for_each(|side| side[..SAMPLES / 2].iter_mut().for_each(|x| *x *= 0.1));
+    let before = quiet_then_loud.clone();
+    Augment::new(&config, SAMPLES).stem(&mut generator(1), &mut quiet_then_loud);
+    assert_eq!(before[0][..SAMPLES / 2], quiet_then_loud[0][..SAMPLES / 2], "below the threshold");
+    let peak = |x: &Stereo| x[0][3 * SAMPLES / 4..].iter().fold(0f32, |peak, x| peak.max(x.abs()));
+    let reduction = 20.0 * f64::from(peak(&before) / peak(&quiet_then_loud)).log10();
+    // The threshold is 3 dB below the level of the loud part, and so 6 dB below its peak.
+    assert!((reduction - 6.0 * 0.75).abs() < 0.5, "{reduction} dB");
+    let config = TrainConfig { eq_probability: 1.0, compression_probability: 0.0, ..config };
+    for seed in 0..50 {
+        let mut stem = tone(0.3, SAMPLES);
+        Augment::new(&config, SAMPLES).stem(&mut generator(seed), &mut stem);
+        let gain = peak(&stem) / 0.3;
+        // Three bells of 6 dB.
+        assert!((0.12..8.0).contains(&gain) && gain != 1.0, "{gain}");
+    }
 }
 
 /// Two constant songs: a mix-up adds other excerpts of the same stem.
@@ -182,6 +249,8 @@ fn speed_of_the_loader() {
         ("shift", only(|c| c.shift_probability = 1.0)),
         ("eq", only(|c| c.eq_probability = 1.0)),
         ("compression", only(|c| c.compression_probability = 1.0)),
+        ("reverb", only(|c| c.reverb_probability = 1.0)),
+        ("codec", only(|c| c.codec_probability = 1.0)),
         (
             "all",
             TrainConfig {
@@ -190,6 +259,8 @@ fn speed_of_the_loader() {
                 mixup_probability: [1.0, 0.0],
                 eq_probability: 1.0,
                 compression_probability: 1.0,
+                reverb_probability: 1.0,
+                codec_probability: 1.0,
                 drop_probability: 0.1,
                 ..Default::default()
             },

@@ -11,6 +11,7 @@ use crate::data::dataset::{DataError, DataOptions, Part};
 use crate::data::formats::list;
 use crate::data::listing::SongFiles;
 use crate::data::parallel::each;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Checks the data set in the folder `root` for a model with these `stems`: every file of every part, from start to end.
@@ -43,10 +44,16 @@ pub fn check(
                 .iter()
                 .map(|(name, songs)| format!("\"{name}\" is no stem, in {songs} of the songs")),
         );
+        notices.extend(listing.unneeded.iter().map(|(name, songs)| {
+            format!("\"{name}\" is not used in {songs} of the songs: the stems have files of their own")
+        }));
     }
     let total = songs.len();
     let work = |(name, song): &(String, SongFiles)| song::check(song, name, root, stems);
     let Some(mut checked) = each(&songs, work, |done| progress(done, total)) else { return Ok(None) };
+    for (name, count) in sums(&songs, stems) {
+        notices.push(format!("{count} of {total} songs have {name} only as a sum"));
+    }
     let without_mixture = songs.iter().filter(|(_, song)| song.mixture.is_none()).count();
     if without_mixture > 0 {
         notices.push(format!(
@@ -72,7 +79,18 @@ pub fn check(
     Ok(Some(CheckReport { songs, faults, notices, rate, seconds }))
 }
 
-/// The fault of a song that lacks a stem, or of a folder that cannot be listed.
+/// The names of the sums that songs have instead of stems, with the number of these songs.
+fn sums(songs: &[(String, SongFiles)], stems: &[String]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for grouping in songs.iter().map(|(_, song)| &song.grouping) {
+        for first in grouping.sources().filter(|&first| grouping.members(first).count() > 1) {
+            *counts.entry(grouping.name(first, stems)).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// The fault of a song that lacks a stem or has it twice, or of a folder that cannot be listed.
 fn missing(error: &DataError) -> Fault {
     let name =
         |folder: &Path| folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
@@ -81,6 +99,12 @@ fn missing(error: &DataError) -> Fault {
             kind: FaultKind::Missing,
             song: name(folder),
             file: Some(stem.clone()),
+            detail: error.to_string(),
+        },
+        DataError::Overlap { song, files } => Fault {
+            kind: FaultKind::Missing,
+            song: name(song),
+            file: Some(files.join(" and ")),
             detail: error.to_string(),
         },
         other => {

@@ -150,7 +150,7 @@ pub(super) fn check(song: &SongFiles, name: &str, root: &Path, stems: &[String])
     // A stem without a file is reported as missing, and then no sum is expected.
     if !readable
         || song.mixture.is_none()
-        || song.stems.iter().any(Vec::is_empty)
+        || song.grouping.sources().any(|first| song.stems[first].is_empty())
         || products.mixture() <= 0.0
     {
         return checked;
@@ -289,7 +289,7 @@ fn explain(song: &SongFiles, products: &Products, rate: u32, stems: &[String]) -
             }
         }
         let Some(peak) = correlate(&rest, &signal, most) else { continue };
-        let who = stems.get(candidate).cloned();
+        let who = (candidate < stems.len()).then(|| song.grouping.name(candidate, stems));
         if let Some(explanation) = explanation(peak, who, rate)
             && best.as_ref().is_none_or(|(value, _)| peak.value.abs() > *value)
         {

@@ -267,3 +267,40 @@ fn every_planted_fault_is_found() {
     assert!(detail(Misaligned, "drums is 37 samples (4.6 ms) too early"), "{:#?}", report.faults);
     assert!(detail(Sum, "other has another level in the mixture: +6.0 dB"), "{:#?}", report.faults);
 }
+
+/// Songs whose bass and other are one file: clean, shifted, without drums, and with a file too many.
+#[test]
+fn sums_of_stems_are_checked_like_stems() {
+    use FaultKind::*;
+    let dir = tempfile::tempdir().unwrap();
+    let joined = |index: usize, shift: usize| {
+        let song = Song::new(dir.path(), index);
+        song.write();
+        let both = sum(&song.stems[1..3]);
+        write(&song.file("bass+other.wav"), &late(&both, shift), RATE, Format::Wav24);
+        std::fs::remove_file(song.file("bass.wav")).unwrap();
+        std::fs::remove_file(song.file("other.wav")).unwrap();
+        song
+    };
+    joined(30, 0);
+    Song::new(dir.path(), 31).write();
+    let report = checked(dir.path());
+    assert_eq!(report.faults, []);
+    assert!(report.songs[0].files.len() == 4 && report.songs.iter().all(|song| song.sum.unwrap() > 80.0));
+    assert_eq!(report.notices, ["1 of 2 songs have bass+other only as a sum"]);
+    joined(32, 500);
+    std::fs::remove_file(joined(33, 0).file("drums.wav")).unwrap();
+    let song = joined(34, 0);
+    write(&song.file("bass.wav"), &song.stems[1], RATE, Format::Wav24);
+    let report = checked(dir.path());
+    let found: Vec<_> =
+        report.faults.iter().map(|fault| (fault.kind, fault.song.as_str(), fault.file.as_deref())).collect();
+    assert_eq!(
+        found,
+        [
+            (Missing, "song 33", Some("drums")),
+            (Missing, "song 34", Some("bass and bass+other")),
+            (Misaligned, "train/song 32", Some("bass+other")),
+        ]
+    );
+}

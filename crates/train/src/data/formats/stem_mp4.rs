@@ -1,6 +1,7 @@
 //! The compressed MUSDB18: `train/TRACK.stem.mp4` and `test/TRACK.stem.mp4`. A file holds five AAC tracks: the mixture
 //! and four stems.
 
+use crate::data::assignment::{Assignment, Meaning, meaning};
 use crate::data::dataset::{DataError, Format, Part};
 use crate::data::folder::{entries, is_foreign};
 use crate::data::listing::{Listing, SongFiles};
@@ -35,15 +36,14 @@ fn list(part: &Part<'_>) -> Result<Listing, DataError> {
     let mut listing = Listing { folder: part.root.join(part.name), ..Listing::default() };
     for (name, path) in files(part)? {
         let track = |index| Source { path: path.clone(), track: Some(index) };
-        let mut stems = vec![Vec::new(); part.stems.len()];
+        let mut assignment = Assignment::default();
         for (index, bare) in STEMS.iter().enumerate() {
-            let stem = part.options.stems_map.get(*bare).map_or(*bare, String::as_str);
-            if let Some(known) = part.stems.iter().position(|known| known == stem) {
-                stems[known].push(track(index + 1));
+            if let Meaning::Stems(stems) = meaning(bare, part) {
+                assignment.add(stems, [track(index + 1)]);
             }
         }
-        for (stem, tracks) in part.stems.iter().zip(&stems) {
-            if tracks.is_empty() && !part.options.missing_is_silent {
+        let missing = |stem: &String| {
+            if !part.options.missing_is_silent {
                 listing.faults.push(DataError::MissingStem {
                     folder: path.clone(),
                     stem: stem.clone(),
@@ -51,8 +51,13 @@ fn list(part: &Part<'_>) -> Result<Listing, DataError> {
                     similar: None,
                 });
             }
+        };
+        match assignment.finish(part.stems, missing) {
+            Ok((stems, grouping)) => {
+                listing.songs.push(SongFiles { name, stems, grouping, mixture: Some(track(0)) });
+            }
+            Err(files) => listing.faults.push(DataError::Overlap { song: path.clone(), files }),
         }
-        listing.songs.push(SongFiles { name, stems, mixture: Some(track(0)) });
     }
     Ok(listing)
 }

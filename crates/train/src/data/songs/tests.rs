@@ -184,3 +184,51 @@ fn of_several_files_of_a_stem_the_uncompressed_one_is_used() {
     std::fs::remove_file(dir.path().join("train/song-0/drums.wav")).unwrap();
     assert!(open(dir.path()).err().unwrap().to_string().contains("drums.flac"));
 }
+
+/// Of the stems bass and other, one song has only the sum, one has all, and one has a file too many.
+#[test]
+fn a_file_may_hold_the_sum_of_stems() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["drums", "bass", "other"].map(String::from);
+    let file = |song: &str, name: &str, level: f32| {
+        write(&dir.path().join(format!("train/{song}/{name}.wav")), 8000, 900, |_| level);
+    };
+    for (song, files) in [
+        ("joined", &["drums", "bass+other"][..]),
+        ("parted", &["drums", "bass", "other"]),
+        ("spare", &["drums", "bass", "other", "bass+other"]),
+    ] {
+        for (index, name) in files.iter().enumerate() {
+            file(song, name, 0.1 * (index + 1) as f32);
+        }
+    }
+    let open = |options: &DataOptions| {
+        let part = Part { root: dir.path(), name: "train", stems: &names, rate: 8000, options };
+        Songs::open(list(&part)?, &part)
+    };
+    let dataset = open(&DataOptions::default()).unwrap();
+    assert_eq!(dataset.grouping(0), Grouping::joined(3, &[vec![1, 2]]));
+    assert!(dataset.grouping(1).is_separate() && dataset.grouping(2).is_separate());
+    let level = |track, stem| dataset.read(track, stem, 10, 50).unwrap()[0][20];
+    assert_eq!([level(0, 0), level(0, 1), level(0, 2)], [0.1, 0.2, 0.0]);
+    assert_eq!([level(2, 1), level(2, 2)], [0.2, 0.3]);
+    let block = Dataset::open(&dataset, 0).unwrap().read(10).unwrap();
+    assert!((block.mixture[0][3] - 0.3).abs() < 1e-6 && block.stems[2][0][3] == 0.0);
+    let [unneeded, joined] = &dataset.notices[..] else { panic!("{:?}", dataset.notices) };
+    assert!(unneeded.contains("\"bass+other\" of 1 song is not used"), "{unneeded}");
+    assert!(joined.contains("of 1 song, some stems are known only as a sum"), "{joined}");
+
+    // Nobody can tell what else the sum holds.
+    file("spare", "bass", 0.2);
+    std::fs::remove_file(dir.path().join("train/spare/other.wav")).unwrap();
+    let error = open(&DataOptions::default()).err().unwrap().to_string();
+    assert!(error.contains("has bass and bass+other"), "{error}");
+    let stems_map = [("bass".to_owned(), String::new())].into();
+    let error = open(&DataOptions { stems_map, ..DataOptions::default() }).err().unwrap().to_string();
+    assert!(error.contains("has no stem bass") && error.contains("parted"), "{error}");
+    // Another length is a fault of the sum too.
+    std::fs::remove_dir_all(dir.path().join("train/spare")).unwrap();
+    write(&dir.path().join("train/joined/bass+other.wav"), 8000, 9000, |_| 0.1);
+    let error = open(&DataOptions::default()).err().unwrap().to_string();
+    assert!(error.contains("bass+other has 9000"), "{error}");
+}

@@ -6,11 +6,13 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// A random generator (ChaCha with 8 rounds).
 ///
 /// Each part of each song has its own stream, so that a change of the drums does not change the voice.
-pub(crate) struct Random(ChaCha8Rng);
+#[derive(Clone, Debug)]
+pub struct Random(ChaCha8Rng);
 
 impl Random {
     /// The stream of part `part` of song `index` for `seed`.
-    pub(crate) fn new(seed: u64, index: u64, part: u64) -> Self {
+    #[inline]
+    pub fn new(seed: u64, index: u64, part: u64) -> Self {
         let mut key = [0; 32];
         for (slot, word) in key.chunks_exact_mut(8).zip([seed, index, part, 0x756e_6272_6169_6421]) {
             slot.copy_from_slice(&word.to_le_bytes());
@@ -19,43 +21,51 @@ impl Random {
     }
 
     /// 64 random bits.
-    pub(crate) fn bits(&mut self) -> u64 {
+    #[inline]
+    pub fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
 
     /// Uniform in [0, 1).
-    pub(crate) fn uniform(&mut self) -> f64 {
+    #[inline]
+    pub fn uniform(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / 9_007_199_254_740_992.0
     }
 
     /// Uniform in [low, high).
-    pub(crate) fn range(&mut self, low: f64, high: f64) -> f64 {
+    #[inline]
+    pub fn range(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform()
     }
 
     /// A uniform integer in [0, count).
-    pub(crate) fn below(&mut self, count: usize) -> usize {
+    #[inline]
+    pub fn below(&mut self, count: usize) -> usize {
         ((self.uniform() * count as f64) as usize).min(count.saturating_sub(1))
     }
 
     /// True with probability `p`.
-    pub(crate) fn chance(&mut self, p: f64) -> bool {
+    #[inline]
+    pub fn chance(&mut self, p: f64) -> bool {
         self.uniform() < p
     }
 
     /// One of `items`, all with the same probability.
-    pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+    #[inline]
+    pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())]
     }
 
     /// Approximately standard normal: the sum of four uniform numbers, scaled. Values are within ±3.5.
-    pub(crate) fn normal(&mut self) -> f64 {
+    #[inline]
+    pub fn normal(&mut self) -> f64 {
         let sum = self.uniform() + self.uniform() + self.uniform() + self.uniform();
         (sum - 2.0) * 1.732_050_807_568_877_2
     }
 
     /// A sample of white noise, uniform in [−1, 1).
-    pub(crate) fn noise(&mut self) -> f32 {
+    #[inline]
+    pub fn noise(&mut self) -> f32 {
         (self.0.next_u32() as i32) as f32 / 2_147_483_648.0
     }
 }

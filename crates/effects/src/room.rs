@@ -2,41 +2,47 @@
 
 use unbraid_base::Stereo;
 
-use crate::dsp::{Filter, one_pole};
+use crate::filter::{Filter, one_pole};
 use crate::math::{cos_turns, sin_turns};
 use crate::random::Random;
 
 /// The mixing bus of one stem: its dry sound in stereo, and its mono send to the reverberation.
-pub(crate) struct Bus {
-    pub(crate) dry: Stereo,
+#[derive(Clone, Debug)]
+pub struct Bus {
+    /// The dry sound `[c][n]`.
+    pub dry: Stereo,
     send: Vec<f32>,
 }
 
 /// The position of a sound source: `pan` from −1 (left) to 1 (right), and `depth`, the gain of the send (0 is dry).
-#[derive(Clone, Copy)]
-pub(crate) struct Position {
-    pub(crate) pan: f64,
-    pub(crate) depth: f64,
+#[derive(Clone, Copy, Debug)]
+pub struct Position {
+    /// From −1 (left) to 1 (right).
+    pub pan: f64,
+    /// Gain of the send.
+    pub depth: f64,
 }
 
 impl Bus {
-    pub(crate) fn new(frames: usize) -> Self {
+    /// A silent bus of `frames` samples.
+    pub fn new(frames: usize) -> Self {
         Self { dry: [vec![0.0; frames], vec![0.0; frames]], send: vec![0.0; frames] }
     }
 
     /// A bus with a finished sound, whose mono sum enters the reverberation with the gain `send`.
-    pub(crate) fn of(dry: Stereo, send: f64) -> Self {
+    pub fn of(dry: Stereo, send: f64) -> Self {
         let gain = (0.5 * send) as f32;
         let send = dry[0].iter().zip(&dry[1]).map(|(l, r)| gain * (l + r)).collect();
         Self { dry, send }
     }
 
-    pub(crate) fn frames(&self) -> usize {
+    /// Samples per channel.
+    pub fn frames(&self) -> usize {
         self.send.len()
     }
 
     /// Adds a sound from sample `start` on, with equal-power panning. Samples beyond the end are dropped.
-    pub(crate) fn add(&mut self, start: usize, sound: &[f32], gain: f64, position: Position) {
+    pub fn add(&mut self, start: usize, sound: &[f32], gain: f64, position: Position) {
         let angle = (position.pan.clamp(-1.0, 1.0) + 1.0) / 8.0;
         let (left, right) = ((gain * cos_turns(angle)) as f32, (gain * sin_turns(angle)) as f32);
         let sent = (gain * position.depth) as f32;
@@ -52,7 +58,8 @@ impl Bus {
 }
 
 /// The reverberation of a room: early reflections and a feedback delay network (Jot and Chaigne, 1991).
-pub(crate) struct Room {
+#[derive(Clone, Debug)]
+pub struct Room {
     /// Delay in samples and gain of each early reflection, left and right.
     early: [Vec<(usize, f32)>; 2],
     /// The lengths of the delay lines in samples. They are primes, so that their echoes do not coincide.
@@ -65,7 +72,8 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    pub(crate) fn draw(rate: f64, random: &mut Random) -> Self {
+    /// Draws a room for samples at `rate` Hz.
+    pub fn draw(rate: f64, random: &mut Random) -> Self {
         // A larger room has a longer reverberation.
         let size = random.uniform();
         let seconds = (0.3 + 1.5 * size * size) * random.range(0.8, 1.25);
@@ -91,7 +99,7 @@ impl Room {
     }
 
     /// The stem with its reverberation.
-    pub(crate) fn render(&self, bus: Bus) -> Stereo {
+    pub fn render(&self, bus: Bus) -> Stereo {
         let Bus { mut dry, send } = bus;
         // Low frequencies get no reverberation, so that the bass stays clear.
         let mut cut = Filter::new(150.0, 0.7, self.rate);

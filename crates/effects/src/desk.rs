@@ -5,7 +5,7 @@
 
 use unbraid_base::Stereo;
 
-use crate::dsp::{Filter, one_pole};
+use crate::filter::{Filter, one_pole};
 use crate::math::{gain_from_db, soft_clip};
 use crate::random::Random;
 use crate::room::{Bus, Room};
@@ -134,8 +134,7 @@ impl Effects {
             sound.iter_mut().flatten().for_each(|x| *x = after * soft_clip(before * *x));
         }
         if let Some(reverb) = self.reverb.filter(|reverb| reverb.send > 0.0) {
-            let room = Room::draw(rate, &mut Random::new(reverb.seed, 0, 0));
-            sound = room.render(Bus::of(sound, reverb.send));
+            sound = reverb.room(rate).render(Bus::of(sound, reverb.send));
         }
         if self.width != 1.0 {
             let width = self.width as f32;
@@ -150,7 +149,8 @@ impl Effects {
 }
 
 impl Band {
-    fn apply(&self, side: &mut [f32], rate: f64) {
+    /// Filters one channel in place, at a rate in Hz.
+    pub fn apply(&self, side: &mut [f32], rate: f64) {
         let mut filter = Filter::new(self.hertz, self.quality.max(0.1), rate);
         let more = (gain_from_db(self.gain) - 1.0) as f32;
         for x in side {
@@ -164,8 +164,22 @@ impl Band {
     }
 }
 
+impl Reverb {
+    fn room(&self, rate: f64) -> Room {
+        Room::draw(rate, &mut Random::new(self.seed, 0, 0))
+    }
+
+    /// The reverberation alone of samples `[c][n]`, without the samples themselves. The length stays the same.
+    pub fn alone(&self, sound: &Stereo, rate: f64) -> Stereo {
+        let mut bus = Bus::of(sound.clone(), self.send);
+        bus.dry.iter_mut().for_each(|side| side.fill(0.0));
+        self.room(rate).render(bus)
+    }
+}
+
 impl Compressor {
-    fn apply(&self, sound: &mut Stereo, rate: f64) {
+    /// Compresses samples `[c][n]` in place, at a rate in Hz.
+    pub fn apply(&self, sound: &mut Stereo, rate: f64) {
         let threshold = gain_from_db(self.threshold) as f32;
         let slope = 1.0 / self.ratio - 1.0;
         let step = rate / CONTROL as f64;
@@ -281,7 +295,12 @@ mod tests {
 
         let mut click = [vec![0.0; 44_100], vec![0.0; 44_100]];
         click[0][0] = 1.0;
-        let room = with(&|e| e.reverb = Some(Reverb { seed: 3, send: 0.3 })).apply(click, RATE);
+        let reverb = Reverb { seed: 3, send: 0.3 };
+        let alone = reverb.alone(&click, RATE);
+        let room = with(&|e| e.reverb = Some(reverb)).apply(click.clone(), RATE);
         assert!(room[1][2000..10_000].iter().any(|x| x.abs() > 1e-4), "the room is silent");
+        for (side, (alone, click)) in room.iter().zip(alone.iter().zip(&click)) {
+            assert!(side.iter().zip(alone.iter().zip(click)).all(|(x, (a, c))| (x - a - c).abs() < 1e-6));
+        }
     }
 }

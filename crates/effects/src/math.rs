@@ -6,27 +6,32 @@
 use std::f64::consts::TAU;
 
 /// The sine of an angle in turns.
-pub(crate) fn sin_turns(turns: f64) -> f64 {
+#[inline]
+pub fn sin_turns(turns: f64) -> f64 {
     libm::sin(TAU * (turns - turns.round()))
 }
 
 /// The cosine of an angle in turns.
-pub(crate) fn cos_turns(turns: f64) -> f64 {
+#[inline]
+pub fn cos_turns(turns: f64) -> f64 {
     libm::cos(TAU * (turns - turns.round()))
 }
 
 /// The amplitude factor of a level in dB.
-pub(crate) fn gain_from_db(level: f64) -> f64 {
+#[inline]
+pub fn gain_from_db(level: f64) -> f64 {
     libm::exp10(level / 20.0)
 }
 
 /// The frequency in Hz of a MIDI pitch. Pitch 69 is 440 Hz. Fractions are allowed.
-pub(crate) fn hertz_from_midi(pitch: f64) -> f64 {
+#[inline]
+pub fn hertz_from_midi(pitch: f64) -> f64 {
     440.0 * libm::exp2((pitch - 69.0) / 12.0)
 }
 
 /// A soft clipper: the Padé approximant of tanh, clamped at ±3, where it reaches ±1 with zero slope.
-pub(crate) fn soft_clip(x: f32) -> f32 {
+#[inline]
+pub fn soft_clip(x: f32) -> f32 {
     let x = x.clamp(-3.0, 3.0);
     x * (27.0 + x * x) / (27.0 + 9.0 * x * x)
 }
