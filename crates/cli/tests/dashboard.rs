@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const NETWORK: &str = "family = 'tfswa_unet'\nname = 'small'\nstems = ['drums', 'bass', 'other', 'vocals']\n\
-    sample_rate = 44100\nn_fft = 1024\nhop_length = 512\nsubbands = 8\ndims = [8, 8]\ndepths = [1, 1]\n\
+    sample_rate = 44100\nn_fft = 1024\nhop_length = 256\nsubbands = 8\ndims = [8, 8]\ndepths = [1, 1]\n\
     num_heads = 2\nwindow_size = [4, 4]\nmlp_ratio = 2\npositional = 'rotary'\n";
 
 const TRAIN: &str = "train --device cpu --data songs --model small.toml --segment 0.25 --batch-size 1 \
-    --steps 100000 --validation-interval 5 --validation-share 0.5 --validation-seconds 1 --validation-time-share 0.2";
+    --validation-interval 5 --validation-share 0.5 --validation-seconds 1 --validation-time-share 0.2";
 
 /// A program on a terminal of 30 rows.
 struct Terminal {
@@ -126,7 +126,7 @@ fn drawn(text: &str) -> Vec<&str> {
 #[test]
 fn the_dashboard_draws_shrinks_and_leaves_a_clean_terminal() {
     let folder = lab();
-    let Some(mut terminal) = Terminal::start(folder.path(), &format!("{TRAIN} --out run"), 100) else {
+    let Some(mut terminal) = Terminal::start(folder.path(), &format!("{TRAIN} --out run --steps 100000"), 100) else {
         return;
     };
     terminal.until("a curve and scores", |terminal| {
@@ -136,7 +136,9 @@ fn the_dashboard_draws_shrinks_and_leaves_a_clean_terminal() {
     let text = terminal.text(100, None);
     assert!(text.chars().any(|c| ('\u{2801}'..='\u{28ff}').contains(&c)), "{text}");
     // Messages stay above it.
-    let message = text.find("training on ").expect("a message");
+    let message = text.find("validation at step ").expect("a message");
+    let curve = text.lines().position(|row| row.starts_with("loss ")).unwrap();
+    assert!(text.lines().skip(curve).all(|row| !row.starts_with("validation at step ")), "{text}");
     assert!(message < text.find("loss ").unwrap(), "{text}");
 
     let tty = String::from_utf8_lossy(&terminal.bytes()).lines().next().unwrap().trim().to_owned();

@@ -19,7 +19,7 @@ use unbraid_train::{Checkpoint, RunFolder, TrainConfig};
 const PATIENCE: Duration = Duration::from_secs(300);
 
 const NETWORK: &str = "family = 'tfswa_unet'\nname = 'small'\nstems = ['drums', 'bass', 'other', 'vocals']\n\
-    sample_rate = 44100\nn_fft = 1024\nhop_length = 512\nsubbands = 8\ndims = [16, 24]\ndepths = [1, 1]\n\
+    sample_rate = 44100\nn_fft = 1024\nhop_length = 256\nsubbands = 8\ndims = [16, 24]\ndepths = [1, 1]\n\
     num_heads = 2\nwindow_size = [4, 4]\nmlp_ratio = 2\npositional = 'rotary'\n";
 
 const SETTINGS: &str = "--data songs --model small.toml --segment 0.25 --batch-size 2 --warmup-steps 5 --seed 4 \

@@ -5,6 +5,7 @@ mod find;
 mod fixture;
 mod font;
 mod font_problem;
+mod loops;
 mod render;
 mod score;
 mod set;

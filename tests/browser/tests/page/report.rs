@@ -15,7 +15,7 @@ use crate::world::{Test, World};
 pub(crate) const TESTS: &[Test] = &[("the_report_of_a_run_needs_nothing_but_itself", report)];
 
 const NETWORK: &str = "family = 'tfswa_unet'\nname = 'small'\nstems = ['drums', 'bass', 'other', 'vocals']\n\
-    sample_rate = 44100\nn_fft = 1024\nhop_length = 512\nsubbands = 8\ndims = [8, 8]\ndepths = [1, 1]\n\
+    sample_rate = 44100\nn_fft = 1024\nhop_length = 256\nsubbands = 8\ndims = [8, 8]\ndepths = [1, 1]\n\
     num_heads = 2\nwindow_size = [4, 4]\nmlp_ratio = 2\npositional = 'rotary'\n";
 
 const TRAIN: &str = "train --device cpu --out run --data songs --model small.toml --segment 0.25 --batch-size 1 \
