@@ -126,7 +126,9 @@ fn drawn(text: &str) -> Vec<&str> {
 #[test]
 fn the_dashboard_draws_shrinks_and_leaves_a_clean_terminal() {
     let folder = lab();
-    let Some(mut terminal) = Terminal::start(folder.path(), &format!("{TRAIN} --out run --steps 100000"), 100) else {
+    let Some(mut terminal) =
+        Terminal::start(folder.path(), &format!("{TRAIN} --out run --steps 100000"), 100)
+    else {
         return;
     };
     terminal.until("a curve and scores", |terminal| {

@@ -44,8 +44,8 @@ pub(super) fn too_short(font: &SoundFont) -> Result<BTreeMap<usize, usize>, Font
                 if needed <= f64::from(length) {
                     continue;
                 }
-                let moved = region.get_start_loop_address_offset() != 0
-                    || region.get_end_loop_address_offset() != 0;
+                let moved =
+                    region.get_start_loop_address_offset() != 0 || region.get_end_loop_address_offset() != 0;
                 if moved || needed > MOST {
                     let reason = format!("a loop of {length} samples is too short for its highest note");
                     return Err(FontProblem::Refused(reason));
@@ -74,7 +74,8 @@ fn longest_step(preset: &PresetRegion, region: &InstrumentRegion, rate: i32) -> 
     let lowest = f64::from(preset.get_key_range_start().max(region.get_key_range_start()));
     let root = f64::from(region.get_root_key());
     // With a negative scale, the lowest key is the highest note.
-    let key = (scale * (f64::from(highest) + swing + BEND - root)).max(scale * (lowest - swing - BEND - root));
+    let key =
+        (scale * (f64::from(highest) + swing + BEND - root)).max(scale * (lowest - swing - BEND - root));
     f64::from(rate) / LOWEST_RATE * ((key + tune) / 12.0).exp2()
 }
 
@@ -118,4 +119,46 @@ pub(super) fn unrolled(
         }
     }
     Ok((bytes, table))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustysynth::SampleHeader;
+    use unbraid_base::Stereo;
+
+    use crate::midi::fixture::sound_font;
+    use crate::midi::font::load;
+    use crate::midi::render::render;
+    use crate::midi::score::{MidiScore, Note, Part};
+    use crate::random::Random;
+
+    /// The font of the fixture with another end of its loop. Its sample has a period of 100 samples.
+    fn font(end: u32) -> Vec<u8> {
+        let mut bytes = sound_font();
+        let table = bytes.windows(4).position(|name| name == b"shdr").expect("a table") + 8;
+        bytes[table + 32..table + 36].copy_from_slice(&end.to_le_bytes());
+        bytes
+    }
+
+    fn play(bytes: &[u8], key: u8) -> Stereo {
+        let sounds = Arc::new(load(bytes).expect("a good font"));
+        let note = Note { start: 0.0, end: 1.0, channel: 0, key, velocity: 100, part: Part::Other };
+        let score = MidiScore { notes: vec![note], controls: Vec::new() };
+        let mut random = Random::new(1, 0, 0);
+        render(&score, Part::Other, 0.0, &sounds, 44_100, 44_100, &mut random).expect("a sound")
+    }
+
+    #[test]
+    fn a_short_loop_sounds_as_a_long_one() {
+        let length = |header: &SampleHeader| header.get_end_loop() - header.get_start_loop();
+        let of_font = |bytes: &[u8]| length(&load(bytes).expect("a good font").get_sample_headers()[0]);
+        // The highest note goes on by 44100 / 16000 · 2^((127 + 24 − 69) / 12) = 315 samples.
+        assert_eq!((of_font(&font(4300)), of_font(&font(200))), (4200, 400));
+        for key in [20, 69, 127] {
+            let sound = play(&font(200), key);
+            assert!(sound == play(&font(4300), key) && sound[0][20_000..].iter().any(|x| *x != 0.0), "{key}");
+        }
+    }
 }
