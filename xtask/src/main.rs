@@ -68,7 +68,7 @@ enum Verb {
     /// Estimates the memory of training, and finds settings that fit (`unbraid plan`)
     #[command(disable_help_flag = true)]
     Plan(Forwarded),
-    /// Feeds mutated files to the parsers of audio, weights and settings (`fuzz`); `--executions N` sets how many
+    /// Feeds mutated files to the parsers of audio, MIDI, SoundFonts, weights and settings (`fuzz`); `--executions N` sets how many
     #[command(disable_help_flag = true)]
     Fuzz(Forwarded),
     /// Measures the operations (`bench ops`), the memory of training (`bench memory`) or the speed of a GPU

@@ -137,12 +137,22 @@ const CODECS: &[Codec] = &[
     },
     Codec { readable_when_cut: false, ..lossy("aac_mov", "mov", "-c:a aac -aac_pns 0") },
     Codec { states_length: false, ..lossy("aac_adts", "aac", "-c:a aac -aac_pns 0") },
-    Codec { rates: OPUS, ..lossy("opus", "opus", "-c:a libopus -b:a 96k -page_duration 100000") },
+    Codec {
+        rates: OPUS,
+        most_channels: 8,
+        ..lossy("opus", "opus", "-c:a libopus -b:a 96k -page_duration 100000")
+    },
     Codec {
         rates: OPUS,
         ..lossy("opus_speech", "opus", "-c:a libopus -b:a 16k -application voip -page_duration 100000")
     },
-    Codec { rates: OPUS, ..lossy("webm_opus", "webm", "-c:a libopus -b:a 96k") },
+    // 60 ms are three frames in a packet.
+    Codec {
+        rates: OPUS,
+        most_channels: 8,
+        ..lossy("opus_long", "opus", "-c:a libopus -b:a 192k -frame_duration 60 -page_duration 100000")
+    },
+    Codec { rates: OPUS, most_channels: 8, ..lossy("webm_opus", "webm", "-c:a libopus -b:a 96k") },
     Codec { states_length: false, ..lossy("mka_vorbis", "mka", "-c:a libvorbis -q:a 4") },
 ];
 
@@ -168,9 +178,9 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for codec in CODECS {
         for &rate in codec.rates {
-            for channels in [1, 2, 6] {
+            for channels in [1, 2, 6, 8] {
                 let usual = rate == if codec.rates.contains(&44_100) { 44_100 } else { 48_000 };
-                if channels > codec.most_channels || (channels == 6 && !usual) {
+                if channels > codec.most_channels || (channels > 2 && !usual) {
                     continue;
                 }
                 cases.push(Case { codec, rate, channels, kind: Kind::Plain });
@@ -368,6 +378,11 @@ fn ffmpeg_decodes(path: &Path, channels: usize) -> Result<Stereo, Failed> {
             [l, r, c, _, ls, rs] => {
                 let [front, surround] = [[l, r][side], [ls, rs][side]];
                 (f64::from(front) + FRAC_1_SQRT_2 * (f64::from(c) + f64::from(surround))) as f32
+            }
+            // The same with two surrounds on each side.
+            [l, r, c, _, bl, br, sl, sr] => {
+                let rest = [f64::from(c), f64::from([bl, br][side]), f64::from([sl, sr][side])];
+                (f64::from([l, r][side]) + FRAC_1_SQRT_2 * rest.iter().sum::<f64>()) as f32
             }
             _ => panic!("the grid has no files of {channels} channels"),
         })

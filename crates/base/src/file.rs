@@ -1,6 +1,6 @@
 //! Atomic file writing: a file appears under its name complete or not at all.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,16 @@ impl WholeFile {
         // A temporary file is private by default. This one becomes an ordinary file.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        Ok(Self { temporary: builder.tempfile_in(folder_of(path))?, path: path.to_path_buf() })
+        loop {
+            let temporary = builder.tempfile_in(folder_of(path))?;
+            // It tells `remove_unfinished` in other processes that this one writes the file. The system ends the lock
+            // with the process. Some network file systems have no locks.
+            temporary.as_file().lock().ok();
+            // Before it was locked, another process may have removed the file.
+            if temporary.path().try_exists().unwrap_or(true) {
+                return Ok(Self { temporary, path: path.to_path_buf() });
+            }
+        }
     }
 
     /// A second handle of the temporary file, for an encoder that owns its writer.
@@ -80,9 +89,8 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
-/// Removes the unfinished files that killed processes left in `folder`.
-///
-/// Call it only for a folder that no other process writes to.
+/// Removes the unfinished files that killed processes left in `folder`. A file that a process still writes is locked
+/// and stays. Where the file system has no locks, it is removed too.
 ///
 /// # Errors
 /// An error of the system if the folder cannot be listed.
@@ -91,8 +99,14 @@ pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(PREFIX) && name.ends_with(SUFFIX) || name.starts_with(EARLIER_PREFIX) {
-            // A file that cannot be removed only takes space.
-            std::fs::remove_file(entry.path()).ok();
+            let file = OpenOptions::new().read(true).write(true).open(entry.path());
+            // The lock is held until the file is removed, so that no process begins to write it in between.
+            let is_written =
+                file.as_ref().is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
+            if !is_written {
+                // A file that cannot be removed only takes space.
+                std::fs::remove_file(entry.path()).ok();
+            }
         }
     }
     Ok(())
@@ -163,5 +177,19 @@ mod tests {
         std::fs::write(folder.path().join("kept.part"), b"").expect("a writable folder");
         remove_unfinished(folder.path()).expect("a folder");
         assert_eq!(names(folder.path()), ["kept.part"]);
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_stays() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("song.bin");
+        let mut file = WholeFile::create(&path).expect("a writable folder");
+        std::fs::write(folder.path().join(".unbraid-x1.part"), b"").expect("a writable folder");
+        remove_unfinished(folder.path()).expect("a folder");
+        assert_eq!(names(folder.path()).len(), 1);
+        file.write_all(b"all").expect("a writable file");
+        file.commit().expect("the file is still there");
+        assert_eq!(names(folder.path()), ["song.bin"]);
+        assert_eq!(std::fs::read(&path).expect("the file"), b"all");
     }
 }

@@ -19,7 +19,7 @@ use crate::device::DeviceArgument;
 use crate::interrupt;
 use crate::models;
 use crate::output::{notice, print};
-use crate::progress::{Screen, SongProgress};
+use crate::progress::{Lines, SongProgress};
 use crate::separate::Segmentation;
 
 #[derive(Debug, Args)]
@@ -127,7 +127,7 @@ impl Arguments {
         let tracks: Vec<usize> = (0..dataset.tracks().len()).collect();
         dataset.notices().iter().for_each(notice);
         notice(format_args!("scoring {}", summary(&*dataset, &tracks, rate)));
-        let mut screen = Screen::new(interrupt::requested);
+        let mut screen = Lines::new(interrupt::requested);
         Ok(evaluate_ensemble(&ensemble, &*dataset, &tracks, self.limit, &mut screen)?)
     }
 

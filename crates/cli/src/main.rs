@@ -3,6 +3,7 @@
 //! This crate is the front end: arguments, progress, files, advice and exit codes. The work is done in the libraries.
 
 mod advice;
+mod dashboard;
 mod data;
 mod device;
 mod doctor;
@@ -10,6 +11,7 @@ mod evaluate;
 mod interrupt;
 mod models;
 mod output;
+mod panel;
 mod plan;
 mod progress;
 mod reference;

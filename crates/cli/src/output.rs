@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 
+use crate::panel;
+
 static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// From now on, only errors are written to standard error.
@@ -30,7 +32,7 @@ pub(crate) fn notice(line: impl Display) {
 /// The reader may be gone: Ctrl-C also ends a `tee`, and a terminal can lose its connection. Then the line is lost and
 /// the work continues.
 pub(crate) fn error(line: impl Display) {
-    writeln!(io::stderr(), "{}", printable(&line.to_string())).ok();
+    panel::write_above(&printable(&line.to_string()));
 }
 
 /// A text without characters that control the terminal. A file's name may contain them.

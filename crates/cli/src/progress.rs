@@ -1,4 +1,4 @@
-//! Progress bars on a terminal. If standard error is not a terminal, an occasional line replaces the bar.
+//! Progress of songs, training runs and evaluations. A song has a bar on a terminal, and an occasional line elsewhere.
 
 use std::time::{Duration, Instant};
 
@@ -66,30 +66,27 @@ impl Drop for SongProgress {
     }
 }
 
-/// Shows a training run or an evaluation.
-pub(crate) struct Screen {
-    bar: ProgressBar,
+/// Tells of a training run or an evaluation in lines.
+pub(crate) struct Lines {
     last_line: Option<Instant>,
     stop_requested: fn() -> bool,
 }
 
-impl Screen {
-    /// A screen that stops the work at the next event after `stop_requested` has become true.
+impl Lines {
+    /// Lines about a run that stops at the next event after `stop_requested` has become true.
     pub(crate) fn new(stop_requested: fn() -> bool) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(POSITIONS), ProgressDrawTarget::stderr());
-        bar.set_style(ProgressStyle::with_template("{wide_bar} {msg}").expect("the template is valid"));
-        Self { bar, last_line: None, stop_requested }
-    }
-
-    fn line(&self, line: &str) {
-        self.bar.suspend(|| notice(line));
+        Self { last_line: None, stop_requested }
     }
 
     fn step(&mut self, step: &StepEvent) {
+        if self.last_line.is_some_and(|last| last.elapsed() < LINE_INTERVAL) {
+            return;
+        }
         let skipped = if step.skipped > 0 { format!(" ({} skipped)", step.skipped) } else { String::new() };
         let terms = step.losses.iter().map(|(name, value)| format!("{name} {value:.4}"));
-        let text = format!(
-            "step {} loss {:.4} ({}){skipped} {:.1}× real time {} (peak {}) {} left",
+        notice(format_args!(
+            "{:3.0} % step {} loss {:.4} ({}){skipped} {:.1}× real time {} (peak {}) {} left",
+            100.0 * step.progress,
             step.step,
             step.loss,
             terms.collect::<Vec<_>>().join(", "),
@@ -97,14 +94,8 @@ impl Screen {
             DecimalBytes(step.memory.taken),
             DecimalBytes(step.memory.peak),
             minutes(step.remaining),
-        );
-        self.bar.set_position((step.progress * POSITIONS as f64) as u64);
-        let due = self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL);
-        if self.bar.is_hidden() && due {
-            notice(format_args!("{:3.0} % {text}", 100.0 * step.progress));
-            self.last_line = Some(Instant::now());
-        }
-        self.bar.set_message(text);
+        ));
+        self.last_line = Some(Instant::now());
     }
 }
 
@@ -113,41 +104,42 @@ fn minutes(seconds: f64) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-impl Drop for Screen {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
+impl Listener for Lines {
+    fn event(&mut self, event: &Event<'_>) -> Flow {
+        match event {
+            Event::Step(step) => self.step(step),
+            Event::Song { name, done, total } => {
+                notice(format_args!("song {} of {total}: {name}", done + 1));
+            }
+            Event::Message(_) | Event::Validation(_) | Event::Saved { .. } => told(event),
+        }
+        if (self.stop_requested)() { Flow::Stop } else { Flow::Continue }
     }
 }
 
-impl Listener for Screen {
-    fn event(&mut self, event: &Event<'_>) -> Flow {
-        match event {
-            Event::Message(message) => self.line(message),
-            Event::Step(step) => self.step(step),
-            Event::Song { name, done, total } => {
-                self.line(&format!("song {} of {total}: {name}", done + 1));
-            }
-            Event::Validation(validation) => {
-                let scores =
-                    validation.stems.iter().map(|(stem, scores)| format!("{stem} {:.2}", scores.usdr));
-                let scores = scores.collect::<Vec<_>>().join(", ");
-                let silent = validation.silent.iter().map(|(stem, silent)| {
-                    let leak = silent.leak.map_or_else(String::new, |leak| format!(", leak {leak:.2} dB"));
-                    format!("; {stem} is silent in {} of {}{leak}", silent.songs, validation.songs)
-                });
-                let silent: String = silent.collect();
-                let best = if validation.best { "; the best so far" } else { "" };
-                let step = validation.step;
-                self.line(&match validation.usdr {
-                    Some(usdr) => {
-                        format!("validation at step {step}: uSDR {usdr:.2} dB ({scores}){silent}{best}")
-                    }
-                    None => format!("validation at step {step}: no score{silent}"),
-                });
-            }
-            Event::Saved { step, path } => self.line(&format!("step {step}: wrote {}", path.display())),
+/// Writes a line about a message, a validation or a file. Other events have none.
+pub(crate) fn told(event: &Event<'_>) {
+    match event {
+        Event::Message(message) => notice(message),
+        Event::Validation(validation) => {
+            let scores = validation.stems.iter().map(|(stem, scores)| format!("{stem} {:.2}", scores.usdr));
+            let scores = scores.collect::<Vec<_>>().join(", ");
+            let silent = validation.silent.iter().map(|(stem, silent)| {
+                let leak = silent.leak.map_or_else(String::new, |leak| format!(", leak {leak:.2} dB"));
+                format!("; {stem} is silent in {} of {}{leak}", silent.songs, validation.songs)
+            });
+            let silent: String = silent.collect();
+            let best = if validation.best { "; the best so far" } else { "" };
+            let step = validation.step;
+            notice(match validation.usdr {
+                Some(usdr) => {
+                    format!("validation at step {step}: uSDR {usdr:.2} dB ({scores}){silent}{best}")
+                }
+                None => format!("validation at step {step}: no score{silent}"),
+            });
         }
-        if (self.stop_requested)() { Flow::Stop } else { Flow::Continue }
+        Event::Saved { step, path } => notice(format_args!("step {step}: wrote {}", path.display())),
+        Event::Step(_) | Event::Song { .. } => {}
     }
 }
 

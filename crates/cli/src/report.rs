@@ -20,6 +20,7 @@ use unbraid_train::{RunFolder, TrainConfig};
 
 use crate::device::DeviceArgument;
 use crate::output::notice;
+pub(crate) use history::History;
 use run::Run;
 
 #[derive(Debug, Args)]

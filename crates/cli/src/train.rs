@@ -1,5 +1,6 @@
 //! `unbraid train`: trains a network.
 
+use std::io::{self, IsTerminal};
 use std::process::{Command, ExitStatus};
 
 use anyhow::Context;
@@ -13,11 +14,13 @@ use unbraid_train::{
 };
 
 use crate::advice::advised;
+use crate::dashboard::Dashboard;
 use crate::device::DeviceArgument;
 use crate::interrupt;
 use crate::output::notice;
+use crate::panel;
 use crate::plan::{fallbacks_with_flags, first_fitting, has_f16};
-use crate::progress::Screen;
+use crate::progress::Lines;
 use crate::report::{after_training, record_device};
 use crate::settings::{Settings, flags_between};
 
@@ -45,13 +48,16 @@ pub(crate) struct Arguments {
     /// Continue the run in --out DIR from its newest checkpoint
     #[arg(long)]
     resume: bool,
+    /// Write plain lines. On a terminal, curves at its bottom show the loss, the scores and the time that is left
+    #[arg(long)]
+    plain: bool,
     #[command(flatten)]
     device: DeviceArgument,
 }
 
-/// A screen that records the device at the first step, when the run is known to work.
+/// A listener that records the device at the first step, when the run is known to work.
 struct Recorded<'a> {
-    screen: Screen,
+    screen: Box<dyn Listener>,
     /// The run whose device is not recorded yet.
     run: Option<(&'a TrainConfig, &'a DeviceInfo)>,
 }
@@ -96,7 +102,7 @@ impl Arguments {
         }
         interrupt::install();
         let (device, info) = self.device.open()?;
-        let mut screen = Recorded { screen: Screen::new(interrupt::requested), run: Some((&config, &info)) };
+        let mut screen = Recorded { screen: self.screen(&config), run: Some((&config, &info)) };
         let result = train(&config, self.resume, &device, &mut screen);
         drop(screen);
         let report = match result {
@@ -125,6 +131,14 @@ impl Arguments {
         Ok(())
     }
 
+    /// The display of the run.
+    fn screen(&self, config: &TrainConfig) -> Box<dyn Listener> {
+        if self.plain || !panel::is_possible() || !io::stdout().is_terminal() {
+            return Box::new(Lines::new(interrupt::requested));
+        }
+        Box::new(Dashboard::new(config, self.resume, interrupt::requested))
+    }
+
     /// Trains in a child process, because only the end of a process returns all memory of the device. After each
     /// out-of-memory failure another process continues with the next fallback, from the last checkpoint if there is
     /// one, otherwise from the beginning.
@@ -139,7 +153,7 @@ impl Arguments {
                 notice(format_args!("continuing with {flags}"));
                 resume = !RunFolder::new(&config.run).checkpoints()?.steps().is_empty();
             }
-            let status = train_in_process(fallback, resume, &device)?;
+            let status = train_in_process(fallback, resume, self.plain, &device)?;
             match status.code() {
                 Some(0) => return Ok(()),
                 Some(OUT_OF_MEMORY) => {}
@@ -202,7 +216,12 @@ fn remedy(config: &TrainConfig, error: &TrainError, device: &Device, info: &Devi
     }
 }
 
-fn train_in_process(config: &TrainConfig, resume: bool, device: &DeviceInfo) -> anyhow::Result<ExitStatus> {
+fn train_in_process(
+    config: &TrainConfig,
+    resume: bool,
+    plain: bool,
+    device: &DeviceInfo,
+) -> anyhow::Result<ExitStatus> {
     let file = tempfile::Builder::new().suffix(".toml").tempfile()?;
     std::fs::write(file.path(), config.to_toml())?;
     let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
@@ -210,6 +229,9 @@ fn train_in_process(config: &TrainConfig, resume: bool, device: &DeviceInfo) -> 
     command.arg(file.path());
     if resume {
         command.arg("--resume");
+    }
+    if plain {
+        command.arg("--plain");
     }
     command.status().context("cannot start a process")
 }

@@ -33,6 +33,6 @@ mod tests;
 pub use dataset::{Options, SynthError, write_dataset};
 pub use midi::{
     FontProblem, MidiError, MidiOptions, MidiProblem, MidiReport, MidiSong, MidiSongs, Vocals, find_files,
-    write_midi_dataset,
+    try_font, try_midi, write_midi_dataset,
 };
 pub use song::{RATES, STEMS, Song, song};

@@ -1,5 +1,7 @@
 //! Good files, which mutations start from.
 
+mod music;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,10 @@ pub(crate) fn files(target: Target) -> Vec<Vec<u8>> {
         Target::Ogg => fixtures("audio", &["ogg", "opus"]),
         Target::Wav => fixtures("audio", &["aiff", "caf", "w64"]),
         Target::Flac => fixtures("audio", &["flac"]),
+        Target::Midi => return music::midi(),
+        Target::SoundFont => {
+            return music::sound_fonts(fixtures("audio", &["ogg"]).first().expect("an ogg file"));
+        }
         Target::Weights => return vec![network()],
         Target::Config => {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");

@@ -1,4 +1,4 @@
-//! Feeds mutated files to every parser of files from outside: audio, weights and training settings.
+//! Feeds mutated files to every parser of files from outside: audio, MIDI, SoundFonts, weights and training settings.
 //!
 //! [`Campaign::run`] mutates good files at random and gives each result to a parser. A parser may refuse a file. It
 //! must not panic, take longer than [`LONGEST`], or hold more than [`MOST_MEMORY`] at any time. A failure names the
@@ -138,10 +138,18 @@ pub fn execute(target: Target, file: &[u8]) -> Result<Worst, String> {
     MEMORY.reset_peak_usage();
     let began = Instant::now();
     let accepted = panic::catch_unwind(|| target.parse(file)).unwrap_or(false);
-    let time = began.elapsed();
+    let mut time = began.elapsed();
     let memory = MEMORY.peak_usage().saturating_sub(before);
     if let Some(panic) = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take() {
         return Err(panic);
+    }
+    // Other programs on the machine may have taken the time.
+    for _ in 0..3 {
+        if time > LONGEST {
+            let again = Instant::now();
+            panic::catch_unwind(|| target.parse(file)).ok();
+            time = time.min(again.elapsed());
+        }
     }
     if time > LONGEST {
         return Err(format!("it took {:.1} s", time.as_secs_f64()));

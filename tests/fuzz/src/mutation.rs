@@ -73,7 +73,13 @@ fn change(file: &mut Vec<u8>, corpus: &[Vec<u8>], target: Target, rng: &mut impl
 }
 
 fn position(length: usize, target: Target, rng: &mut impl Rng) -> usize {
-    let edge = length.min(if target == Target::Weights { 16 * EDGE } else { EDGE });
+    // The headers of these files are long.
+    let edge = match target {
+        Target::Weights => 16 * EDGE,
+        Target::SoundFont => 3 * EDGE,
+        _ => EDGE,
+    };
+    let edge = length.min(edge);
     match rng.random_range(0..4) {
         0 | 1 => rng.random_range(0..edge),
         2 => length - 1 - rng.random_range(0..edge),

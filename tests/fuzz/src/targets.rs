@@ -22,6 +22,11 @@ pub enum Target {
     Wav,
     /// Flac.
     Flac,
+    /// Standard MIDI Files.
+    Midi,
+    /// SoundFonts: sf2 and sf3. Those that are accepted are played.
+    #[value(name = "soundfont")]
+    SoundFont,
     /// Weights files.
     Weights,
     /// TOML files of training settings and networks.
@@ -40,6 +45,8 @@ impl Target {
     pub(crate) fn parse(self, file: &[u8]) -> bool {
         match self {
             Self::Mp3 | Self::Mp4 | Self::Ogg | Self::Wav | Self::Flac => read(file, self),
+            Self::Midi => unbraid_synth::try_midi(file).is_ok(),
+            Self::SoundFont => unbraid_synth::try_font(file).is_ok(),
             Self::Weights => weights::from_bytes(file, &Device::flex()).is_ok(),
             Self::Config => {
                 let text = String::from_utf8_lossy(file);

@@ -24,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("browser", &["unbraid-base"]),
     ("conformance", &["unbraid-base", "unbraid-ops", "unbraid-model", "browser"]),
     ("conformance-web", &["unbraid-ops", "conformance"]),
-    ("fuzz", &["unbraid-audio", "unbraid-model", "unbraid-train"]),
+    ("fuzz", &["unbraid-audio", "unbraid-model", "unbraid-synth", "unbraid-train"]),
     ("isa", &["unbraid-base", "unbraid-ops", "unbraid-model", "unbraid-train"]),
     ("xtask", &[]),
 ];

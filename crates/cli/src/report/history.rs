@@ -7,53 +7,53 @@ use anyhow::Context;
 use serde_json::Value;
 
 /// A logged training step. A value is `None` if it was not finite or the version that wrote the line had none.
-pub(super) struct Step {
-    pub(super) step: u64,
+pub(crate) struct Step {
+    pub(crate) step: u64,
     /// Steps of the whole run.
-    pub(super) steps: Option<u64>,
-    pub(super) progress: Option<f64>,
-    pub(super) elapsed: Option<f64>,
-    pub(super) updated: bool,
-    pub(super) loss: Option<f64>,
+    pub(crate) steps: Option<u64>,
+    pub(crate) progress: Option<f64>,
+    pub(crate) elapsed: Option<f64>,
+    pub(crate) updated: bool,
+    pub(crate) loss: Option<f64>,
     /// The terms of the loss by name.
-    pub(super) losses: BTreeMap<String, Option<f64>>,
-    pub(super) gradient_norm: Option<f64>,
-    pub(super) learning_rate: Option<f64>,
-    pub(super) speed: Option<f64>,
-    pub(super) memory: Option<f64>,
-    pub(super) peak: Option<f64>,
+    pub(crate) losses: BTreeMap<String, Option<f64>>,
+    pub(crate) gradient_norm: Option<f64>,
+    pub(crate) learning_rate: Option<f64>,
+    pub(crate) speed: Option<f64>,
+    pub(crate) memory: Option<f64>,
+    pub(crate) peak: Option<f64>,
 }
 
 /// Scores of a stem, or their mean over the stems, dB.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Scores {
-    pub(super) usdr: Option<f64>,
-    pub(super) csdr: Option<f64>,
-    pub(super) si_sdr: Option<f64>,
-    pub(super) baseline: Option<f64>,
+pub(crate) struct Scores {
+    pub(crate) usdr: Option<f64>,
+    pub(crate) csdr: Option<f64>,
+    pub(crate) si_sdr: Option<f64>,
+    pub(crate) baseline: Option<f64>,
 }
 
 /// A validation.
-pub(super) struct Validation {
-    pub(super) step: u64,
-    pub(super) songs: Option<u64>,
-    pub(super) mean: Scores,
-    pub(super) stems: BTreeMap<String, Scores>,
-    pub(super) best: bool,
+pub(crate) struct Validation {
+    pub(crate) step: u64,
+    pub(crate) songs: Option<u64>,
+    pub(crate) mean: Scores,
+    pub(crate) stems: BTreeMap<String, Scores>,
+    pub(crate) best: bool,
 }
 
 /// The course of a run, in the order of its steps.
 #[derive(Default)]
-pub(super) struct History {
-    pub(super) steps: Vec<Step>,
-    pub(super) validations: Vec<Validation>,
+pub(crate) struct History {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) validations: Vec<Validation>,
     /// Lines that hold no JSON object, such as the last line of a run that was cut off.
-    pub(super) damaged: usize,
+    pub(crate) damaged: usize,
 }
 
 impl History {
     /// Reads a file. A file that is missing is a run without steps.
-    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         match std::fs::read(path) {
             Ok(bytes) => Ok(Self::parse(&String::from_utf8_lossy(&bytes))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
@@ -61,7 +61,8 @@ impl History {
         }
     }
 
-    fn parse(text: &str) -> Self {
+    /// Reads the lines of a file.
+    pub(crate) fn parse(text: &str) -> Self {
         let mut history = Self::default();
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let value: Option<Value> = serde_json::from_str(line).ok();
@@ -83,19 +84,19 @@ impl History {
     }
 
     /// The validation with the highest uSDR.
-    pub(super) fn best(&self) -> Option<&Validation> {
+    pub(crate) fn best(&self) -> Option<&Validation> {
         let marked = self.validations.iter().rev().find(|validation| validation.best);
         let score = |validation: &&Validation| validation.mean.usdr.unwrap_or(f64::NEG_INFINITY);
         marked.or_else(|| self.validations.iter().max_by(|a, b| score(a).total_cmp(&score(b))))
     }
 
     /// Steps whose update was skipped, among those that were logged.
-    pub(super) fn skipped(&self) -> usize {
+    pub(crate) fn skipped(&self) -> usize {
         self.steps.iter().filter(|step| !step.updated).count()
     }
 
     /// Whether the run has reached its end.
-    pub(super) fn complete(&self) -> bool {
+    pub(crate) fn complete(&self) -> bool {
         let ended = |step: &Step| {
             step.progress.is_some_and(|progress| progress >= 1.0)
                 || step.steps.is_some_and(|all| step.step >= all)
@@ -104,7 +105,7 @@ impl History {
     }
 
     /// The median speed, in seconds of audio per second.
-    pub(super) fn speed(&self) -> Option<f64> {
+    pub(crate) fn speed(&self) -> Option<f64> {
         let mut speeds: Vec<f64> = self.steps.iter().filter_map(|step| step.speed).collect();
         speeds.sort_by(f64::total_cmp);
         speeds.get(speeds.len() / 2).copied()

@@ -13,7 +13,7 @@ use rustysynth::SoundFont;
 
 use super::font_problem::{FontProblem, MAX_BYTES, MAX_REGIONS};
 use super::score::{BASSES, Part};
-use super::sf3;
+use super::{loops, sf3};
 
 /// The tables of a SoundFont, with the size of their records.
 pub(super) const TABLES: [(&[u8; 4], usize); 7] =
@@ -68,10 +68,16 @@ pub(super) fn load(bytes: &[u8]) -> Result<SoundFont, FontProblem> {
     if samples.len() < 4 {
         return Err(FontProblem::NoSamples);
     }
-    // The library's own checks are not complete. A panic of it must not end the program.
-    let font = catch_unwind(AssertUnwindSafe(|| SoundFont::new(&mut rebuilt(samples, &tables))));
-    let font = font.map_err(|_| FontProblem::Refused("its tables contradict each other".into()))?;
-    let font = font.map_err(|error| FontProblem::Refused(error.to_string()))?;
+    let mut font = parsed(samples, &tables)?;
+    let short = loops::too_short(&font)?;
+    if !short.is_empty() {
+        let (samples, headers) = loops::unrolled(samples, tables[6], &short)?;
+        tables[6] = &headers;
+        font = parsed(&samples, &tables)?;
+        if !loops::too_short(&font)?.is_empty() {
+            return Err(FontProblem::Refused("its loops contradict each other".into()));
+        }
+    }
     let regions = |preset: &rustysynth::Preset| -> usize {
         let instruments = preset.get_regions().iter().map(rustysynth::PresetRegion::get_instrument_id);
         instruments.map(|id| font.get_instruments()[id].get_regions().len()).sum()
@@ -80,6 +86,13 @@ pub(super) fn load(bytes: &[u8]) -> Result<SoundFont, FontProblem> {
         return Err(FontProblem::TooManyRegions);
     }
     Ok(font)
+}
+
+fn parsed(samples: &[u8], tables: &[&[u8]; 7]) -> Result<SoundFont, FontProblem> {
+    // The library's own checks are not complete. A panic of it must not end the program.
+    let font = catch_unwind(AssertUnwindSafe(|| SoundFont::new(&mut rebuilt(samples, tables))));
+    let font = font.map_err(|_| FontProblem::Refused("its tables contradict each other".into()))?;
+    font.map_err(|error| FontProblem::Refused(error.to_string()))
 }
 
 /// Splits a chunk from the front: its name, its content, and the rest.

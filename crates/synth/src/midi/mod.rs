@@ -5,6 +5,7 @@ mod find;
 mod fixture;
 mod font;
 mod font_problem;
+mod loops;
 mod render;
 mod score;
 mod set;
@@ -13,9 +14,11 @@ mod songs;
 mod takes;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 pub use find::find_files;
 pub use font_problem::FontProblem;
 pub use score::MidiProblem;
 pub use set::{MidiReport, write_midi_dataset};
 pub use songs::{MidiError, MidiOptions, MidiSong, MidiSongs, Vocals};
+pub use trial::{try_font, try_midi};

@@ -11,10 +11,10 @@ use super::font_problem::FontProblem;
 const MAX_SAMPLES: usize = 256 << 20;
 
 /// Zeros after each sample, as the format demands for the interpolation at the end.
-const GAP: usize = 46;
+pub(super) const GAP: usize = 46;
 
 /// Bytes of a record of the table of samples.
-const HEADER: usize = 46;
+pub(super) const HEADER: usize = 46;
 
 /// The flag of a compressed sample in its type.
 const COMPRESSED: u16 = 0x10;
@@ -70,6 +70,7 @@ fn decode_one(samples: &[u8], record: &[u8]) -> Result<Vec<i16>, String> {
     Ok(sound.into_iter().map(|x| (x * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16).collect())
 }
 
-fn number(record: &[u8], at: usize) -> u32 {
+/// A 32-bit number of a record.
+pub(super) fn number(record: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([record[at], record[at + 1], record[at + 2], record[at + 3]])
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
-use unbraid_base::file::write_whole;
+use unbraid_base::file::{remove_unfinished, write_whole};
 
 /// Name of the file in the folder of the data set. A hidden file is no part of a data set.
 const NAME: &str = ".unbraid-index";
@@ -98,6 +98,10 @@ fn updated(
     let mut stamps: HashMap<&Path, Option<(u64, u64)>> = HashMap::new();
     for source in sources {
         stamps.entry(&source.path).or_insert_with(|| stamp(&source.path));
+    }
+    // A killed process may have left an index that it had not finished.
+    for folder in places(root).iter().filter_map(|path| path.parent()) {
+        remove_unfinished(folder).ok();
     }
     let stored = places(root).iter().find_map(|path| load(path)).unwrap_or_default();
     let (mut entries, mut stale) = (Entries::new(), Vec::new());

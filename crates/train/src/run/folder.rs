@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use unbraid_base::file::write_whole;
+use unbraid_base::file::{remove_unfinished, write_whole};
 
 /// Paths of a run.
 #[derive(Debug, Clone)]
@@ -65,7 +65,7 @@ impl RunFolder {
     }
 
     /// Takes the exclusive right to train in this folder, and creates the folder if it is missing. The system ends the
-    /// right with the process, however the process ends.
+    /// right with the process, however the process ends. Removes the unfinished files of a killed process.
     ///
     /// # Errors
     /// [`TrainError::Locked`] if another process has the right. An error of the system if the lock's file cannot be
@@ -75,17 +75,22 @@ impl RunFolder {
         let failed = |source| CheckpointError::Write { path: path.clone(), source };
         std::fs::create_dir_all(&self.root).map_err(failed)?;
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(RunLock { _file: file, problem: None }),
-            Err(TryLockError::WouldBlock) => Err(TrainError::Locked(self.root.clone())),
+        let problem = match file.try_lock() {
+            Ok(()) => None,
+            Err(TryLockError::WouldBlock) => return Err(TrainError::Locked(self.root.clone())),
             // Some network file systems have no locks. Training is possible there all the same.
             Err(TryLockError::Error(error)) => {
                 let folder = self.root.display();
-                let problem =
-                    format!("{folder} cannot be locked ({error}), so a second process is not kept out");
-                Ok(RunLock { _file: file, problem: Some(problem) })
+                Some(format!("{folder} cannot be locked ({error}), so a second process is not kept out"))
+            }
+        };
+        remove_unfinished(&self.root).map_err(failed)?;
+        for batch in std::fs::read_dir(self.bad_batches()).into_iter().flatten().flatten() {
+            if batch.path().extension().is_some_and(|ending| ending == "part") {
+                std::fs::remove_dir_all(batch.path()).ok();
             }
         }
+        Ok(RunLock { _file: file, problem })
     }
 
     fn checkpoint_folder(&self) -> PathBuf {
@@ -120,19 +125,23 @@ impl RunFolder {
             .map_err(|source| CheckpointError::Write { path, source })
     }
 
-    /// Opens `metrics.jsonl` for appending after `step`, and a new event file of TensorBoard. Removes later lines, which a
-    /// run that was killed after its last checkpoint leaves behind, and an incomplete last line.
+    /// Opens `metrics.jsonl` for appending after `step`, and a new event file of TensorBoard. `validated` is the step of
+    /// the last validation that the run's state knows. Removes what a run that was killed after its last checkpoint
+    /// leaves behind: later lines, a later validation of the same step, and an incomplete last line.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn open_metrics(&self, step: u64) -> Result<MetricsLog, CheckpointError> {
+    pub fn open_metrics(&self, step: u64, validated: Option<u64>) -> Result<MetricsLog, CheckpointError> {
         let path = self.metrics();
         let failed = |source| CheckpointError::Write { path: path.clone(), source };
         let text = std::fs::read(&path).unwrap_or_default();
+        let belongs = |line: &serde_json::Value| {
+            let known = |own| if line["kind"] == "validation" { validated >= Some(own) } else { own <= step };
+            step > 0 && line["step"].as_u64().is_some_and(known)
+        };
         let mut kept = String::new();
         for line in String::from_utf8_lossy(&text).lines() {
-            let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
-            if value.and_then(|v| v["step"].as_u64()).is_some_and(|s| s <= step && step > 0) {
+            if serde_json::from_str(line).is_ok_and(|line| belongs(&line)) {
                 kept.push_str(line);
                 kept.push('\n');
             }
@@ -196,20 +205,36 @@ mod tests {
     fn lines_after_the_checkpoint_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let folder = RunFolder::new(dir.path());
-        let mut log = folder.open_metrics(0).unwrap();
+        let mut log = folder.open_metrics(0, None).unwrap();
         for step in 1..=5u64 {
             log.append("step", &serde_json::json!({ "step": step })).unwrap();
         }
         log.file.write_all(b"{\"kind\":\"step\",\"st").unwrap();
-        let mut log = folder.open_metrics(3).unwrap();
+        let mut log = folder.open_metrics(3, None).unwrap();
         log.append("step", &serde_json::json!({ "step": 4, "again": true })).unwrap();
         let text = std::fs::read_to_string(folder.metrics()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 4, "{text}");
         assert_eq!(lines[2], r#"{"kind":"step","step":3}"#);
         assert!(lines[3].contains("again"));
-        folder.open_metrics(0).unwrap();
+        folder.open_metrics(0, None).unwrap();
         assert_eq!(std::fs::read_to_string(folder.metrics()).unwrap(), "");
+    }
+
+    #[test]
+    fn a_validation_that_the_checkpoint_does_not_know_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::new(dir.path());
+        let mut log = folder.open_metrics(0, None).unwrap();
+        for step in [2, 4u64] {
+            log.append("step", &serde_json::json!({ "step": step })).unwrap();
+            log.append("validation", &serde_json::json!({ "step": step })).unwrap();
+        }
+        for (validated, lines) in [(Some(4), 4), (Some(2), 3), (None, 2)] {
+            folder.open_metrics(4, validated).unwrap();
+            let text = std::fs::read_to_string(folder.metrics()).unwrap();
+            assert_eq!(text.lines().count(), lines, "{validated:?}: {text}");
+        }
     }
 
     #[test]
@@ -222,9 +247,12 @@ mod tests {
         let error = folder.lock().unwrap_err();
         assert!(matches!(&error, TrainError::Locked(_)) && error.to_string().contains("run"), "{error}");
         drop(lock);
+        let unfinished = dir.path().join("run/.unbraid-1.part");
+        std::fs::write(&unfinished, b"half").unwrap();
         // The file stays, but it is no lock.
         assert!(dir.path().join("run/.lock").is_file() && !folder.holds_run());
         folder.lock().unwrap();
+        assert!(!unfinished.exists());
     }
 
     #[test]

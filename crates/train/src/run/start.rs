@@ -131,7 +131,7 @@ fn prepare<'a>(
     let samples = config.segment_samples(&model_config);
     let cut = (samples, rate);
     let segments = Segments::new(Arc::clone(&dataset), &training, cut, config, &levels);
-    let metrics = folder.open_metrics(state.step)?;
+    let metrics = folder.open_metrics(state.step, state.validated)?;
     Ok(Trainer {
         learner,
         dataset,

@@ -5,10 +5,11 @@
 //! earlier file that lie after the first step of a later one.
 
 use serde_json::Value;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+use unbraid_base::file::write_whole;
 
 /// An event file, open for appending.
 #[derive(Debug)]
@@ -22,10 +23,10 @@ impl EventFile {
     /// # Errors
     /// An error of the system.
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
-        let name = format!("events.out.tfevents.{:013}.unbraid", now().as_millis());
-        let mut events = Self { file: File::create(folder.join(name))? };
-        events.write(&[&time(), &bytes(3, b"brain.Event:2")])?;
-        Ok(events)
+        let path = folder.join(format!("events.out.tfevents.{:013}.unbraid", now().as_millis()));
+        // The file appears with its first record, because a file without it is no event file.
+        write_whole(&path, &record(&[time(), bytes(3, b"brain.Event:2")].concat()))?;
+        Ok(Self { file: OpenOptions::new().append(true).open(path)? })
     }
 
     /// Appends every number of `event` under its path, such as `validation/stems/vocals/usdr`.

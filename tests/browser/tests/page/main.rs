@@ -1,4 +1,4 @@
-//! End-to-end tests of the page in a headless Chromium.
+//! End-to-end tests of the page, and of the page about a training run, in a headless Chromium.
 //!
 //! `cargo xtask test` builds and serves the page and sets the variables that the tests read: `UNBRAID_PAGE` is the
 //! page's address, `UNBRAID_SOURCES` the address of `web/` without the build, `UNBRAID_PROGRAM` the native program, and
@@ -12,6 +12,7 @@ mod journey;
 mod looks;
 mod page;
 mod pool;
+mod report;
 mod smooth;
 mod song;
 mod trouble;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         trouble::TESTS,
         habits::TESTS,
         smooth::TESTS,
+        report::TESTS,
     ];
     let tests = tests.concat();
     let trials = tests.into_iter().map(|test| trial(test, &world)).collect();
