@@ -30,6 +30,8 @@ pub(crate) struct Segments {
     places: Vec<Places>,
     samples: usize,
     config: TrainConfig,
+    /// The part of every batch that is made, counted from 0, and the number of parts.
+    part: [u64; 2],
 }
 
 impl Segments {
@@ -46,7 +48,12 @@ impl Segments {
         let stems = dataset.stems();
         let each = (0..stems).map(|stem| stem..stem + 1).chain(std::iter::once(0..stems));
         let places = each.map(|stems| Places::of(&*dataset, tracks, levels, stems, wanted)).collect();
-        Self { dataset, places, samples, config: config.clone() }
+        Self { dataset, places, samples, config: config.clone(), part: [0, 1] }
+    }
+
+    /// The same source, but of every batch only the part `index` of `count` equal ones.
+    pub(crate) fn of_part(&self, index: usize, count: usize) -> Self {
+        Self { part: [index as u64, count as u64], ..self.clone() }
     }
 
     /// Segment `k`: one stereo signal per stem. Their sum is the mixture.
@@ -109,11 +116,13 @@ impl Segments {
         stems.map(|stem| self.dataset.read(track, stem, start, samples)).collect()
     }
 
-    /// Batch `k`: segments `k·b … (k+1)·b`, as one plane `[b, s, 2, n]`.
-    fn batch(&self, k: u64) -> Result<Vec<f32>, DataError> {
-        let size = self.config.batch_size as u64;
+    /// Batch `k`, segments `k·b … (k+1)·b`, or the part of it, as one plane `[b, s, 2, n]`.
+    pub(crate) fn batch(&self, k: u64) -> Result<Vec<f32>, DataError> {
+        let [part, parts] = self.part;
+        let size = self.config.batch_size as u64 / parts;
+        let first = (k * parts + part) * size;
         let mut plane = Vec::new();
-        for item in k * size..(k + 1) * size {
+        for item in first..first + size {
             for stem in self.segment(item)? {
                 plane.extend_from_slice(&stem[0]);
                 plane.extend_from_slice(&stem[1]);
