@@ -111,6 +111,10 @@ fn for_training(error: &TrainError) -> Option<&'static str> {
         TrainError::Freeze(_) => {
             "`--freeze` takes names of parameters, such as `encoder.*`. `--freeze ''` freezes none."
         }
+        TrainError::Parts { .. } => {
+            "Every device takes an equal part of a batch: `--batch-size` must be a multiple of their number."
+        }
+        TrainError::OtherSongs(_) => "Every process must find the same songs in the same folders.",
         TrainError::NothingFits { .. } => {
             "Give the weights of a network of the same family and widths (`--init`), or leave `--init` out."
         }
@@ -290,6 +294,7 @@ mod tests {
         assert!(of(TrainError::Locked("run".into())).contains("--out DIR"));
         assert!(of(TrainError::SettingsLost("run".into())).contains("--config"));
         assert!(of(TrainError::Freeze(unbraid_train::FreezeError::Everything)).contains("--freeze"));
+        assert!(of(TrainError::Parts { batch: 3, parts: 2 }).contains("--batch-size"));
         let (theirs, ours) = ("a".to_owned(), "b".to_owned());
         assert!(of(TrainError::NothingFits { path: "w".into(), theirs, ours }).contains("--init"));
         let later = WeightsError { path: None, reason: Reason::LaterFormat { format: 9 } };

@@ -5,7 +5,7 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde::Serialize;
 use unbraid_base::file::write_whole;
@@ -21,6 +21,7 @@ use crate::models;
 use crate::output::{notice, print};
 use crate::progress::{Lines, SongProgress};
 use crate::separate::Segmentation;
+use crate::shard::ShardArgument;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -48,7 +49,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WHAT", default_value = "fault", value_parser = ["fault", "silent"])]
     missing_stems: String,
     /// Score the files of any system: DIR/SONG/STEM.wav, or another audio format. Needs --reference-dir
-    #[arg(long, value_name = "DIR", requires = "reference_dir", conflicts_with_all = ["model", "data"])]
+    #[arg(long, value_name = "DIR", requires = "reference_dir", conflicts_with_all = ["model", "data", "shard"])]
     estimate_dir: Option<PathBuf>,
     /// The true stems: DIR/SONG/STEM.wav, such as the folder `test` of MUSDB18-HQ
     #[arg(long, value_name = "DIR", requires = "estimate_dir", conflicts_with_all = ["model", "data"])]
@@ -59,6 +60,8 @@ pub(crate) struct Arguments {
     /// Seconds of each song that are scored, from its start
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     limit: Option<f64>,
+    #[command(flatten)]
+    part: ShardArgument,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -124,7 +127,14 @@ impl Arguments {
         let ensemble = Ensemble::new(members, self.shifts.into())?;
         let rate = ensemble.sample_rate();
         let dataset = self.dataset(ensemble.stems(), rate)?;
-        let tracks: Vec<usize> = (0..dataset.tracks().len()).collect();
+        let songs = dataset.tracks().len();
+        let shard = self.part.shard;
+        let tracks: Vec<usize> =
+            (0..songs).filter(|song| shard.is_none_or(|shard| shard.holds(*song))).collect();
+        if let Some(shard) = shard {
+            ensure!(!tracks.is_empty(), "there is nothing to score: {}", shard.summary(songs));
+            notice(shard.summary(songs));
+        }
         dataset.notices().iter().for_each(notice);
         notice(format_args!("scoring {}", summary(&*dataset, &tracks, rate)));
         let mut screen = Lines::new(interrupt::requested);

@@ -49,9 +49,9 @@ pub(crate) fn install() {
     });
 }
 
-/// Ignores Ctrl-C in this process. The terminal sends it to the child processes too. They stop at a safe point, and
-/// this process ends after them.
-pub(crate) fn leave_to_children() {
+/// Ignores Ctrl-C in this process. The terminal sends it to the processes too that do the work, or lead it. They stop at
+/// a safe point, and this process ends after them.
+pub(crate) fn leave_to_others() {
     static UNUSED: AtomicBool = AtomicBool::new(false);
     for signal in signals() {
         flag::register(signal, &UNUSED).ok();

@@ -18,6 +18,7 @@ mod reference;
 mod report;
 mod separate;
 mod settings;
+mod shard;
 mod shell;
 mod song_makers;
 mod train;
@@ -126,11 +127,16 @@ fn main() -> ExitCode {
     };
     let Err(reason) = result else { return ExitCode::SUCCESS };
     let reason = device::out_of_memory().filter(|_| evaluates).unwrap_or(reason);
-    error(format_args!("error: {}", advice::fact(&reason)));
-    if let Some(advice) = advice::advice(&reason) {
+    print_error(&reason);
+    interrupt::exit_code().map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// Prints what failed, and what helps.
+fn print_error(reason: &anyhow::Error) {
+    error(format_args!("error: {}", advice::fact(reason)));
+    if let Some(advice) = advice::advice(reason) {
         error(format_args!("help: {advice}"));
     }
-    interrupt::exit_code().map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use crate::device::{DeviceArgument, out_of_memory};
 use crate::interrupt;
 use crate::models::ModelArgument;
 use crate::output::{be_quiet, notice, print};
+use crate::shard::ShardArgument;
 
 use cut::Cut;
 use outputs::Output;
@@ -92,6 +93,8 @@ pub(crate) struct Arguments {
     /// Keep existing stems, and separate only songs that lack some. Stems are recognised by their names
     #[arg(long, conflicts_with = "force")]
     skip_existing: bool,
+    #[command(flatten)]
+    part: ShardArgument,
     /// Print a JSON report
     #[arg(long)]
     json: bool,
@@ -131,6 +134,9 @@ impl Arguments {
         }
         let found = songs::find(&self.songs, &self.out);
         self.check_streams(&found)?;
+        if let Some(shard) = self.part.shard {
+            notice(shard.summary(found.len()));
+        }
         let (device, info) = self.device.open()?;
         let loaded = self.model.load(&device)?;
         report.device = Some(info.name);
@@ -168,6 +174,7 @@ impl Arguments {
         }
         if self.to_stdout() {
             ensure!(found.len() == 1, "standard output can take one song, not {}", found.len());
+            ensure!(self.part.shard.is_none(), "standard output cannot take a part of the songs (--shard)");
             ensure!(!self.json, "standard output cannot take both a stem and the report of --json");
             if io::stdout().is_terminal() {
                 let advice = "Redirect it to a file or to a program, or choose a folder with `--out DIR`.";
@@ -185,24 +192,32 @@ impl Arguments {
         }
     }
 
-    /// Chooses and checks the files of all songs.
+    /// Chooses the files of all songs, so that every shard gives a song the same names, and checks those of its own.
     fn plan(&self, found: Vec<Found>, outputs: &[Output], model: &str) -> anyhow::Result<Vec<Planned>> {
         let naming =
             Naming { out: &self.out, template: &self.name, model, extension: self.format.extension() };
         naming.check(found.len(), outputs.len())?;
         let mut taken = HashSet::new();
         let mut names = NameCheck::create(&self.out)?;
-        let mut files = |song: &Song| {
+        let mut files = |song: &Song, own: bool| {
             let targets = naming.targets(song, outputs, &mut taken)?;
+            if !own {
+                return Ok(targets);
+            }
             let targets = to_write(targets, self.existing())?;
             targets.iter().try_for_each(|target| names.check(target))?;
             Ok(targets)
         };
-        let mut plan = |song: Song| match files(&song) {
+        let mut plan = |song: Song, own| match files(&song, own) {
             Ok(targets) => Ok((song, targets)),
             Err(error) => Err((song.path, error)),
         };
-        Ok(found.into_iter().map(|found| found.and_then(&mut plan)).collect())
+        let planned = found.into_iter().enumerate().filter_map(|(place, found)| {
+            let own = self.part.shard.is_none_or(|shard| shard.holds(place));
+            let planned = found.and_then(|song| plan(song, own));
+            own.then_some(planned)
+        });
+        Ok(planned.collect())
     }
 
     /// Separates the songs one after another, and goes on after one that fails.

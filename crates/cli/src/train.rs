@@ -1,5 +1,8 @@
 //! `unbraid train`: trains a network.
 
+#[cfg(feature = "mpi")]
+mod ranks;
+
 use std::io::{self, IsTerminal};
 use std::process::{Command, ExitStatus};
 
@@ -10,12 +13,12 @@ use indicatif::DecimalBytes;
 use unbraid_base::counted;
 use unbraid_ops::device::{self, DeviceInfo, MemoryRefused};
 use unbraid_train::{
-    Event, Flow, Listener, RunFolder, TrainConfig, TrainError, TrainReport, fallbacks, train,
+    Crew, Event, Flow, Listener, RunFolder, TrainConfig, TrainError, TrainReport, fallbacks, train,
 };
 
 use crate::advice::advised;
 use crate::dashboard::Dashboard;
-use crate::device::DeviceArgument;
+use crate::device::{DevicesArgument, Opened, open_all};
 use crate::interrupt;
 use crate::output::notice;
 use crate::panel;
@@ -52,7 +55,12 @@ pub(crate) struct Arguments {
     #[arg(long)]
     plain: bool,
     #[command(flatten)]
-    device: DeviceArgument,
+    devices: DevicesArgument,
+    /// Be one process of an MPI job, started by `mpirun` or `srun`: each takes an equal part of every batch. The processes
+    /// of a machine divide its --devices
+    #[cfg(feature = "mpi")]
+    #[arg(long, conflicts_with = "on_oom")]
+    mpi: bool,
 }
 
 /// A listener that records the device at the first step, when the run is known to work.
@@ -95,15 +103,31 @@ impl Arguments {
     }
 
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        #[cfg(feature = "mpi")]
+        if self.mpi {
+            return ranks::run(&self);
+        }
         let config = self.settings()?;
         config.validate()?;
         if self.on_oom == OnOutOfMemory::Reduce {
             return self.reduce(&config);
         }
         interrupt::install();
-        let (device, info) = self.device.open()?;
-        let mut screen = Recorded { screen: self.screen(&config), run: Some((&config, &info)) };
-        let result = train(&config, self.resume, &device, &mut screen);
+        let opened = open_all(&self.devices.choices())?;
+        self.train(&config, &opened, Crew::from)
+    }
+
+    /// Trains on open devices, in the crew that `crew` makes of them.
+    fn train(
+        &self,
+        config: &TrainConfig,
+        opened: &[Opened],
+        crew: impl FnOnce(Vec<Device>) -> Crew,
+    ) -> anyhow::Result<()> {
+        let (device, info) = &opened[0];
+        let crew = crew(opened.iter().map(|(device, _)| device.clone()).collect());
+        let mut screen = Recorded { screen: self.screen(config), run: Some((config, info)) };
+        let result = train(config, self.resume, crew, &mut screen);
         drop(screen);
         let report = match result {
             Err(error) if error.is_out_of_memory() && self.on_oom == OnOutOfMemory::ExitCode => {
@@ -111,12 +135,12 @@ impl Arguments {
                 std::process::exit(OUT_OF_MEMORY);
             }
             Err(error) if error.is_out_of_memory() => {
-                let advice = remedy(&config, &error, &device, &info);
+                let advice = remedy(config, &error, device, info);
                 return Err(advised(error, advice));
             }
             result => result?,
         };
-        notice(outcome(&config, &report));
+        notice(outcome(config, &report));
         if report.skipped > 0 {
             let updates = counted(report.skipped, "update");
             notice(format_args!("the loss or gradient was not finite: {updates} skipped"));
@@ -126,7 +150,7 @@ impl Arguments {
         }
         notice(format_args!("model: {} (weights of step {})", report.model.display(), report.model_step));
         if !report.already_complete {
-            after_training(&config, &device, !report.stopped);
+            after_training(config, device, !report.stopped);
         }
         Ok(())
     }
@@ -143,8 +167,8 @@ impl Arguments {
     /// out-of-memory failure another process continues with the next fallback, from the last checkpoint if there is
     /// one, otherwise from the beginning.
     fn reduce(&self, config: &TrainConfig) -> anyhow::Result<()> {
-        interrupt::leave_to_children();
-        let device = device::find(self.device.device)?;
+        interrupt::leave_to_others();
+        let device = device::find(self.devices.choices()[0])?;
         let fallbacks = fallbacks(config, has_f16(&device));
         let mut resume = self.resume;
         for (index, fallback) in fallbacks.iter().enumerate() {
@@ -153,7 +177,7 @@ impl Arguments {
                 notice(format_args!("continuing with {flags}"));
                 resume = !RunFolder::new(&config.run).checkpoints()?.steps().is_empty();
             }
-            let status = train_in_process(fallback, resume, self.plain, &device)?;
+            let status = self.train_in_process(fallback, resume)?;
             match status.code() {
                 Some(0) => return Ok(()),
                 Some(OUT_OF_MEMORY) => {}
@@ -167,6 +191,19 @@ impl Arguments {
         }
         let fact = "the run does not fit into memory, even with the settings that need the least";
         Err(advised(fact, format!("{LEVELS}.")))
+    }
+
+    fn train_in_process(&self, config: &TrainConfig, resume: bool) -> anyhow::Result<ExitStatus> {
+        let file = tempfile::Builder::new().suffix(".toml").tempfile()?;
+        std::fs::write(file.path(), config.to_toml())?;
+        let mut command =
+            Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+        command.args(["train", "--on-oom", "exit-code", "--config"]).arg(file.path());
+        command.args(self.devices.flag());
+        if resume {
+            command.arg("--resume");
+        }
+        command.status().context("cannot start a process")
     }
 }
 
@@ -214,24 +251,4 @@ fn remedy(config: &TrainConfig, error: &TrainError, device: &Device, info: &Devi
         }
         Err(reason) => format!("Among the fallbacks of this run, {reason}. {LEVELS}."),
     }
-}
-
-fn train_in_process(
-    config: &TrainConfig,
-    resume: bool,
-    plain: bool,
-    device: &DeviceInfo,
-) -> anyhow::Result<ExitStatus> {
-    let file = tempfile::Builder::new().suffix(".toml").tempfile()?;
-    std::fs::write(file.path(), config.to_toml())?;
-    let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
-    command.args(["train", "--on-oom", "exit-code", "--device", &device.choice.to_string(), "--config"]);
-    command.arg(file.path());
-    if resume {
-        command.arg("--resume");
-    }
-    if plain {
-        command.arg("--plain");
-    }
-    command.status().context("cannot start a process")
 }

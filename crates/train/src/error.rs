@@ -57,6 +57,17 @@ pub enum TrainError {
     /// The device lacks the precision of the configuration.
     #[error("precision = \"f16\" needs a GPU with 16-bit floats, and this device is not one")]
     NoF16,
+    /// A batch cannot be divided into equal parts.
+    #[error("batch_size = {batch} cannot be divided among {parts} devices")]
+    Parts {
+        /// Segments of a batch.
+        batch: usize,
+        /// Devices of all processes.
+        parts: usize,
+    },
+    /// A process has other songs than the one that leads the run.
+    #[error("the songs in {0} (their names and lengths) are not those of rank 0")]
+    OtherSongs(String),
     /// The device failed while computing.
     #[error("the device failed: {0}")]
     Device(String),

@@ -34,6 +34,8 @@ pub use run::checkpoint::{Best, Checkpoint, CheckpointError, RunState};
 pub use run::checkpoints::Checkpoints;
 pub use run::events::{Event, Flow, Listener, StepEvent, ValidationEvent};
 pub use run::folder::{MetricsLog, RunFolder};
+#[cfg(feature = "mpi")]
+pub use run::follow::follow;
 pub use run::start::{open_training_data, train};
 pub use run::trainer::TrainReport;
 pub use run::watch::Watch;
@@ -47,9 +49,12 @@ pub use settings::config::{ConfigError, SETTINGS, TrainConfig};
 pub use settings::preset::{CHUNK, MemoryPreset, fallbacks};
 pub use settings::setting::Setting;
 pub use step::freeze::FreezeError;
-pub use step::learner::check_loss;
 pub use step::loss_scale::LossScale;
 pub use step::measure::{StepMeasurement, dry_run, measure};
 pub use step::memory::{MemoryEvent, MemoryPhases};
 pub use step::parameters::{ParameterLayout, pack};
+#[cfg(feature = "mpi")]
+pub use step::ranks::Ranks;
+pub use step::replica::check_loss;
 pub use step::schedule::{Course, Position, Schedule};
+pub use step::team::Crew;

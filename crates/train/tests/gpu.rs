@@ -12,7 +12,19 @@ use unbraid_train::{Event, Flow, Listener, TrainConfig, train};
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trial = Trial::ignorable_test("training_in_16_bits_follows_training_in_32", || {
+    let trials = [
+        (
+            "training_in_16_bits_follows_training_in_32",
+            training_in_16_bits_follows_training_in_32 as fn(&Device),
+        ),
+        ("two_devices_in_16_bits_follow_one", two_devices_in_16_bits_follow_one),
+    ];
+    let trials = trials.map(|(name, test)| trial(name, test)).into();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn trial(name: &str, test: fn(&Device)) -> Trial {
+    Trial::ignorable_test(name, move || {
         let device = match device::select(Choice::Gpu(None)) {
             Ok((device, _)) => device,
             Err(error @ DeviceError::Unavailable { .. }) => return Err(error.into()),
@@ -21,10 +33,9 @@ fn main() {
         if !device.supports_dtype(DType::F16) {
             return Ok(Completion::ignored_with("the GPU has no 16-bit floats"));
         }
-        training_in_16_bits_follows_training_in_32(&device);
+        test(&device);
         Ok(Completion::Completed)
-    });
-    libtest_mimic::run(&arguments, vec![trial]).exit();
+    })
 }
 
 /// The loss and the loss scale of every step.
@@ -71,4 +82,27 @@ fn training_in_16_bits_follows_training_in_32(device: &Device) {
     // One of the losses may be equal by chance.
     assert!(equal <= 1, "{equal} losses in 16 bits are those in 32 bits");
     assert!(exact[5].0 < 0.9 * exact[0].0, "{exact:?}");
+}
+
+/// The same GPU twice. The loss scale is too large at first, so both devices must skip the same updates.
+fn two_devices_in_16_bits_follow_one(device: &Device) {
+    let root = tempfile::tempdir().unwrap();
+    data_set(root.path(), 2, 7000);
+    let losses = |devices: usize| {
+        let run = root.path().join(format!("on-{devices}"));
+        let config = TrainConfig { precision: Precision::F16, run, ..micro(root.path()) };
+        let mut losses = Losses::default();
+        train(&config, false, vec![device.clone(); devices], &mut losses).unwrap();
+        (losses.steps, checkpoint(&config, 6).weights)
+    };
+    let ((one, weights), (two, weights_of_two)) = (losses(1), losses(2));
+    assert_eq!((one.len(), two.len()), (6, 6));
+    for (i, ((one, scale), (two, scale_of_two))) in one.iter().zip(&two).enumerate() {
+        assert_eq!(scale, scale_of_two, "step {}", i + 1);
+        assert!((two / one - 1.0).abs() < 5e-3, "step {}: {two} for {one}", i + 1);
+    }
+    let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+    let zeros = vec![0f32; weights.len()];
+    let error = (distance(&weights, &weights_of_two) / distance(&weights, &zeros)).sqrt();
+    assert!(error < 5e-2, "{error}");
 }

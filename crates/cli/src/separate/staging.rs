@@ -13,6 +13,9 @@ const PREFIX: &str = ".unbraid-";
 /// A file in a temporary folder. Its process has locked it, and the system unlocks it when the process ends.
 const LOCK: &str = "lock";
 
+/// Further attempts to create a temporary folder.
+const ATTEMPTS: usize = 5;
+
 /// A hidden folder beside the stems' folder. The stems are made in it, and it is removed unless they are published.
 pub(super) struct Staging {
     folder: tempfile::TempDir,
@@ -28,7 +31,8 @@ impl Staging {
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         let writable = || format!("cannot write to the folder {}", parent.display());
         let mut created = Vec::new();
-        let made = create_folder(parent, &mut created).and_then(|()| {
+        let mut create = || {
+            create_folder(parent, &mut created)?;
             remove_abandoned(parent);
             let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
             // It gets its name when it is locked, so that no other process takes it for abandoned.
@@ -38,7 +42,16 @@ impl Staging {
             lock.lock().ok();
             fs::rename(unlocked, locked)?;
             Ok((folder, lock))
-        });
+        };
+        // Another process that has created `parent` may remove it while it is empty.
+        let is_gone =
+            |made: &io::Result<_>| made.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        let mut made = create();
+        for _ in 0..ATTEMPTS {
+            if is_gone(&made) {
+                made = create();
+            }
+        }
         match made {
             Ok((folder, lock)) => Ok(Self { folder, lock: Some(lock), created }),
             Err(error) => {

@@ -29,6 +29,8 @@ pub(crate) struct Segments {
     excerpts: Excerpts,
     samples: usize,
     config: TrainConfig,
+    /// The part of every batch that is made, counted from 0, and the number of parts.
+    part: [u64; 2],
 }
 
 impl Segments {
@@ -42,7 +44,17 @@ impl Segments {
         levels: &Levels,
     ) -> Self {
         let wanted = Wanted { samples, rate, level: config.min_mean_abs };
-        Self { excerpts: Excerpts::new(dataset, tracks, levels, wanted), samples, config: config.clone() }
+        Self {
+            excerpts: Excerpts::new(dataset, tracks, levels, wanted),
+            samples,
+            config: config.clone(),
+            part: [0, 1],
+        }
+    }
+
+    /// The same source, but of every batch only the part `index` of `count` equal ones.
+    pub(crate) fn of_part(&self, index: usize, count: usize) -> Self {
+        Self { part: [index as u64, count as u64], ..self.clone() }
     }
 
     /// Segment `k`: one stereo signal per stem. Their sum is the mixture. The places of stems that are part of a sum are
@@ -95,11 +107,13 @@ impl Segments {
         Ok(excerpt.cut(rng, vec![source]).swap_remove(0))
     }
 
-    /// Batch `k`: segments `k·b … (k+1)·b`, as one plane `[b, s, 2, n]`.
-    fn batch(&self, k: u64) -> Result<Vec<f32>, DataError> {
-        let size = self.config.batch_size as u64;
+    /// Batch `k`, segments `k·b … (k+1)·b`, or the part of it, as one plane `[b, s, 2, n]`.
+    pub(crate) fn batch(&self, k: u64) -> Result<Vec<f32>, DataError> {
+        let [part, parts] = self.part;
+        let size = self.config.batch_size as u64 / parts;
+        let first = (k * parts + part) * size;
         let mut plane = Vec::new();
-        for item in k * size..(k + 1) * size {
+        for item in first..first + size {
             for stem in self.segment(item)? {
                 plane.extend_from_slice(&stem[0]);
                 plane.extend_from_slice(&stem[1]);

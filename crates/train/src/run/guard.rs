@@ -1,6 +1,7 @@
 //! Saves a batch whose loss or gradient is not finite, so that people can look at it and listen to it.
 
 use crate::data::grouping::Grouping;
+use crate::data::dataset::DataError;
 use crate::step::learner::Outcome;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ pub(crate) struct BadBatch<'a> {
 /// The reason why a batch cannot be saved.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GuardError {
+    #[error(transparent)]
+    Data(#[from] DataError),
     #[error(transparent)]
     Audio(#[from] AudioError),
     #[error(transparent)]

@@ -14,11 +14,13 @@ use crate::run::init::Initial;
 use crate::run::resume::find_checkpoint;
 use crate::run::trainer::{TrainReport, Trainer, values, vector};
 use crate::settings::config::TrainConfig;
+use crate::step::exchange::Start;
 use crate::step::freeze::Frozen;
-use crate::step::learner::{Learner, check_loss, check_precision};
+use crate::step::learner::Learner;
 use crate::step::parameters::{ParameterLayout, initial_weights};
+use crate::step::replica::check_loss;
 use crate::step::schedule::{Course, Schedule};
-use burn::tensor::Device;
+use crate::step::team::{Crew, Team};
 use std::sync::Arc;
 use std::time::Instant;
 use unbraid_model::ModelConfig;
@@ -26,7 +28,8 @@ use unbraid_model::ModelConfig;
 /// Trains according to `config`. With `resume`, continues from the newest undamaged checkpoint of the run folder.
 ///
 /// On the same device, with the same number of threads and no time budget, a run that was interrupted and resumed gives
-/// the same result as an uninterrupted one, bit for bit. The work runs on the calling thread. The exported model is the
+/// the same result as an uninterrupted one, bit for bit. The work runs on the calling thread. Each device of `crew`, which
+/// may be a single [`Device`](burn::tensor::Device), computes an equal part of every batch. The exported model is the
 /// moving average of the weights at the best validation, or at the end if there was no validation.
 ///
 /// # Errors
@@ -36,13 +39,14 @@ use unbraid_model::ModelConfig;
 pub fn train(
     config: &TrainConfig,
     resume: bool,
-    device: &Device,
+    crew: impl Into<Crew>,
     listener: &mut dyn Listener,
 ) -> Result<TrainReport, TrainError> {
+    let crew = crew.into();
     config.validate()?;
-    check_precision(config, device)?;
+    crew.check(config)?;
     check_loss(config)?; // before anything is written
-    prepare(config, resume, device, listener)?.run()
+    prepare(config, resume, crew, listener)?.run()
 }
 
 /// The data set of a run and its split, for a network with these `stems` and this sample `rate`.
@@ -63,7 +67,7 @@ pub fn open_training_data(
 fn prepare<'a>(
     config: &'a TrainConfig,
     resume: bool,
-    device: &Device,
+    crew: Crew,
     listener: &'a mut dyn Listener,
 ) -> Result<Trainer<'a>, TrainError> {
     let model_config = config.model_config()?;
@@ -71,7 +75,7 @@ fn prepare<'a>(
     let (dataset, Split { training, validation }) = open_training_data(config, &model_config.stems, rate)?;
     let data = digest(&*dataset);
 
-    let device = device.clone().without_autodiff();
+    let device = crew.first().clone();
     let layout = ParameterLayout::of(&model_config.init(&device));
     let frozen = Frozen::new(&config.freeze, &layout, &device)?;
     let folder = RunFolder::new(&config.run);
@@ -100,7 +104,9 @@ fn prepare<'a>(
         }
         weights = vector(init.over(values(&weights)?), &device);
     }
-    let mut learner = Learner::new(config, &model_config, weights)?;
+    let processes = crew.processes();
+    let team = Team::new(config, &model_config, crew)?;
+    let mut learner = Learner::new(config, &layout, weights, team)?;
     let saved = checkpoint.as_ref().map(|checkpoint| checkpoint.state.step);
     let state = match checkpoint {
         Some(Checkpoint { state, weights, average, moments }) => {
@@ -132,10 +138,12 @@ fn prepare<'a>(
     let cut = (samples, rate);
     let segments = Segments::new(Arc::clone(&dataset), &training, cut, config, &levels);
     let metrics = folder.open_metrics(state.step, state.validated)?;
+    learner.team.start(&Start { config, data, batch: state.step })?;
     Ok(Trainer {
         learner,
         dataset,
-        loader: Loader::start(&Arc::new(segments), state.step),
+        loader: Loader::start(&Arc::new(segments.of_part(0, processes)), state.step),
+        segments,
         before: state.elapsed,
         started: Instant::now(),
         stop: false,
@@ -160,7 +168,7 @@ fn prepare<'a>(
 
 /// The levels of the tracks for training. The index of the data set is built or brought up to date, with a message now and then. If the listener
 /// stops it, nothing is known of the levels, and the run stops too.
-fn index(
+pub(super) fn index(
     dataset: &dyn Dataset,
     training: &[usize],
     listener: &mut dyn Listener,

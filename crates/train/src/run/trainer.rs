@@ -1,22 +1,19 @@
 //! The training loop: steps, validations, checkpoints, export.
 
 use crate::data::dataset::Dataset;
-use crate::data::segments::Loader;
+use crate::data::segments::{Loader, Segments};
 use crate::error::{TrainError, read};
 use crate::run::checkpoint::{Best, Checkpoint, RunState};
 use crate::run::checkpoints::Checkpoints;
 use crate::run::events::{Event, Flow, Listener, StepEvent};
 use crate::run::export;
 use crate::run::folder::{MetricsLog, RunFolder, RunLock};
-use crate::run::guard::{BadBatch, SAVED_AT};
+use crate::run::guard::{BadBatch, GuardError, SAVED_AT};
 use crate::settings::config::TrainConfig;
 use crate::step::learner::{Learner, Outcome};
 use crate::step::loss_scale::LossScale;
 use crate::step::memory::MemoryEvent;
-use crate::step::parameters::unpack;
 use crate::step::schedule::{Position, Schedule};
-use crate::step::targets::Targets;
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,6 +56,8 @@ pub(super) struct Trainer<'a> {
     pub(super) stop: bool,
 
     pub(super) dataset: Arc<dyn Dataset>,
+    /// The source of whole batches.
+    pub(super) segments: Segments,
     pub(super) loader: Loader,
     /// The tracks that validation scores.
     pub(super) validation: Vec<usize>,
@@ -102,6 +101,7 @@ impl Trainer<'_> {
         }
         end?;
         let (model, model_step) = self.export()?;
+        self.learner.team.end();
         Ok(TrainReport {
             steps: self.state.step,
             seconds: self.elapsed(),
@@ -110,7 +110,7 @@ impl Trainer<'_> {
             stopped_early: self.has_stalled(),
             skipped: self.skipped,
             best: self.state.best,
-            memory: self.learner.memory.event(),
+            memory: self.learner.memory(),
             model,
             model_step,
         })
@@ -155,8 +155,6 @@ impl Trainer<'_> {
         let began = Instant::now();
         let position = Position { step: self.state.step, elapsed: self.elapsed() };
         let rate = self.schedule.rate(self.config.warmup_steps, position);
-        let (b, s) = (self.config.batch_size, self.state.model.stems.len());
-        let n = self.config.segment_samples(&self.state.model);
         let batch = self.loader.batch();
         let batch = batch.map_err(|source| TrainError::Song { step: self.state.step, source })?;
         if let Some(share) = self.loader.starving() {
@@ -166,14 +164,14 @@ impl Trainer<'_> {
                 "the device waited for data {percent:.0} % of the last steps' time; it has {workers} `workers`"
             ));
         }
-        let targets = Targets::new(batch, [s, 2, n], &self.device);
+        let batch = self.learner.team.deal(batch);
         let scale = self.learner.loss_scale;
-        let outcome = self.learner.step(self.config, &targets, rate)?;
+        let outcome = self.learner.step(self.config, &batch, rate)?;
         let step = self.state.step + 1;
         if outcome.updated() {
             self.skipped_in_a_row = 0;
         } else {
-            self.skip(step, &outcome, scale, rate, &targets)?;
+            self.skip(step, &outcome, scale, rate)?;
         }
         self.state.step = step;
         self.state.updates = self.learner.optimizer.updates;
@@ -193,8 +191,8 @@ impl Trainer<'_> {
             skipped: self.skipped,
             loss_scale: scale.map(LossScale::factor),
             learning_rate: rate,
-            speed: b as f64 * self.config.segment_seconds / pace,
-            memory: self.learner.memory.event(),
+            speed: self.config.batch_size as f64 * self.config.segment_seconds / pace,
+            memory: self.learner.memory(),
             elapsed: self.elapsed(),
             remaining: self.remaining(pace),
         };
@@ -222,7 +220,6 @@ impl Trainer<'_> {
         outcome: &Outcome,
         scale: Option<LossScale>,
         rate: f64,
-        targets: &Targets,
     ) -> Result<(), TrainError> {
         self.skipped += 1;
         if let Some(scale) = scale.filter(|scale| outcome.loss.is_finite() && scale.can_fall()) {
@@ -236,7 +233,7 @@ impl Trainer<'_> {
         self.skipped_in_a_row += 1;
         self.bad += 1;
         if self.bad == SAVED_AT {
-            self.save_batch(step, what, outcome, rate, targets)?;
+            self.save_batch(step, what, outcome, rate);
         }
         if self.skipped_in_a_row >= MOST_SKIPPED {
             let batch = self.bad_batch.take();
@@ -246,29 +243,25 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Saves the batch of a step that made no update.
-    fn save_batch(
-        &mut self,
-        step: u64,
-        what: &'static str,
-        outcome: &Outcome,
-        rate: f64,
-        targets: &Targets,
-    ) -> Result<(), TrainError> {
-        let samples = read(targets.signals.try_to_vec_as::<f32>())?;
-        let batch = BadBatch {
-            step,
-            what,
-            outcome,
-            rate,
-            seed: self.config.seed,
-            samples: &samples,
-            size: self.config.batch_size,
-            stems: &self.state.model.stems,
-            sample_rate: self.state.model.sample_rate,
-        };
+    /// Saves the batch of a step that made no update. It is made again from the songs, because a process may compute
+    /// only a part of it.
+    fn save_batch(&mut self, step: u64, what: &'static str, outcome: &Outcome, rate: f64) {
+        let saved = self.segments.batch(step - 1).map_err(GuardError::from).and_then(|samples| {
+            let batch = BadBatch {
+                step,
+                what,
+                outcome,
+                rate,
+                seed: self.config.seed,
+                samples: &samples,
+                size: self.config.batch_size,
+                stems: &self.state.model.stems,
+                sample_rate: self.state.model.sample_rate,
+            };
+            batch.save(&self.folder.bad_batches())
+        });
         // A full disk must not end the run here.
-        let message = match batch.save(&self.folder.bad_batches()) {
+        let message = match saved {
             Ok(path) => {
                 let message = format!("step {step}: its batch is saved in {}", path.display());
                 self.bad_batch = Some(path);
@@ -277,7 +270,6 @@ impl Trainer<'_> {
             Err(error) => format!("step {step}: its batch cannot be saved: {error}"),
         };
         self.message(&message);
-        Ok(())
     }
 
     /// Writes a checkpoint.
@@ -316,11 +308,7 @@ impl Trainer<'_> {
         }
         let path = self.folder.model();
         let provenance = export::provenance(self.config, &state);
-        unbraid_model::weights::save(
-            &path,
-            &unpack(self.learner.model.clone(), &average).valid(),
-            &provenance,
-        )?;
+        unbraid_model::weights::save(&path, &self.learner.network(&average), &provenance)?;
         self.report(&Event::Saved { step: state.step, path: &path });
         Ok((path, state.step))
     }

@@ -6,8 +6,6 @@ use crate::run::events::{Event, ValidationEvent};
 use crate::run::trainer::Trainer;
 use crate::score::evaluate::evaluate;
 use crate::settings::config::Metric;
-use crate::step::parameters::unpack;
-use burn::module::Module;
 use std::time::Instant;
 use unbraid_model::SeparatorOptions;
 use unbraid_ops::device::memory_refused;
@@ -33,7 +31,7 @@ impl Trainer<'_> {
             return Ok(false);
         }
         let began = Instant::now();
-        let model = unpack(self.learner.model.clone(), &self.learner.average).valid();
+        let model = self.learner.network(&self.learner.average);
         let options = SeparatorOptions {
             segment: self.config.segment_samples(&self.state.model),
             overlap: SeparatorOptions::DEFAULT_OVERLAP,

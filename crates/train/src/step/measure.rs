@@ -2,10 +2,12 @@
 
 use crate::error::{TrainError, read};
 use crate::settings::config::TrainConfig;
-use crate::step::learner::{Learner, check_precision};
+use crate::step::learner::Learner;
 use crate::step::memory::MemoryEvent;
-use crate::step::parameters::initial_weights;
+use crate::step::parameters::{ParameterLayout, initial_weights};
+use crate::step::replica::check_precision;
 use crate::step::targets::Targets;
+use crate::step::team::{Batch, Team};
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -66,14 +68,17 @@ fn run_steps(
     let network = config.model_config()?;
     let device = device.clone().without_autodiff();
     check_precision(config, &device)?;
-    let mut learner = Learner::new(config, &network, initial_weights(&network, config.seed, &device))?;
+    let team = Team::new(config, &network, (&device).into())?;
+    let layout = ParameterLayout::of(&network.init(&device));
+    let mut learner = Learner::new(config, &layout, initial_weights(&network, config.seed, &device), team)?;
     learner.dry_run = dry_run;
     let shape = [config.batch_size, network.stems.len(), 2, config.segment_samples(&network)];
     let mut measurements = Vec::new();
     for step in 1..=steps {
-        let targets = Targets::separate(Tensor::random(shape, Distribution::Normal(0.0, 0.1), &device));
+        let own = Targets::separate(Tensor::random(shape, Distribution::Normal(0.0, 0.1), &device));
+        let batch = Batch { own, others: Vec::new() };
         let began = Instant::now();
-        let mut run = || learner.step(config, &targets, config.learning_rate);
+        let mut run = || learner.step(config, &batch, config.learning_rate);
         let (outcome, launches) = if dry_run {
             let (outcome, launches) = record_launches(|| {
                 let outcome = run();
@@ -85,7 +90,7 @@ fn run_steps(
             (run()?, BTreeMap::new())
         };
         let seconds = began.elapsed().as_secs_f64();
-        let memory = learner.memory.event();
+        let memory = learner.memory();
         measurements.push(StepMeasurement { step, seconds, loss: outcome.loss, memory, launches });
         each(&measurements[measurements.len() - 1]);
     }
