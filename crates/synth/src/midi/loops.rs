@@ -132,7 +132,7 @@ mod tests {
     use crate::midi::font::load;
     use crate::midi::render::render;
     use crate::midi::score::{MidiScore, Note, Part};
-    use crate::random::Random;
+    use unbraid_effects::random::Random;
 
     /// The font of the fixture with another end of its loop. Its sample has a period of 100 samples.
     fn font(end: u32) -> Vec<u8> {

@@ -6,7 +6,7 @@ use super::font;
 use super::font_problem::FontProblem;
 use super::render::render;
 use super::score::{MidiProblem, MidiScore, Note, Part};
-use crate::random::Random;
+use unbraid_effects::random::Random;
 
 /// Sample rate of the notes that try a SoundFont, in Hz.
 const RATE: u32 = 44_100;

@@ -1,7 +1,7 @@
 //! Saves a batch whose loss or gradient is not finite, so that people can look at it and listen to it.
 
-use crate::data::grouping::Grouping;
 use crate::data::dataset::DataError;
+use crate::data::grouping::Grouping;
 use crate::step::learner::Outcome;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
