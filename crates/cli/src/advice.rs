@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Display};
 
 use unbraid_audio::{AudioError, Problem};
+use unbraid_import::ImportError;
 use unbraid_model::SeparateError;
 use unbraid_model::weights::{Reason, WeightsError};
 use unbraid_ops::device::DeviceError;
@@ -64,6 +65,7 @@ fn for_cause<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a str> {
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_evaluation));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_folders));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_weights));
+    let advice = advice.or_else(|| cause.downcast_ref().and_then(for_import));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_separation));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_device));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_audio));
@@ -246,6 +248,37 @@ fn for_device(error: &DeviceError) -> Option<&'static str> {
         }
         DeviceError::Unavailable { .. } => "Update the device's driver, or compute with `--device cpu`.",
         _ => "`unbraid doctor` lists the devices.",
+    })
+}
+
+fn for_import(error: &ImportError) -> Option<&'static str> {
+    Some(match error {
+        ImportError::Damaged(_) => {
+            "Copy or download the file again, and compare its length with the original's."
+        }
+        ImportError::OtherFile(_) => {
+            "Give a checkpoint that PyTorch wrote (.ckpt, .pt, .pth, .th), or the .safetensors of another program."
+        }
+        ImportError::Object { .. } => {
+            "Save the tensors alone with PyTorch, `torch.save(model.state_dict(), FILE)`, on a machine where you \
+             trust the file."
+        }
+        ImportError::NoTensors(_) | ImportError::OtherNetwork(_) => {
+            "`unbraid import CHECKPOINT --list` shows what it holds. docs/import.md lists the networks."
+        }
+        ImportError::Yaml(_) | ImportError::Setting(_) | ImportError::Contradictions(_) => {
+            "`--config` takes the YAML file that was published with this checkpoint."
+        }
+        ImportError::Tensors(_) => {
+            "Check that the YAML file belongs to this checkpoint. `--list` shows all tensors of the checkpoint."
+        }
+        ImportError::Lora(_) => {
+            "Give the checkpoint that was fine-tuned, its LoRA weights with `--lora FILE`, and the YAML file of the \
+             fine-tuning, which has a section `lora`."
+        }
+        ImportError::Value { fault, .. } if fault.contains("16 bits") => "Import with `--precision f32`.",
+        ImportError::Value { .. } => "The training of this checkpoint failed. Use an earlier one.",
+        ImportError::Io(_) | ImportError::Limit(_) | ImportError::Unsupported(_) => return None,
     })
 }
 

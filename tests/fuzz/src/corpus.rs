@@ -17,6 +17,8 @@ pub(crate) fn files(target: Target) -> Vec<Vec<u8>> {
         Target::Ogg => fixtures("audio", &["ogg", "opus"]),
         Target::Wav => fixtures("audio", &["aiff", "caf", "w64"]),
         Target::Flac => fixtures("audio", &["flac"]),
+        Target::Checkpoint => fixtures("import", &["ckpt"]),
+        Target::Yaml => fixtures("import", &["yaml"]),
         Target::Weights => return vec![network()],
         Target::Config => {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");

@@ -73,7 +73,8 @@ fn change(file: &mut Vec<u8>, corpus: &[Vec<u8>], target: Target, rng: &mut impl
 }
 
 fn position(length: usize, target: Target, rng: &mut impl Rng) -> usize {
-    let edge = length.min(if target == Target::Weights { 16 * EDGE } else { EDGE });
+    let has_long_header = matches!(target, Target::Weights | Target::Checkpoint);
+    let edge = length.min(if has_long_header { 16 * EDGE } else { EDGE });
     match rng.random_range(0..4) {
         0 | 1 => rng.random_range(0..edge),
         2 => length - 1 - rng.random_range(0..edge),
