@@ -30,10 +30,11 @@ impl<R: Read> Bytes<R> {
     fn count(&mut self, length: u64) -> Result<(), ImportError> {
         let left = self.limit - self.consumed;
         if length > left {
-            return damaged(format!(
-                "byte {} of its pickle announces {length} bytes, and {left} follow",
-                self.consumed
-            ));
+            let at = self.consumed;
+            return damaged(match length {
+                1 => format!("its pickle ends early, at byte {at}"),
+                _ => format!("its pickle ends early: byte {at} announces {length} bytes, and {left} follow"),
+            });
         }
         self.consumed += length;
         Ok(())
