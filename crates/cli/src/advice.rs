@@ -13,8 +13,9 @@ use unbraid_train::{ConfigError, DataError, EvaluateError, FoldersError, TrainEr
 
 const DATA_LAYOUT: &str = "A data set has the layout of MUSDB18-HQ: train/TRACK/{drums,bass,other,vocals}.wav. \
                            `unbraid data synth OUT` creates one with synthetic songs.";
-const WEIGHTS: &str = "Give the model.safetensors of a run's folder, where `unbraid train` writes it. If a later version \
-                       of Unbraid wrote the file, update Unbraid.";
+const WEIGHTS: &str = "Give the model.safetensors of a run's folder, where `unbraid train` writes it, or a file that \
+                       `unbraid import` made of a PyTorch checkpoint. If a later version of Unbraid wrote the file, \
+                       update Unbraid.";
 const OTHER_DEVICE: &str = "Try again, or compute with `--device cpu`.";
 const LESS_MEMORY: &str =
     "`unbraid plan --memory SIZE` finds settings that fit. `--on-oom reduce` finds them while training.";
@@ -327,6 +328,9 @@ mod tests {
         assert!(of(TrainError::NothingFits { path: "w".into(), theirs, ours }).contains("--init"));
         let later = WeightsError { path: None, reason: Reason::LaterFormat { format: 9 } };
         assert!(of(later).starts_with("Update"));
+        assert!(of(ImportError::Lora("x".into())).contains("--lora"));
+        let fault = "is too large for 16 bits";
+        assert!(of(ImportError::Value { name: "x".into(), fault }).contains("--precision f32"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod archive;
 mod checkpoint;
 mod dtype;
 mod error;
+mod fit;
 mod layout;
 mod legacy;
 mod lora;

@@ -74,6 +74,11 @@ fn lora<T>(reason: String) -> Result<T, ImportError> {
     Err(ImportError::Lora(reason))
 }
 
+/// Whether a tensor of this name is a matrix of LoRA.
+pub(crate) fn is_matrix(name: &str) -> bool {
+    part(name).is_some()
+}
+
 /// The layer that a matrix of LoRA belongs to, whether it is A (0) or B (1), and the name of the adapter.
 fn part(name: &str) -> Option<(String, usize, String)> {
     for (side, marker) in [".lora_A", ".lora_B"].into_iter().enumerate() {

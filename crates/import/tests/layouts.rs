@@ -232,6 +232,8 @@ fn lora_is_merged() {
     assert!(refused(base(), extra(), &settings(false)).contains("lora_alpha"));
     let other_rank = Settings::parse(&format!("{}lora:\n  r: 2\n  lora_alpha: 2\n", yaml(false))).unwrap();
     assert!(refused(base(), extra(), &other_rank).contains("do not fit"));
+    let whole = Some(open(&plain(&tensors)).unwrap());
+    assert!(refused(base(), whole, &lora).contains("also holds band_split"));
     let half = [own[0].clone()];
     assert!(refused(base(), Some(open(&plain(&half)).unwrap()), &lora).contains("one matrix"));
 }

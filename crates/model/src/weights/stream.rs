@@ -76,3 +76,92 @@ pub fn save_tensors<E: From<WeightsError>>(
     file.commit().map_err(io)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use burn::tensor::TensorData;
+
+    use super::*;
+    use crate::separator::SeparatorOptions;
+    use crate::tensors::named_tensors;
+    use crate::weights::load;
+
+    fn network() -> (ModelConfig, BTreeMap<String, TensorData>) {
+        let device = Device::flex();
+        device.seed(1);
+        let config = ModelConfig::standard("tfswa_unet_tiny").expect("a standard network");
+        let tensors = named_tensors(&config.init(&device)).expect("the CPU does not fail");
+        (config, tensors)
+    }
+
+    fn values(tensors: &BTreeMap<String, TensorData>, name: &str) -> Vec<f32> {
+        tensors[name].to_vec().expect("f32")
+    }
+
+    #[test]
+    fn tensors_are_loaded_as_they_were_given() {
+        let (config, tensors) = network();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let provenance = Provenance { overlap: 0.5, segment_seconds: 2.0, ..Provenance::default() };
+        let mut sizes = Vec::new();
+        for precision in [Precision::F32, Precision::F16] {
+            let path = folder.path().join("model.safetensors");
+            save_tensors::<WeightsError>(&path, &config, &provenance, precision, |name, _| {
+                Ok(values(&tensors, name))
+            })
+            .expect("a writable folder");
+            sizes.push(std::fs::metadata(&path).expect("a file").len());
+            let loaded = load(&path, &Device::flex()).expect("a complete file");
+            assert_eq!(loaded.provenance, provenance);
+            assert_eq!((loaded.overlap(), loaded.segment_seconds()), (0.5, 2.0));
+            let found = named_tensors(&loaded.model).expect("the CPU does not fail");
+            for name in tensors.keys() {
+                let stored = |value: &f32| match precision {
+                    Precision::F32 => *value,
+                    Precision::F16 => f16::from_f32(*value).to_f32(),
+                };
+                let expected: Vec<f32> = values(&tensors, name).iter().map(stored).collect();
+                assert_eq!(values(&found, name), expected, "{name}");
+            }
+        }
+        assert!(sizes[1] < sizes[0] && sizes[0] < 2 * sizes[1], "{sizes:?}");
+    }
+
+    #[test]
+    fn an_unusable_overlap_is_replaced_by_the_usual_one() {
+        let (config, tensors) = network();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("model.safetensors");
+        for overlap in [-0.5, 0.9, 1e9] {
+            let provenance = Provenance { overlap, ..Provenance::default() };
+            save_tensors::<WeightsError>(&path, &config, &provenance, Precision::F32, |name, _| {
+                Ok(values(&tensors, name))
+            })
+            .expect("a writable folder");
+            let loaded = load(&path, &Device::flex()).expect("a complete file");
+            assert_eq!(loaded.overlap(), SeparatorOptions::DEFAULT_OVERLAP, "{overlap}");
+        }
+    }
+
+    #[test]
+    fn values_that_are_not_finite_leave_no_file() {
+        let (config, tensors) = network();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("model.safetensors");
+        let last = tensors.keys().last().expect("parameters").clone();
+        for (precision, bad) in [(Precision::F32, f32::NAN), (Precision::F16, 1e6)] {
+            let written = save_tensors(&path, &config, &Provenance::default(), precision, |name, _| {
+                let mut values = values(&tensors, name);
+                if name == last {
+                    values[0] = bad;
+                }
+                Ok::<_, WeightsError>(values)
+            });
+            let reason = written.expect_err("a value is not finite").reason;
+            assert!(matches!(&reason, Reason::NotFinite(name) if *name == last), "{reason}");
+            assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+        }
+    }
+}
