@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Display};
 
 use unbraid_audio::{AudioError, Problem};
+use unbraid_import::ImportError;
 use unbraid_model::SeparateError;
 use unbraid_model::weights::{Reason, WeightsError};
 use unbraid_ops::device::DeviceError;
@@ -12,8 +13,9 @@ use unbraid_train::{ConfigError, DataError, EvaluateError, FoldersError, TrainEr
 
 const DATA_LAYOUT: &str = "A data set has the layout of MUSDB18-HQ: train/TRACK/{drums,bass,other,vocals}.wav. \
                            `unbraid data synth OUT` creates one with synthetic songs.";
-const WEIGHTS: &str = "Give the model.safetensors of a run's folder, where `unbraid train` writes it. If a later version \
-                       of Unbraid wrote the file, update Unbraid.";
+const WEIGHTS: &str = "Give the model.safetensors of a run's folder, where `unbraid train` writes it, or a file that \
+                       `unbraid import` made of a PyTorch checkpoint. If a later version of Unbraid wrote the file, \
+                       update Unbraid.";
 const OTHER_DEVICE: &str = "Try again, or compute with `--device cpu`.";
 const LESS_MEMORY: &str =
     "`unbraid plan --memory SIZE` finds settings that fit. `--on-oom reduce` finds them while training.";
@@ -64,6 +66,7 @@ fn for_cause<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a str> {
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_evaluation));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_folders));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_weights));
+    let advice = advice.or_else(|| cause.downcast_ref().and_then(for_import));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_separation));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_device));
     let advice = advice.or_else(|| cause.downcast_ref().and_then(for_audio));
@@ -253,6 +256,37 @@ fn for_device(error: &DeviceError) -> Option<&'static str> {
     })
 }
 
+fn for_import(error: &ImportError) -> Option<&'static str> {
+    Some(match error {
+        ImportError::Damaged(_) => {
+            "Copy or download the file again, and compare its length with the original's."
+        }
+        ImportError::OtherFile(_) => {
+            "Give a checkpoint that PyTorch wrote (.ckpt, .pt, .pth, .th), or the .safetensors of another program."
+        }
+        ImportError::Object { .. } => {
+            "Save the tensors alone with PyTorch, `torch.save(model.state_dict(), FILE)`, on a machine where you \
+             trust the file."
+        }
+        ImportError::NoTensors(_) | ImportError::OtherNetwork(_) => {
+            "`unbraid import CHECKPOINT --list` shows what it holds. docs/import.md lists the networks."
+        }
+        ImportError::Yaml(_) | ImportError::Setting(_) | ImportError::Contradictions(_) => {
+            "`--config` takes the YAML file that was published with this checkpoint."
+        }
+        ImportError::Tensors(_) => {
+            "Check that the YAML file belongs to this checkpoint. `--list` shows all tensors of the checkpoint."
+        }
+        ImportError::Lora(_) => {
+            "Give the checkpoint that was fine-tuned, its LoRA weights with `--lora FILE`, and the YAML file of the \
+             fine-tuning, which has a section `lora`."
+        }
+        ImportError::Value { fault, .. } if fault.contains("16 bits") => "Import with `--precision f32`.",
+        ImportError::Value { .. } => "The training of this checkpoint failed. Use an earlier one.",
+        ImportError::Io(_) | ImportError::Limit(_) | ImportError::Unsupported(_) => return None,
+    })
+}
+
 fn for_synthetic_songs(error: &SynthError) -> Option<&'static str> {
     match error {
         SynthError::NotEmpty(_) => Some("Give a new or an empty folder."),
@@ -299,6 +333,9 @@ mod tests {
         assert!(of(TrainError::NothingFits { path: "w".into(), theirs, ours }).contains("--init"));
         let later = WeightsError { path: None, reason: Reason::LaterFormat { format: 9 } };
         assert!(of(later).starts_with("Update"));
+        assert!(of(ImportError::Lora("x".into())).contains("--lora"));
+        let fault = "is too large for 16 bits";
+        assert!(of(ImportError::Value { name: "x".into(), fault }).contains("--precision f32"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod data;
 mod device;
 mod doctor;
 mod evaluate;
+mod import;
 mod interrupt;
 mod models;
 mod output;
@@ -66,6 +67,14 @@ Examples:
   unbraid evaluate --reference-dir musdb18hq/test --estimate-dir separated/htdemucs --stems drums,vocals
 cSDR is that of museval (median over songs), uSDR the \"new SDR\" of the MDX challenge (mean over songs).";
 
+const IMPORT_HELP: &str = "\
+Examples:
+  unbraid import model.ckpt --config model.yaml --out model.safetensors
+  unbraid import model.ckpt --config model.yaml --out model.safetensors --precision f16
+  unbraid import model.ckpt --list                  what the checkpoint holds
+  unbraid separate song.mp3 --model model.safetensors
+Nothing in a checkpoint is executed. docs/import.md says which checkpoints and networks are recognised.";
+
 const COMPLETIONS_HELP: &str = "\
 Examples:
   unbraid completions bash > ~/.local/share/bash-completion/completions/unbraid
@@ -79,6 +88,9 @@ enum Verb {
     Separate(Box<separate::Arguments>),
     /// List the built-in models with their size, stems, scores and provenance
     Models(models::Arguments),
+    /// Convert a PyTorch checkpoint of BS-RoFormer or Mel-Band RoFormer, with its YAML file, to a weights file
+    #[command(after_help = IMPORT_HELP)]
+    Import(import::Arguments),
     /// Train a network on a folder of stems in the MUSDB18-HQ layout
     #[command(after_help = TRAIN_HELP)]
     Train(Box<train::Arguments>),
@@ -115,6 +127,7 @@ fn main() -> ExitCode {
     let result = match verb {
         Verb::Separate(arguments) => arguments.run(),
         Verb::Models(arguments) => arguments.run(),
+        Verb::Import(arguments) => arguments.run(),
         Verb::Train(arguments) => arguments.run(),
         Verb::Plan(arguments) => arguments.run(),
         Verb::Evaluate(arguments) => arguments.run(),

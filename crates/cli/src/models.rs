@@ -30,8 +30,8 @@ const BUILT_IN: [BuiltIn; 1] = [BuiltIn {
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgument {
-    /// Model: the name of a built-in model, which `unbraid models` lists, or a weights file, which is the
-    /// model.safetensors of a run's folder
+    /// Model: the name of a built-in model, which `unbraid models` lists, or a weights file: the model.safetensors of a
+    /// run's folder, or a file of `unbraid import`
     #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT)]
     model: PathBuf,
 }

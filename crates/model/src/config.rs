@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use unbraid_ops::{Stft, StftError};
 
-/// Maximum number of parameters of a network: 1 GiB in f32. It bounds the memory that an untrusted file can claim.
-pub const MAX_PARAMETERS: usize = 1 << 28;
+/// Maximum number of parameters of a network: 2 GiB in f32. It bounds the memory that an untrusted file can claim.
+pub const MAX_PARAMETERS: usize = 1 << 29;
 
 /// Waveform channels of every mixture and stem.
 pub(crate) const STEREO: usize = 2;

@@ -4,6 +4,7 @@
 //! [`FamilyConfig`] and in [`Network`], and follow the compiler to the matches in this file. Add a standard network under
 //! `configs/model/` and its name to [`STANDARD_NETWORKS`]. No other code changes.
 
+pub mod roformer;
 pub mod tfswa;
 
 use burn::module::Module;
@@ -13,19 +14,27 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer, ValueDeserializer};
 
-use crate::config::{Config, MAX_PARAMETERS, ModelConfigError, SHARED};
+use crate::config::{Config, MAX_PARAMETERS, ModelConfigError, SHARED, wrong};
 use crate::execution::Execution;
 use crate::network::Family;
 use crate::plain_words::plain_words;
+use roformer::{Bands, Roformer, RoformerConfig};
 use tfswa::config::TfswaConfig;
 use tfswa::network::Tfswa;
 
 /// Names of the standard networks, the files under `configs/model/`. The largest is first.
-pub const STANDARD_NETWORKS: [&str; 4] =
-    ["tfswa_unet", "tfswa_unet_base", "tfswa_unet_small", "tfswa_unet_tiny"];
+pub const STANDARD_NETWORKS: [&str; 7] = [
+    "tfswa_unet",
+    "tfswa_unet_base",
+    "tfswa_unet_small",
+    "tfswa_unet_tiny",
+    "bs_roformer",
+    "mel_band_roformer",
+    "bs_roformer_small",
+];
 
 /// Names of the families, as in the field `family` of a configuration.
-const FAMILIES: &[&str] = &["tfswa_unet"];
+const FAMILIES: &[&str] = &["tfswa_unet", "bs_roformer", "mel_band_roformer"];
 
 /// A network of any family, without its weights.
 ///
@@ -39,6 +48,10 @@ pub type ModelConfig = Config<FamilyConfig>;
 pub enum FamilyConfig {
     /// The TFSWA U-Net.
     TfswaUnet(TfswaConfig),
+    /// The BS-RoFormer. Its bands are [`Bands::Bins`].
+    BsRoformer(RoformerConfig),
+    /// The Mel-Band RoFormer. Its bands are [`Bands::Mel`].
+    MelBandRoformer(RoformerConfig),
 }
 
 impl FamilyConfig {
@@ -46,6 +59,25 @@ impl FamilyConfig {
     pub fn tfswa(&self) -> Option<&TfswaConfig> {
         match self {
             Self::TfswaUnet(own) => Some(own),
+            Self::BsRoformer(_) | Self::MelBandRoformer(_) => None,
+        }
+    }
+
+    /// The fields of a RoFormer; `None` for another family.
+    pub fn roformer(&self) -> Option<&RoformerConfig> {
+        match self {
+            Self::BsRoformer(own) | Self::MelBandRoformer(own) => Some(own),
+            Self::TfswaUnet(_) => None,
+        }
+    }
+}
+
+impl From<RoformerConfig> for FamilyConfig {
+    /// The family that has such bands.
+    fn from(own: RoformerConfig) -> Self {
+        match own.bands {
+            Bands::Bins(_) => Self::BsRoformer(own),
+            Bands::Mel(_) => Self::MelBandRoformer(own),
         }
     }
 }
@@ -57,6 +89,8 @@ impl FamilyConfig {
 pub enum Network {
     /// A TFSWA U-Net.
     TfswaUnet(Tfswa),
+    /// A BS-RoFormer or a Mel-Band RoFormer.
+    Roformer(Roformer),
 }
 
 impl ModelConfig {
@@ -83,6 +117,9 @@ impl ModelConfig {
             "tfswa_unet_base" => include_str!("../../../configs/model/tfswa_unet_base.toml"),
             "tfswa_unet_small" => include_str!("../../../configs/model/tfswa_unet_small.toml"),
             "tfswa_unet_tiny" => include_str!("../../../configs/model/tfswa_unet_tiny.toml"),
+            "bs_roformer" => include_str!("../../../configs/model/bs_roformer.toml"),
+            "mel_band_roformer" => include_str!("../../../configs/model/mel_band_roformer.toml"),
+            "bs_roformer_small" => include_str!("../../../configs/model/bs_roformer_small.toml"),
             _ => {
                 return Err(ModelConfigError::UnknownNetwork {
                     name: name.to_owned(),
@@ -102,6 +139,14 @@ impl ModelConfig {
         self.validate_shared()?;
         match &self.family {
             FamilyConfig::TfswaUnet(own) => Tfswa::validate(&self.with(own.clone()))?,
+            FamilyConfig::BsRoformer(own) | FamilyConfig::MelBandRoformer(own) => {
+                if FamilyConfig::from(own.clone()) != self.family {
+                    let reason =
+                        "bs_roformer has a list of bands, and mel_band_roformer has a number of bands";
+                    return wrong("bands", reason.to_owned());
+                }
+                Roformer::validate(&self.with(own.clone()))?;
+            }
         }
         let parameters = self.parameters();
         if parameters > MAX_PARAMETERS { Err(ModelConfigError::Size(parameters)) } else { Ok(()) }
@@ -112,6 +157,9 @@ impl ModelConfig {
     pub fn parameters(&self) -> usize {
         match &self.family {
             FamilyConfig::TfswaUnet(own) => Tfswa::parameters(&self.with(own.clone())),
+            FamilyConfig::BsRoformer(own) | FamilyConfig::MelBandRoformer(own) => {
+                Roformer::parameters(&self.with(own.clone()))
+            }
         }
     }
 
@@ -120,6 +168,9 @@ impl ModelConfig {
     pub fn planes(&self, samples: usize) -> Vec<[usize; 3]> {
         match &self.family {
             FamilyConfig::TfswaUnet(own) => Tfswa::planes(&self.with(own.clone()), samples),
+            FamilyConfig::BsRoformer(own) | FamilyConfig::MelBandRoformer(own) => {
+                Roformer::planes(&self.with(own.clone()), samples)
+            }
         }
     }
 
@@ -132,6 +183,9 @@ impl ModelConfig {
         self.validate().unwrap_or_else(|error| panic!("an invalid configuration: {error}"));
         match &self.family {
             FamilyConfig::TfswaUnet(own) => Network::TfswaUnet(Tfswa::new(self.with(own.clone()), device)),
+            FamilyConfig::BsRoformer(own) | FamilyConfig::MelBandRoformer(own) => {
+                Network::Roformer(Roformer::new(self.with(own.clone()), device))
+            }
         }
     }
 }
@@ -161,6 +215,8 @@ fn parse(text: &str) -> Result<ModelConfig, toml::de::Error> {
     let own = Deserializer::from(own);
     let family = match family.as_str() {
         "tfswa_unet" => FamilyConfig::TfswaUnet(TfswaConfig::deserialize(own)?),
+        "bs_roformer" => FamilyConfig::BsRoformer(RoformerConfig::deserialize(own)?),
+        "mel_band_roformer" => FamilyConfig::MelBandRoformer(RoformerConfig::deserialize(own)?),
         unknown => return Err(toml::de::Error::unknown_variant(unknown, FAMILIES)),
     };
     Ok(shared.with(family))
@@ -174,6 +230,10 @@ impl Network {
                 let config = network.config();
                 config.with(FamilyConfig::TfswaUnet(config.family.clone()))
             }
+            Self::Roformer(network) => {
+                let config = network.config();
+                config.with(config.family.clone().into())
+            }
         }
     }
 
@@ -181,6 +241,7 @@ impl Network {
     pub fn execution(&self) -> Execution {
         match self {
             Self::TfswaUnet(network) => network.execution(),
+            Self::Roformer(network) => network.execution(),
         }
     }
 
@@ -189,6 +250,7 @@ impl Network {
     pub fn with_execution(self, execution: Execution) -> Self {
         match self {
             Self::TfswaUnet(network) => Self::TfswaUnet(network.with_execution(execution)),
+            Self::Roformer(network) => Self::Roformer(network.with_execution(execution)),
         }
     }
 
@@ -201,6 +263,7 @@ impl Network {
     pub fn least_samples(&self) -> usize {
         match self {
             Self::TfswaUnet(network) => network.least_samples(),
+            Self::Roformer(network) => network.least_samples(),
         }
     }
 
@@ -211,6 +274,7 @@ impl Network {
     pub fn forward(&self, mixture: Tensor<3>) -> Tensor<4> {
         match self {
             Self::TfswaUnet(network) => network.forward(mixture),
+            Self::Roformer(network) => network.forward(mixture),
         }
     }
 }

@@ -34,6 +34,9 @@ pub struct SeparatorOptions {
 impl SeparatorOptions {
     /// The usual overlap. It costs a third more work than none.
     pub const DEFAULT_OVERLAP: f32 = 0.25;
+
+    /// The largest overlap.
+    pub const MOST_OVERLAP: f32 = 0.75;
 }
 
 /// The reason why a separation fails.
@@ -180,7 +183,7 @@ impl<N: SegmentModel> Separator<N> {
                 "a segment length of {segment} samples is not in the range {least} to {most}"
             ));
         }
-        if !(0.0..=0.75).contains(&overlap) {
+        if !(0.0..=SeparatorOptions::MOST_OVERLAP).contains(&overlap) {
             return refuse(format!("an overlap of {overlap} is not in the range 0 to 0.75"));
         }
         if !(1..=64).contains(&batch) {

@@ -8,6 +8,9 @@
 //! A file is untrusted. Sizes are bounded before they are read. Every tensor is compared with what the file's
 //! configuration demands before the network is allocated.
 
+#[cfg(not(target_family = "wasm"))]
+mod stream;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,7 +26,11 @@ use crate::execution::Execution;
 use crate::family::{ModelConfig, Network};
 use crate::migrate::{ChunkSizes, upgrade_config, upgrade_parameter_name};
 use crate::plain_words::plain_words;
+use crate::separator::SeparatorOptions;
 use crate::tensors::{named_shapes, with_tensors};
+
+#[cfg(not(target_family = "wasm"))]
+pub use stream::save_tensors;
 
 /// The metadata key of a weights file of this project.
 pub const METADATA_KEY: &str = "unbraid";
@@ -37,7 +44,8 @@ const MAX_HEADER: usize = 8 << 20;
 /// Bytes of the number that precedes the header: its length.
 const LENGTH: usize = 8;
 
-/// The origin of weights. The program reads only [`Provenance::segment_seconds`]. The rest is for people.
+/// The origin of weights. The program reads only [`Provenance::segment_seconds`] and [`Provenance::overlap`]. The rest
+/// is for people.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Provenance {
@@ -53,10 +61,19 @@ pub struct Provenance {
     pub seed: u64,
     /// Length of a training segment in seconds. 0: unknown.
     pub segment_seconds: f64,
+    /// Part of a segment that the next one should overlap. 0: unknown.
+    #[serde(skip_serializing_if = "is_unknown")]
+    pub overlap: f64,
     /// Validation scores in dB, by metric and stem, such as `uSDR vocals`.
     pub scores: BTreeMap<String, f64>,
     /// Further remarks.
     pub notes: String,
+}
+
+/// An unknown overlap is left out, so that earlier versions can read the file.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde demands")]
+fn is_unknown(overlap: &f64) -> bool {
+    *overlap == 0.0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,6 +108,13 @@ impl Loaded {
         let least = self.model.least_samples() as f64 / f64::from(self.config.sample_rate);
         let trained = self.provenance.segment_seconds;
         if trained > 0.0 && trained <= LONGEST { trained.max(least) } else { DEFAULT }
+    }
+
+    /// The best overlap of segments: that of the file, or the usual one.
+    pub fn overlap(&self) -> f32 {
+        let overlap = self.provenance.overlap as f32;
+        let is_usable = overlap > 0.0 && overlap <= SeparatorOptions::MOST_OVERLAP;
+        if is_usable { overlap } else { SeparatorOptions::DEFAULT_OVERLAP }
     }
 }
 
@@ -187,14 +211,18 @@ fn to_bytes(model: &Network, provenance: &Provenance) -> Result<Vec<u8>, Reason>
         let view = TensorView::new(Dtype::F32, data.shape().to_vec(), data.as_bytes());
         views.push((name, view.map_err(|error| Reason::Format(error.to_string()))?));
     }
-    let Execution { tsa_chunk_size, fsa_chunk_size, .. } = model.execution();
-    let execution = ChunkSizes { tsa_chunk_size, fsa_chunk_size };
-    let description =
-        Description { format: FORMAT, config: model.config(), execution, provenance: provenance.clone() };
-    let description =
-        serde_json::to_string(&description).map_err(|error| Reason::Description(error.to_string()))?;
+    let description = description(model.config(), model.execution(), provenance)?;
     let metadata = std::collections::HashMap::from([(METADATA_KEY.to_owned(), description)]);
     safetensors::serialize(views, Some(metadata)).map_err(|error| Reason::Format(error.to_string()))
+}
+
+/// The text of the metadata.
+#[cfg(not(target_family = "wasm"))]
+fn description(config: ModelConfig, execution: Execution, provenance: &Provenance) -> Result<String, Reason> {
+    let Execution { tsa_chunk_size, fsa_chunk_size, .. } = execution;
+    let execution = ChunkSizes { tsa_chunk_size, fsa_chunk_size };
+    let description = Description { format: FORMAT, config, execution, provenance: provenance.clone() };
+    serde_json::to_string(&description).map_err(|error| Reason::Description(error.to_string()))
 }
 
 /// Reads a weights file of `length` bytes from `source`.

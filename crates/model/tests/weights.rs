@@ -36,6 +36,7 @@ fn provenance() -> Provenance {
         steps: 12,
         seed: 3,
         segment_seconds: 1.5,
+        overlap: 0.0,
         scores: BTreeMap::from([("uSDR vocals".into(), 4.25)]),
         notes: "a \"quoted\" note".into(),
     }

@@ -5,9 +5,11 @@
 //! after the other. The forward pass keeps the input of the chain. The backward pass first recomputes the input of
 //! every operation. It then processes the operations, last first, chunk by chunk: forward with a separate autodiff
 //! graph, then backward. So the intermediate results of an operation exist for one chunk at a time, and the planes
-//! between operations for one chain at a time.
+//! between operations for one chain at a time. The parts of an operation can also have functions of their own (see
+//! [`Piece`]).
 
 mod gradients;
+mod pieces;
 
 use std::fmt;
 use std::ops::Range;
@@ -22,26 +24,37 @@ use burn::backend::{Backend, Cube, DispatchKindConversion, DispatchTensor, Flex,
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::pack::contiguous;
 use gradients::{GradientSums, PackedSum, ParameterGradients, Tracked, parameter_gradients};
+use pieces::{Pieces, part_of};
 
-/// A function from a plane to a plane with the parameters of a module `M`.
-pub type PlaneFn<M> = Arc<dyn Fn(&M, Tensor<4>) -> Tensor<4> + Send + Sync>;
+pub use pieces::{Piece, PlaneFn, PlanePart};
 
-/// An operation of a checkpointed chain: a function, and the chunks it is applied to.
-pub struct CheckpointedOp<M> {
-    function: PlaneFn<M>,
-    /// The function to differentiate in the backward pass. Its output is not used.
-    for_gradients: PlaneFn<M>,
-    /// An axis and the chunks along it; `None` for the whole plane at once.
-    chunks: Option<(usize, Vec<Range<usize>>)>,
+/// An operation of a checkpointed chain: a function and the chunks it is applied to, or pieces.
+pub struct CheckpointedOp<M>(Parts<M>);
+
+enum Parts<M> {
+    Chunks {
+        function: PlaneFn<M>,
+        /// The function to differentiate in the backward pass. Its output is not used.
+        for_gradients: PlaneFn<M>,
+        /// An axis and the chunks along it; `None` for the whole plane at once.
+        chunks: Option<(usize, Vec<Range<usize>>)>,
+    },
+    Pieces(Arc<Pieces<M>>),
 }
 
 impl<M> CheckpointedOp<M> {
     /// `function` applied to the whole plane at once.
     pub fn whole(function: impl Fn(&M, Tensor<4>) -> Tensor<4> + Send + Sync + 'static) -> Self {
+        Self::over(None, function)
+    }
+
+    fn over(
+        chunks: Option<(usize, Vec<Range<usize>>)>,
+        function: impl Fn(&M, Tensor<4>) -> Tensor<4> + Send + Sync + 'static,
+    ) -> Self {
         let function: PlaneFn<M> = Arc::new(function);
-        Self { for_gradients: function.clone(), function, chunks: None }
+        Self(Parts::Chunks { for_gradients: function.clone(), function, chunks })
     }
 
     /// `function` applied to consecutive chunks along `axis`. Its result for a chunk must be the corresponding part of
@@ -60,25 +73,45 @@ impl<M> CheckpointedOp<M> {
             end = chunk.end;
         }
         // A single chunk is the whole plane, which needs no copy.
-        Self { chunks: (chunks.len() > 1).then_some((axis, chunks)), ..Self::whole(function) }
+        Self::over((chunks.len() > 1).then_some((axis, chunks)), function)
+    }
+
+    /// Every piece applied to its part of the input. The output has this `shape`, and is 0 where no piece writes. The
+    /// outputs of pieces must not overlap, but their inputs may. All pieces give the same type.
+    ///
+    /// # Panics
+    /// If there is no piece.
+    pub fn pieces(shape: [usize; 4], pieces: Vec<Piece<M>>) -> Self {
+        assert!(!pieces.is_empty(), "an operation has at least one piece");
+        Self(Parts::Pieces(Arc::new(Pieces { shape, pieces })))
     }
 
     /// Sets the function that the backward pass differentiates if only gradients are needed. It must have the
     /// gradients of the operation's function, and its output may be undefined, as that of `linear_for_gradients` is.
+    ///
+    /// # Panics
+    /// If the operation consists of pieces.
     #[must_use]
     pub fn for_gradients(
         self,
         function: impl Fn(&M, Tensor<4>) -> Tensor<4> + Send + Sync + 'static,
     ) -> Self {
-        Self { for_gradients: Arc::new(function), ..self }
+        let Parts::Chunks { function: forward, chunks, .. } = self.0 else {
+            panic!("pieces have functions of their own")
+        };
+        Self(Parts::Chunks { function: forward, for_gradients: Arc::new(function), chunks })
     }
 
-    /// Applies the function chunk by chunk. Under autodiff every chunk is part of the graph.
+    /// Applies the operation chunk by chunk or piece by piece. Under autodiff every part is in the graph.
     pub fn apply(&self, module: &M, x: Tensor<4>) -> Tensor<4> {
-        let Some((axis, chunks)) = &self.chunks else { return (self.function)(module, x) };
+        let (function, axis, chunks) = match &self.0 {
+            Parts::Chunks { function, chunks: None, .. } => return function(module, x),
+            Parts::Chunks { function, chunks: Some((axis, chunks)), .. } => (function, axis, chunks),
+            Parts::Pieces(pieces) => return pieces.apply(module, &x),
+        };
         let mut y: Option<Tensor<4>> = None;
         for chunk in chunks {
-            let part = (self.function)(module, slice_of(&x, *axis, chunk));
+            let part = function(module, part_of(&x, &ranges(x.dims(), *axis, chunk)));
             // Each chunk is assigned to its place in the plane. A concatenation would need twice the memory.
             let whole = y.take().unwrap_or_else(|| {
                 let mut dims = part.dims();
@@ -94,25 +127,30 @@ impl<M> CheckpointedOp<M> {
 
 impl<M> Clone for CheckpointedOp<M> {
     fn clone(&self) -> Self {
-        let Self { function, for_gradients, chunks } = self;
-        Self { function: function.clone(), for_gradients: for_gradients.clone(), chunks: chunks.clone() }
+        Self(match &self.0 {
+            Parts::Chunks { function, for_gradients, chunks } => Parts::Chunks {
+                function: function.clone(),
+                for_gradients: for_gradients.clone(),
+                chunks: chunks.clone(),
+            },
+            Parts::Pieces(pieces) => Parts::Pieces(pieces.clone()),
+        })
     }
 }
 
 impl<M> fmt::Debug for CheckpointedOp<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CheckpointedOp").field("chunks", &self.chunks).finish_non_exhaustive()
+        let mut shown = f.debug_struct("CheckpointedOp");
+        match &self.0 {
+            Parts::Chunks { chunks, .. } => shown.field("chunks", chunks),
+            Parts::Pieces(pieces) => shown.field("pieces", &pieces.pieces.len()),
+        };
+        shown.finish_non_exhaustive()
     }
 }
 
-/// A chunk. It is copied once if it has gaps. Without the copy, every operation on it would copy it.
-fn slice_of(x: &Tensor<4>, axis: usize, chunk: &Range<usize>) -> Tensor<4> {
-    let slice = x.clone().narrow(axis, chunk.start, chunk.len());
-    if slice.is_autodiff() { slice } else { contiguous(slice) }
-}
-
 /// The ranges of a chunk on all axes of a plane.
-fn ranges(dims: [usize; 4], axis: usize, chunk: &Range<usize>) -> [Range<usize>; 4] {
+fn ranges(dims: [usize; 4], axis: usize, chunk: &Range<usize>) -> PlanePart {
     let mut ranges = dims.map(|extent| 0..extent);
     ranges[axis] = chunk.clone();
     ranges
@@ -248,10 +286,14 @@ fn backward_op<B: Backend, M: Module>(
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Tracked<B>>,
 {
-    let Some((axis, chunks)) = &op.chunks else {
-        let (gradient, of_parameters) = backward_chunk(&op.for_gradients, module, x, gradient);
-        sums.add(of_parameters);
-        return gradient;
+    let (for_gradients, axis, chunks) = match &op.0 {
+        Parts::Chunks { for_gradients, chunks: None, .. } => {
+            let (gradient, of_parameters) = backward_chunk(for_gradients, module, x, gradient);
+            sums.add(of_parameters);
+            return gradient;
+        }
+        Parts::Chunks { for_gradients, chunks: Some((axis, chunks)), .. } => (for_gradients, axis, chunks),
+        Parts::Pieces(pieces) => return backward_pieces(pieces, module, &x, &gradient, sums),
     };
     // If shapes and types are equal, the gradient of the input overwrites the gradient of the output chunk by chunk.
     let dims = x.dims();
@@ -259,11 +301,10 @@ where
     let mut separate = (!in_place).then(|| Tensor::empty(dims, (&x.device(), x.dtype())));
     let mut of_parameters = PackedSum::default();
     for chunk in chunks {
-        let part = slice_of(&gradient, *axis, chunk);
-        let (part, of_chunk) =
-            backward_chunk::<B, M>(&op.for_gradients, module, slice_of(&x, *axis, chunk), part);
-        of_parameters.add::<B>(of_chunk);
+        let part = part_of(&gradient, &ranges(gradient.dims(), *axis, chunk));
         let ranges = ranges(dims, *axis, chunk);
+        let (part, of_chunk) = backward_chunk::<B, M>(for_gradients, module, part_of(&x, &ranges), part);
+        of_parameters.add::<B>(of_chunk);
         match &mut separate {
             Some(whole) => replace(whole, |whole| whole.slice_assign(ranges, part)),
             None => gradient = gradient.slice_assign(ranges, part),
@@ -271,6 +312,28 @@ where
     }
     sums.add(of_parameters.unpacked::<B>());
     separate.unwrap_or(gradient)
+}
+
+/// The gradient of the input of an operation in pieces. Adds the gradients of parameters to `sums`.
+fn backward_pieces<B: Backend, M: Module>(
+    Pieces { pieces, .. }: &Pieces<M>,
+    module: &M,
+    x: &Tensor<4>,
+    gradient: &Tensor<4>,
+    sums: &mut GradientSums<B>,
+) -> Tensor<4>
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Tracked<B>>,
+{
+    let mut of_input = Tensor::zeros(x.dims(), (&x.device(), x.dtype()));
+    for Piece { input, output, function } in pieces {
+        let part = part_of(gradient, output);
+        let (part, of_piece) = backward_chunk::<B, M>(function, module, part_of(x, input), part);
+        sums.add(of_piece);
+        let part = part + part_of(&of_input, input);
+        replace(&mut of_input, |whole| whole.slice_assign(input.clone(), part));
+    }
+    of_input
 }
 
 /// `value = change(value)`. There is never a second handle to the value, so `change` can work in place.

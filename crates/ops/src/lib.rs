@@ -32,7 +32,7 @@ mod sums;
 mod tokens;
 
 pub use attention::{Attention, AttentionKernel, MAX_HEAD_WIDTH, Pass, Sequences, attention};
-pub use checkpointing::{CheckpointedOp, PlaneFn, checkpointed};
+pub use checkpointing::{CheckpointedOp, Piece, PlaneFn, PlanePart, checkpointed};
 pub use linear::{
     Access, LinearKernel, LinearPass, linear, linear_add, linear_add_for_gradients, linear_for_gradients,
 };

@@ -3,7 +3,7 @@
 use burn::module::{Module, Param, ParamId};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor, activation::gelu};
-use unbraid_ops::{CheckpointedOp, checkpointed, linear, linear_for_gradients};
+use unbraid_ops::{CheckpointedOp, Piece, checkpointed, linear, linear_for_gradients};
 
 /// Two functions of channels. The second keeps the number of channels. The first may change it.
 #[derive(Module, Debug)]
@@ -100,6 +100,32 @@ fn gradients_equal_those_without_checkpointing() {
             assert_eq!(plain[0], recomputed[0]);
         }
     }
+}
+
+/// The inputs of pieces may overlap, and the output may have a part that no piece writes.
+#[test]
+fn pieces_have_functions_of_their_own() {
+    let device = Device::flex().autodiff();
+    device.seed(5);
+    let block = Block::new(6, &device);
+    let (x, weights) = (normal([2, 5, 7, 6], &device), normal([2, 5, 9, 6], &device));
+    let plain = results(&block, &x, &weights, |x| {
+        let first = block.first(x.clone().narrow(2, 0, 4));
+        let gap = Tensor::zeros([2, 5, 1, 6], &x.device());
+        Tensor::cat(vec![first, gap, block.second(x.narrow(2, 3, 4))], 2)
+    });
+    let op = CheckpointedOp::pieces(
+        [2, 5, 9, 6],
+        vec![
+            Piece::new([0..2, 0..5, 0..4, 0..6], [0..2, 0..5, 0..4, 0..6], Block::first),
+            Piece::new([0..2, 0..5, 3..7, 0..6], [0..2, 0..5, 5..9, 0..6], Block::second),
+        ],
+    );
+    let recomputed = results(&block, &x, &weights, |x| checkpointed(&block, x, std::slice::from_ref(&op)));
+    assert_eq!(plain[0], recomputed[0]);
+    assert_close(&plain, &recomputed, "pieces");
+    let applied = results(&block, &x, &weights, |x| op.apply(&block, x));
+    assert_close(&plain, &applied, "pieces without checkpointing");
 }
 
 #[test]

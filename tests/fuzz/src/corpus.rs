@@ -23,6 +23,8 @@ pub(crate) fn files(target: Target) -> Vec<Vec<u8>> {
         Target::SoundFont => {
             return music::sound_fonts(fixtures("audio", &["ogg"]).first().expect("an ogg file"));
         }
+        Target::Checkpoint => fixtures("import", &["ckpt"]),
+        Target::Yaml => fixtures("import", &["yaml"]),
         Target::Weights => return vec![network()],
         Target::Config => {
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");

@@ -1,9 +1,10 @@
-//! Feeds mutated files to every parser of files from outside: audio, MIDI, SoundFonts, weights and training settings.
+//! Feeds mutated files to every parser of files from outside: audio, MIDI, SoundFonts, weights, checkpoints and settings.
 //!
 //! [`Campaign::run`] mutates good files at random and gives each result to a parser. A parser may refuse a file. It
 //! must not panic, take longer than [`LONGEST`], or hold more than [`MOST_MEMORY`] at any time. A failure names the
 //! target, the seed and the number of the execution, which reproduce the file.
 
+mod checkpoint;
 mod corpus;
 mod mutation;
 mod targets;

@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use fuzz::{Campaign, Target, Worst};
 
-/// Feeds mutated files to the parsers of audio, MIDI, SoundFonts, weights and settings
+/// Feeds mutated files to the parsers of audio, MIDI, SoundFonts, weights, checkpoints and settings
 #[derive(Parser)]
 struct Arguments {
     /// The parsers. All of them, if none is named
@@ -64,7 +64,7 @@ fn verdict(run: &Worst) -> &'static str {
 
 fn report(target: Target, executions: u64, worst: &Worst, took: Duration) {
     println!(
-        "{target:9} {executions} files in {:.0} s: {} accepted, longest {:.0} ms, most memory {:.1} MB",
+        "{target:10} {executions} files in {:.0} s: {} accepted, longest {:.0} ms, most memory {:.1} MB",
         took.as_secs_f64(),
         worst.accepted,
         1000.0 * worst.time.as_secs_f64(),

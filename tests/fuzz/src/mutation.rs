@@ -75,7 +75,7 @@ fn change(file: &mut Vec<u8>, corpus: &[Vec<u8>], target: Target, rng: &mut impl
 fn position(length: usize, target: Target, rng: &mut impl Rng) -> usize {
     // The headers of these files are long.
     let edge = match target {
-        Target::Weights => 16 * EDGE,
+        Target::Weights | Target::Checkpoint => 16 * EDGE,
         Target::SoundFont => 3 * EDGE,
         _ => EDGE,
     };

@@ -9,6 +9,8 @@ use unbraid_audio::{AudioReader, ReadOptions};
 use unbraid_model::{ModelConfig, weights};
 use unbraid_train::TrainConfig;
 
+use crate::checkpoint;
+
 /// A parser of files from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Target {
@@ -31,6 +33,10 @@ pub enum Target {
     Weights,
     /// TOML files of training settings and networks.
     Config,
+    /// Checkpoints of PyTorch: archives and pickles.
+    Checkpoint,
+    /// YAML files of other training programs.
+    Yaml,
 }
 
 impl fmt::Display for Target {
@@ -47,6 +53,8 @@ impl Target {
             Self::Mp3 | Self::Mp4 | Self::Ogg | Self::Wav | Self::Flac => read(file, self),
             Self::Midi => unbraid_synth::try_midi(file).is_ok(),
             Self::SoundFont => unbraid_synth::try_font(file).is_ok(),
+            Self::Checkpoint => checkpoint::parse(file),
+            Self::Yaml => checkpoint::parse_yaml(file),
             Self::Weights => weights::from_bytes(file, &Device::flex()).is_ok(),
             Self::Config => {
                 let text = String::from_utf8_lossy(file);

@@ -20,6 +20,10 @@ pub(crate) fn of_the_presets() -> Result<BTreeMap<Arc<str>, Shader>> {
     let mut shaders = BTreeMap::new();
     // A refused tensor ends every later step of the process before its update, so the smallest network is first.
     for model in STANDARD_NETWORKS.into_iter().rev() {
+        // The presets change the STFT, which the bands of a RoFormer do not allow.
+        if ModelConfig::standard(model)?.family.tfswa().is_none() {
+            continue;
+        }
         for precision in [Precision::F32, Precision::F16] {
             shaders.extend(of_separation(model, precision, &device)?);
             for config in settings(model, precision) {

@@ -326,6 +326,9 @@ pub fn cases() -> Vec<AttentionCase> {
         },
         AttentionCase { rotary: true, logits: 10.0, ..frequency([1, 2, 97], 8, 6) },
         AttentionCase { rotary: true, ..frequency([1, 1, 257], 2, 16) },
+        // The head width of RoFormers.
+        AttentionCase { rotary: true, strided: true, ..time([1, 130, 2], 2, 64) },
+        AttentionCase { rotary: true, chunks: true, differences: true, ..frequency([2, 3, 62], 2, 64) },
         window([1, 16, 24], [8, 8], [0, 0], 2, 4),
         AttentionCase { chunks: true, ..window([1, 13, 21], [8, 8], [4, 4], 8, 4) },
         AttentionCase { chunks: true, differences: true, ..window([2, 5, 7], [4, 4], [2, 2], 3, 6) },
@@ -340,6 +343,7 @@ pub fn cases() -> Vec<AttentionCase> {
     let f16 = [
         AttentionCase { rotary: true, chunks: true, ..time([1, 33, 3], 4, 8) },
         AttentionCase { rotary: true, logits: 10.0, ..frequency([1, 2, 97], 2, 6) },
+        AttentionCase { rotary: true, chunks: true, ..frequency([2, 3, 62], 2, 64) },
         AttentionCase { chunks: true, ..window([1, 13, 21], [8, 8], [4, 4], 2, 4) },
         AttentionCase { logits: 10.0, strided: true, ..window([1, 11, 7], [5, 3], [4, 1], 2, 5) },
     ];

@@ -6,32 +6,41 @@ use serde_json::Value;
 use crate::cargo::metadata;
 
 /// `base ← all`, `ops ← model ← {train, wasm, cli}`, `audio ← {synth, train, wasm, cli}`, `effects ← {synth, train}`,
-/// `{synth, train} ← cli`, `conformance → {ops, model, browser}`. xtask starts the other programs and uses no crate
-/// of the workspace.
+/// `{synth, train, import} ← cli`, `conformance → {ops, model, browser}`. xtask starts the other programs and uses no
+/// crate of the workspace.
 const ARROWS: &[(&str, &[&str])] = &[
     ("unbraid-base", &[]),
     ("unbraid-ops", &["unbraid-base"]),
     ("unbraid-audio", &["unbraid-base"]),
     ("unbraid-effects", &["unbraid-base"]),
+    ("unbraid-import", &[]),
     ("unbraid-model", &["unbraid-base", "unbraid-ops"]),
     ("unbraid-synth", &["unbraid-base", "unbraid-audio", "unbraid-effects"]),
     ("unbraid-train", &["unbraid-base", "unbraid-ops", "unbraid-model", "unbraid-audio", "unbraid-effects"]),
     ("unbraid-wasm", &["unbraid-base", "unbraid-ops", "unbraid-model", "unbraid-audio"]),
     (
         "unbraid",
-        &["unbraid-base", "unbraid-ops", "unbraid-model", "unbraid-audio", "unbraid-synth", "unbraid-train"],
+        &[
+            "unbraid-base",
+            "unbraid-ops",
+            "unbraid-import",
+            "unbraid-model",
+            "unbraid-audio",
+            "unbraid-synth",
+            "unbraid-train",
+        ],
     ),
     ("browser", &["unbraid-base"]),
     ("conformance", &["unbraid-base", "unbraid-ops", "unbraid-model", "browser"]),
     ("conformance-web", &["unbraid-ops", "conformance"]),
-    ("fuzz", &["unbraid-audio", "unbraid-model", "unbraid-synth", "unbraid-train"]),
+    ("fuzz", &["unbraid-audio", "unbraid-import", "unbraid-model", "unbraid-synth", "unbraid-train"]),
     ("isa", &["unbraid-base", "unbraid-ops", "unbraid-model", "unbraid-train"]),
     ("xtask", &[]),
 ];
 
 /// Crates that must not depend on burn and its kernels, so that they build in seconds.
 const WITHOUT_BURN: &[&str] =
-    &["unbraid-base", "unbraid-audio", "unbraid-effects", "unbraid-synth", "browser", "xtask"];
+    &["unbraid-base", "unbraid-audio", "unbraid-effects", "unbraid-import", "unbraid-synth", "browser", "xtask"];
 
 /// Checks the dependencies between the crates of the workspace, including those of tests and build scripts.
 pub(super) fn check() -> Result<()> {

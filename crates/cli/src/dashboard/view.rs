@@ -249,7 +249,9 @@ mod tests {
         let mut view = View::new(4.0);
         assert_eq!(text(&view, 40, 80), [""]);
         (1..=100).for_each(|n| view.step(&step(n)));
-        [5.0, 6.5, 6.25].map(|usdr| view.validation(&validation(usdr)));
+        for usdr in [5.0, 6.5, 6.25] {
+            view.validation(&validation(usdr));
+        }
         let lines = text(&view, 40, 80);
         assert_eq!(lines.len(), 8, "{lines:#?}");
         assert!(lines[0].starts_with("loss") && lines[2].starts_with("lowest 0.01000"), "{lines:#?}");

@@ -15,9 +15,10 @@ fn above_zero(text: &str) -> Result<f64, String> {
 /// How songs are cut into segments for the network.
 #[derive(Debug, Args)]
 pub(crate) struct Segmentation {
-    /// Share of a segment that the next one overlaps, from 0 to 0.75. More is smoother and slower
-    #[arg(long, value_name = "SHARE", default_value_t = SeparatorOptions::DEFAULT_OVERLAP)]
-    overlap: f32,
+    /// Share of a segment that the next one overlaps, from 0 to 0.75, by default that of an imported model's
+    /// configuration, or 0.25. More is smoother and slower
+    #[arg(long, value_name = "SHARE")]
+    overlap: Option<f32>,
     /// Length of a segment in seconds, by default as in training. Longer segments can lower the quality
     #[arg(long, value_name = "SECONDS", value_parser = above_zero)]
     segment: Option<f64>,
@@ -30,6 +31,6 @@ impl Segmentation {
         let seconds = self.segment.unwrap_or_else(|| loaded.segment_seconds());
         let segment = (seconds * f64::from(loaded.config.sample_rate)).round() as usize;
         let batch = device::workers(&loaded.model.device()).min(MOST_AT_ONCE);
-        SeparatorOptions { segment, overlap: self.overlap, batch }
+        SeparatorOptions { segment, overlap: self.overlap.unwrap_or_else(|| loaded.overlap()), batch }
     }
 }

@@ -14,6 +14,7 @@ pub(crate) fn provenance(config: &TrainConfig, state: &RunState) -> Provenance {
         steps: state.step,
         seed: config.seed,
         segment_seconds: config.segment_seconds,
+        overlap: 0.0,
         scores: state.scores.iter().map(|(stem, usdr)| (format!("uSDR {stem}"), *usdr)).collect(),
         notes: format!("moving average of the weights after {:.1} minutes of training", state.elapsed / 60.0),
     }

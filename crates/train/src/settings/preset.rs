@@ -146,6 +146,11 @@ mod tests {
                 };
                 preset.apply(&mut config);
                 config.validate().unwrap();
+                // The bands of a RoFormer hold the bins of its own STFT.
+                if model.contains("roformer") && preset >= MemoryPreset::Level2 {
+                    assert!(config.model_config().unwrap_err().to_string().contains("bands"), "{model}");
+                    continue;
+                }
                 let network = config.model_config().unwrap();
                 let execution = config.execution();
                 assert_eq!((execution.tsa_chunk_size, execution.fsa_chunk_size), (CHUNK, CHUNK));
