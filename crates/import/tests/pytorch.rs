@@ -1,5 +1,4 @@
 //! Files that PyTorch wrote (`fixtures/make.py`).
-#![expect(clippy::unwrap_used, reason = "a test that cannot continue must panic")]
 
 use std::path::{Path, PathBuf};
 
