@@ -141,7 +141,8 @@ impl ModelConfig {
             FamilyConfig::TfswaUnet(own) => Tfswa::validate(&self.with(own.clone()))?,
             FamilyConfig::BsRoformer(own) | FamilyConfig::MelBandRoformer(own) => {
                 if FamilyConfig::from(own.clone()) != self.family {
-                    let reason = "bs_roformer has a list of bands, and mel_band_roformer has a number of bands";
+                    let reason =
+                        "bs_roformer has a list of bands, and mel_band_roformer has a number of bands";
                     return wrong("bands", reason.to_owned());
                 }
                 Roformer::validate(&self.with(own.clone()))?;

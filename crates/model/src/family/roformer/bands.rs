@@ -71,11 +71,7 @@ fn mel_from_hz(hz: f64) -> f64 {
 
 fn hz_from_mel(mel: f64) -> f64 {
     let linear_end = LINEAR_END / LINEAR_STEP;
-    if mel < linear_end {
-        mel * LINEAR_STEP
-    } else {
-        LINEAR_END * ((mel - linear_end) * LOG_RATIO).exp()
-    }
+    if mel < linear_end { mel * LINEAR_STEP } else { LINEAR_END * ((mel - linear_end) * LOG_RATIO).exp() }
 }
 
 /// A lane for each band, so that the bands of a lane do not overlap, and the number of lanes.
@@ -114,7 +110,9 @@ mod tests {
     /// Every bin is in one or two bands, and the bands of a lane do not overlap.
     #[test]
     fn mel_bands_overlap_their_neighbours() {
-        for (count, n_fft, rate) in [(60, 2048, 44_100), (60, 2048, 48_000), (24, 512, 16_000), (2, 256, 44_100)] {
+        for (count, n_fft, rate) in
+            [(60, 2048, 44_100), (60, 2048, 48_000), (24, 512, 16_000), (2, 256, 44_100)]
+        {
             let bands = band_bins(&Bands::Mel(count), n_fft, rate);
             assert_eq!(bands.len(), count);
             let per_bin = bands_per_bin(&bands, n_fft / 2 + 1);

@@ -98,8 +98,7 @@ impl Family for Roformer {
         let items = batch * STEREO / width;
         let spectrum = stft(mixture.reshape([batch * STEREO, samples]), &self.plan);
         let [_, frames, bins, _] = spectrum.dims();
-        let spectrum: Tensor<5> =
-            spectrum.reshape([items, width, frames, bins, 2]).permute([0, 2, 3, 1, 4]);
+        let spectrum: Tensor<5> = spectrum.reshape([items, width, frames, bins, 2]).permute([0, 2, 3, 1, 4]);
         let spectrum: Tensor<4> = spectrum.reshape([items, frames, 1, bins * width * 2]);
         let masks = self.masks(spectrum.clone());
 
@@ -113,8 +112,7 @@ impl Family for Roformer {
         let spectra: Tensor<6> = Tensor::cat(vec![stem_real, stem_imaginary], 4)
             .reshape([items, frames, stems, bins, width, 2])
             .permute([0, 2, 4, 1, 3, 5]);
-        let waveforms =
-            istft(spectra.reshape([items * stems * width, frames, bins, 2]), &self.plan, samples);
+        let waveforms = istft(spectra.reshape([items * stems * width, frames, bins, 2]), &self.plan, samples);
         if width == STEREO {
             waveforms.reshape([batch, stems, STEREO, samples])
         } else {

@@ -46,7 +46,8 @@ fn toml_round_trip_of_both_families() {
         let error = ModelConfig::from_toml(&format!("{text}\nlinear_depth = 1\n")).unwrap_err().to_string();
         assert!(error.contains("linear_depth"), "{error}");
     }
-    let text = toml::to_string(&standard("mel_band_roformer")).unwrap().replace("bands = 60", "bands = \"x\"");
+    let text =
+        toml::to_string(&standard("mel_band_roformer")).unwrap().replace("bands = 60", "bands = \"x\"");
     let error = ModelConfig::from_toml(&text).unwrap_err().to_string();
     assert!(error.contains("the number of bins of each band"), "{error}");
 }
