@@ -97,7 +97,7 @@ mod tests {
     }
 
     fn values(tensors: &BTreeMap<String, TensorData>, name: &str) -> Vec<f32> {
-        tensors[name].to_vec().expect("f32")
+        tensors[name].try_to_vec_as::<f32>().expect("f32")
     }
 
     #[test]
