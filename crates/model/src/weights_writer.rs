@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 use unbraid_base::file::WholeFile;
 use unbraid_ops::Precision;
 
-use super::{LENGTH, METADATA_KEY, Provenance, Reason, WeightsError, description};
 use crate::execution::Execution;
 use crate::family::ModelConfig;
 use crate::tensors::named_shapes;
+use crate::weights::{LENGTH, METADATA_KEY, Provenance, Reason, WeightsError, description};
 
 /// Writes the network of `config` to `path`, completely or not at all, and asks `values` for the values of each
 /// parameter, in row-major order. Only one parameter is in memory at a time.
