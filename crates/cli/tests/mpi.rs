@@ -19,15 +19,18 @@ const SETTINGS: &str = "--data songs --model tfswa_unet_tiny --segment 0.5 --bat
 /// A process that waits longer than this has lost the others.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// A test in a folder with songs.
+type Test = fn(&Path);
+
 fn main() {
     let arguments = Arguments::from_args();
-    let tests: [(&str, fn(&Path)); 4] = [
+    let tests: [(&str, Test); 4] = [
         ("processes_give_the_gradient_of_one", processes_give_the_gradient_of_one),
         ("processes_give_the_bits_of_devices", processes_give_the_bits_of_devices),
         ("a_killed_job_goes_on", a_killed_job_goes_on),
         ("the_error_of_a_process_ends_all", the_error_of_a_process_ends_all),
     ];
-    let trial = |(name, test): (&str, fn(&Path))| {
+    let trial = |(name, test): (&str, Test)| {
         Trial::ignorable_test(name, move || {
             if Command::new("mpirun").arg("--version").stdout(Stdio::null()).status().is_err() {
                 return Ok(Completion::ignored_with("mpirun is not installed"));
