@@ -97,7 +97,7 @@ mod tests {
     }
 
     fn values(tensors: &BTreeMap<String, TensorData>, name: &str) -> Vec<f32> {
-        tensors[name].try_to_vec_as::<f32>().expect("f32")
+        tensors[name].as_slice().expect("f32").to_vec()
     }
 
     #[test]
