@@ -39,8 +39,15 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that must not depend on burn and its kernels, so that they build in seconds.
-const WITHOUT_BURN: &[&str] =
-    &["unbraid-base", "unbraid-audio", "unbraid-effects", "unbraid-import", "unbraid-synth", "browser", "xtask"];
+const WITHOUT_BURN: &[&str] = &[
+    "unbraid-base",
+    "unbraid-audio",
+    "unbraid-effects",
+    "unbraid-import",
+    "unbraid-synth",
+    "browser",
+    "xtask",
+];
 
 /// Checks the dependencies between the crates of the workspace, including those of tests and build scripts.
 pub(super) fn check() -> Result<()> {

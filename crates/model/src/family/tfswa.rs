@@ -1,5 +1,6 @@
 //! The TFSWA U-Net: blocks that attend along time, along frequency, and within shifted windows.
 
+mod bands;
 mod block;
 pub(super) mod config;
 mod count;
