@@ -26,7 +26,6 @@ mod train;
 
 use std::process::ExitCode;
 
-use crate::output::error;
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// glibc returns the pages of freed tensors to the system, and the next tensor of the same shape faults them in again.
@@ -140,16 +139,8 @@ fn main() -> ExitCode {
     };
     let Err(reason) = result else { return ExitCode::SUCCESS };
     let reason = device::out_of_memory().filter(|_| evaluates).unwrap_or(reason);
-    print_error(&reason);
+    advice::print_error(&reason);
     interrupt::exit_code().map_or(ExitCode::FAILURE, ExitCode::from)
-}
-
-/// Prints what failed, and what helps.
-fn print_error(reason: &anyhow::Error) {
-    error(format_args!("error: {}", advice::fact(reason)));
-    if let Some(advice) = advice::advice(reason) {
-        error(format_args!("help: {advice}"));
-    }
 }
 
 #[cfg(test)]

@@ -102,13 +102,20 @@ impl Arguments {
         Ok(self.settings.over(config)?)
     }
 
+    fn valid_settings(&self) -> anyhow::Result<TrainConfig> {
+        let config = self.settings()?;
+        config.validate()?;
+        Ok(config)
+    }
+
     pub(crate) fn run(self) -> anyhow::Result<()> {
         #[cfg(feature = "mpi")]
         if self.mpi {
-            return ranks::run(&self);
+            return ranks::run(&self.devices.choices(), |ranks, opened| {
+                self.train(&self.valid_settings()?, opened, |devices| Crew::leading(devices, ranks))
+            });
         }
-        let config = self.settings()?;
-        config.validate()?;
+        let config = self.valid_settings()?;
         if self.on_oom == OnOutOfMemory::Reduce {
             return self.reduce(&config);
         }

@@ -16,6 +16,8 @@ mod plain_words;
 mod separator;
 mod tensors;
 pub mod weights;
+#[cfg(not(target_family = "wasm"))]
+mod weights_writer;
 
 pub use config::{Config, MAX_PARAMETERS, ModelConfigError};
 pub use execution::{Execution, Recompute};
@@ -25,3 +27,5 @@ pub use plain_words::plain_words;
 pub use separator::{SegmentModel, SeparateError, Separator, SeparatorOptions};
 pub use tensors::{ParameterPath, TensorsError, named_shapes, named_tensors, ordered_shapes, with_tensors};
 pub use unbraid_ops::Precision;
+#[cfg(not(target_family = "wasm"))]
+pub use weights_writer::save_tensors;

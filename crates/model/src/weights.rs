@@ -8,9 +8,6 @@
 //! A file is untrusted. Sizes are bounded before they are read. Every tensor is compared with what the file's
 //! configuration demands before the network is allocated.
 
-#[cfg(not(target_family = "wasm"))]
-mod stream;
-
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -29,9 +26,6 @@ use crate::plain_words::plain_words;
 use crate::separator::SeparatorOptions;
 use crate::tensors::{named_shapes, with_tensors};
 
-#[cfg(not(target_family = "wasm"))]
-pub use stream::save_tensors;
-
 /// The metadata key of a weights file of this project.
 pub const METADATA_KEY: &str = "unbraid";
 
@@ -42,7 +36,7 @@ const FORMAT: u32 = 2;
 const MAX_HEADER: usize = 8 << 20;
 
 /// Bytes of the number that precedes the header: its length.
-const LENGTH: usize = 8;
+pub(crate) const LENGTH: usize = 8;
 
 /// The origin of weights. The program reads only [`Provenance::segment_seconds`] and [`Provenance::overlap`]. The rest
 /// is for people.
@@ -218,7 +212,11 @@ fn to_bytes(model: &Network, provenance: &Provenance) -> Result<Vec<u8>, Reason>
 
 /// The text of the metadata.
 #[cfg(not(target_family = "wasm"))]
-fn description(config: ModelConfig, execution: Execution, provenance: &Provenance) -> Result<String, Reason> {
+pub(crate) fn description(
+    config: ModelConfig,
+    execution: Execution,
+    provenance: &Provenance,
+) -> Result<String, Reason> {
     let Execution { tsa_chunk_size, fsa_chunk_size, .. } = execution;
     let execution = ChunkSizes { tsa_chunk_size, fsa_chunk_size };
     let description = Description { format: FORMAT, config, execution, provenance: provenance.clone() };

@@ -64,7 +64,10 @@ fn main() {
                 Err(error @ DeviceError::Unavailable { .. }) => Err(error.into()),
                 Err(error) => Ok(Completion::ignored_with(error)),
             };
-            trials.push(Trial::ignorable_test(format!("{choice}::{name}_agrees_with_pytorch"), run));
+            let trial = Trial::ignorable_test(format!("{choice}::{name}_agrees_with_pytorch"), run);
+            // llvmpipe takes a minute to compile the kernels of a case. `--include-ignored` runs all cases.
+            let slow = choice != Choice::Cpu && !["bs", "mel_skip_mono"].contains(&name.as_str());
+            trials.push(trial.with_ignored_flag(slow));
         }
     }
     libtest_mimic::run(&arguments, trials).exit();

@@ -10,8 +10,8 @@ use unbraid_ops::device::{self, Choice, MemoryRefused};
 use unbraid_ops::{Shader, record_launches};
 use unbraid_train::{MemoryPreset, TrainConfig, TrainError, dry_run};
 
-/// The shaders, by their labels, of a training step and of the separation of a segment: with every standard network,
-/// as it is and with its memory presets, in both precisions.
+/// The shaders, by their labels, of a training step and of the separation of a segment: with every standard TFSWA
+/// network, as it is and with its memory presets, in both precisions.
 ///
 /// The device `gpu` is opened. It compiles every kernel and runs none.
 pub(crate) fn of_the_presets() -> Result<BTreeMap<Arc<str>, Shader>> {

@@ -33,7 +33,7 @@ pub fn follow(ranks: &Ranks, devices: Vec<Device>) -> Result<(), TrainError> {
     check_division(config, crew.devices() * ranks.count())?;
     let network = config.model_config()?;
     let (dataset, split) = open_training_data(config, &network.stems, network.sample_rate)?;
-    if digest(dataset.tracks()) != start.data {
+    if digest(&*dataset) != start.data {
         return Err(TrainError::OtherSongs(config.data.to_string()));
     }
     let levels = index(&*dataset, &split.training, &mut Silent)?;

@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 use unbraid_base::file::WholeFile;
 use unbraid_ops::Precision;
 
-use super::{LENGTH, METADATA_KEY, Provenance, Reason, WeightsError, description};
 use crate::execution::Execution;
 use crate::family::ModelConfig;
 use crate::tensors::named_shapes;
+use crate::weights::{LENGTH, METADATA_KEY, Provenance, Reason, WeightsError, description};
 
 /// Writes the network of `config` to `path`, completely or not at all, and asks `values` for the values of each
 /// parameter, in row-major order. Only one parameter is in memory at a time.
@@ -97,7 +97,7 @@ mod tests {
     }
 
     fn values(tensors: &BTreeMap<String, TensorData>, name: &str) -> Vec<f32> {
-        tensors[name].to_vec().expect("f32")
+        tensors[name].try_to_vec_as::<f32>().expect("f32")
     }
 
     #[test]
