@@ -7,5 +7,5 @@ mod count;
 mod layers;
 pub(super) mod network;
 
-pub use config::{Positional, TfswaConfig};
+pub use config::{MaskedChannels, Positional, TfswaConfig};
 pub use network::Tfswa;

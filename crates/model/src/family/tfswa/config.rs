@@ -40,13 +40,13 @@ pub struct TfswaConfig {
     pub subbands: usize,
     /// Neighbouring bins that form one token, lowest first: pairs of the number of tokens and the bins of each. All of
     /// them together hold n_fft / 2 bins. If it is empty, every bin of a sub-band forms a token.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub bands: Vec<[usize; 2]>,
     /// The channels that the masks apply to.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub masks: MaskedChannels,
     /// Whether the masks of all stems sum to 1, so that the stems sum to the mixture.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub consistent: bool,
     /// Channels at each resolution, finest first. The last entry is the bottleneck's.
     pub dims: Vec<usize>,
@@ -60,6 +60,10 @@ pub struct TfswaConfig {
     pub mlp_ratio: usize,
     /// Position encoding of time and frequency attention. Windows always have a relative-position bias.
     pub positional: Positional,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Config<TfswaConfig> {
