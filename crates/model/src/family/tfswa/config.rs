@@ -18,6 +18,17 @@ pub enum Positional {
     None,
 }
 
+/// The waveform channels whose spectra the masks multiply.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaskedChannels {
+    /// `(left + right) / √2` and `(left − right) / √2`.
+    #[default]
+    MidSide,
+    /// Left and right. A stem of a silent channel is silent, whatever the masks are.
+    LeftRight,
+}
+
 /// The fields of a TFSWA U-Net's configuration that other families do not have.
 ///
 /// Weights files and checkpoints store this struct. A field that is added to it needs a serde default
@@ -27,6 +38,16 @@ pub enum Positional {
 pub struct TfswaConfig {
     /// Equal parts that the bins are split into, stacked as channels.
     pub subbands: usize,
+    /// Neighbouring bins that form one token, lowest first: pairs of the number of tokens and the bins of each. All of
+    /// them together hold n_fft / 2 bins. If it is empty, every bin of a sub-band forms a token.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bands: Vec<[usize; 2]>,
+    /// The channels that the masks apply to.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub masks: MaskedChannels,
+    /// Whether the masks of all stems sum to 1, so that the stems sum to the mixture.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub consistent: bool,
     /// Channels at each resolution, finest first. The last entry is the bottleneck's.
     pub dims: Vec<usize>,
     /// TFSWA blocks at each resolution, for the encoder and again for the decoder.
@@ -41,6 +62,10 @@ pub struct TfswaConfig {
     pub positional: Positional,
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl Config<TfswaConfig> {
     /// Checks the family's fields. No arithmetic in it can overflow.
     pub(crate) fn validate_family(&self) -> Result<(), ModelConfigError> {
@@ -50,13 +75,34 @@ impl Config<TfswaConfig> {
         if !bins.is_multiple_of(subbands) {
             return wrong("subbands", format!("{subbands} does not divide n_fft / 2 = {bins}"));
         }
+        self.validate_bands()?;
         self.family.validate_stages()?;
         within("mlp_ratio", mlp_ratio, 1, 8)
     }
 
-    /// Rows of tokens along frequency: the bins of a sub-band, padded so that every resolution halves evenly.
+    fn validate_bands(&self) -> Result<(), ModelConfigError> {
+        let TfswaConfig { bands, subbands, .. } = &self.family;
+        if bands.is_empty() {
+            return Ok(());
+        }
+        if *subbands != 1 {
+            return wrong("subbands", format!("is {subbands}, but a network with `bands` has 1"));
+        }
+        within("bands", bands.len(), 1, 64)?;
+        for &[tokens, width] in bands {
+            within("bands", tokens, 1, self.n_fft)?;
+            within("bands", width, 1, 512)?;
+        }
+        let (bins, all) = (bands.iter().map(|[tokens, width]| tokens * width).sum::<usize>(), self.n_fft / 2);
+        if bins == all { Ok(()) } else { wrong("bands", format!("hold {bins} bins, n_fft / 2 is {all}")) }
+    }
+
+    /// Rows of tokens along frequency: the bands, or the bins of a sub-band, padded so that every resolution halves
+    /// evenly.
     pub(crate) fn padded_bins(&self) -> usize {
-        (self.n_fft / 2 / self.family.subbands).next_multiple_of(self.family.unit())
+        let bands = self.family.bands.iter().map(|[tokens, _]| tokens).sum::<usize>();
+        let rows = if bands > 0 { bands } else { self.n_fft / 2 / self.family.subbands };
+        rows.next_multiple_of(self.family.unit())
     }
 
     /// Frames, bins and channels of the tokens at every resolution, finest first, for `samples` of a waveform.
@@ -119,7 +165,12 @@ impl TfswaConfig {
 
     /// Channels of the features that the patch embedding reads.
     pub(crate) fn feature_channels(&self) -> usize {
-        FEATURES * STEREO * self.subbands
+        let channels = match self.masks {
+            MaskedChannels::MidSide => STEREO,
+            // Left, right, mid and side.
+            MaskedChannels::LeftRight => 2 * STEREO,
+        };
+        FEATURES * channels * self.subbands
     }
 
     /// Sub-layers of the whole network: three per block. Every resolution except the coarsest has its blocks twice.

@@ -8,7 +8,15 @@ use crate::family::tfswa::config::TfswaConfig;
 pub(crate) fn parameters(config: &Config<TfswaConfig>) -> usize {
     let own = &config.family;
     let dims = &own.dims;
-    let mut count = 3 * linear(3 * own.feature_channels(), dims[0]) + config.padded_bins() * dims[0];
+    let masks = 2 * STEREO * config.stems.len() * own.subbands;
+    let ends = |bins: usize| linear(bins * own.feature_channels(), dims[0]);
+    let mut count = config.padded_bins() * dims[0];
+    if own.bands.is_empty() {
+        count += 3 * ends(3) + linear(dims[0], masks);
+    }
+    for [_, width] in &own.bands {
+        count += ends(3 * width) + linear(dims[0], width * masks);
+    }
     for pair in dims.windows(2) {
         count += linear(4 * pair[0], pair[1]) + linear(pair[1], 4 * pair[0]) + linear(pair[0], pair[0]);
     }
@@ -16,7 +24,7 @@ pub(crate) fn parameters(config: &Config<TfswaConfig>) -> usize {
         let stages = if resolution + 1 == dims.len() { 1 } else { 2 };
         count += stages * depth * block(own, channels);
     }
-    count + 2 * dims[0] + linear(dims[0], 2 * STEREO * config.stems.len() * own.subbands)
+    count + 2 * dims[0]
 }
 
 /// Parameters of one block of `channels`.

@@ -12,16 +12,17 @@
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear};
-use burn::tensor::{DType, Device, Tensor, s};
+use burn::nn::{LayerNorm, LayerNormConfig, Linear};
+use burn::tensor::{Device, Tensor};
 use unbraid_ops::{self as ops, CheckpointedOp, Stft, Summand, istft, stft, sum_rows};
 
 use crate::config::{Config, ModelConfigError, STEREO};
 use crate::execution::{Execution, Recompute};
+use crate::family::tfswa::bands::{self, Head};
 use crate::family::tfswa::block::{Stage, chunks};
-use crate::family::tfswa::config::{FEATURES, TfswaConfig};
+use crate::family::tfswa::config::{FEATURES, MaskedChannels, TfswaConfig};
 use crate::family::tfswa::count;
-use crate::family::tfswa::layers::{linear, mapped, normalised, starting_at, uniform};
+use crate::family::tfswa::layers::{linear, mapped, starting_at, uniform};
 use crate::network::Family;
 
 /// Added to the spectrum's mean power, so that silence stays silence: about −110 dB of full scale at n_fft 2048.
@@ -30,23 +31,21 @@ const SILENCE: f64 = 1e-8;
 /// Added to a bin's power after the mean power is normalised to 1. The compression ends 80 dB below the mean.
 const QUIETEST: f64 = 1e-8;
 
-/// Standard deviation of the head's initial weights.
-const HEAD_STD: f64 = 0.02;
-
 /// A TFSWA U-Net with its weights.
 ///
-/// **Mid and side.** The network processes `(left + right) / √2` and `(left − right) / √2`. Sources in the centre of a
-/// mix (voice, bass, kick) and sources to its sides are then separated by which signal they are in, not by the
-/// difference of two signals.
+/// **Mid and side.** The network reads `(left + right) / √2` and `(left − right) / √2`. Sources in the centre of a mix
+/// (voice, bass, kick) and sources to its sides are then separated by which signal they are in, not by the difference of
+/// two signals. If the masks apply to left and right, the network reads these too.
 ///
-/// **Masks.** The mixture's complex STFT is multiplied with an unbounded complex mask per stem and waveform channel.
-/// The masks do not depend on the mixture's scale, so the stems scale with the mixture. The network processes the
-/// lowest n_fft / 2 bins. The topmost bin (Nyquist) gets the mask of the bin below it, so that masks that sum to 1
-/// give stems that sum to the mixture exactly.
+/// **Masks.** The complex STFT of each channel is multiplied with an unbounded complex mask per stem. The masks do not
+/// depend on the mixture's scale, so the stems scale with the mixture. The network processes the lowest n_fft / 2 bins.
+/// The topmost bin (Nyquist) gets the mask of the bin below it, so that masks that sum to 1 give stems that sum to the
+/// mixture exactly. A consistent network makes them so: each mask gets an equal part of what is missing (Wisdom et al.
+/// 2019, arXiv 1811.08521).
 ///
 /// **Features.** The STFT is divided by its root mean square over the segment. Every bin's magnitude m is compressed
 /// to m^¼ and its phase is kept, which reduces the 60 dB slope of music to 15 dB. The compressed magnitude is a
-/// separate feature, because a linear layer cannot compute it: 3 × 2 × sub-bands features in all.
+/// separate feature, because a linear layer cannot compute it: 3 × channels × sub-bands features in all.
 ///
 /// **Frequency.** Attention encodes relative positions only. A learned vector per row of bins encodes the absolute
 /// frequency.
@@ -55,7 +54,7 @@ const HEAD_STD: f64 = 0.02;
 /// half of that map is part of it.
 #[derive(Module, Debug)]
 pub struct Tfswa {
-    /// A 3 × 3 convolution: one matrix `[3 · features, c]` for each of three neighbouring frames.
+    /// See [`bands::embedding`].
     patch_embed: Vec<Linear>,
     /// `[f, c]`
     frequency: Param<Tensor<2>>,
@@ -66,7 +65,7 @@ pub struct Tfswa {
     merge: Vec<Linear>,
     decoder: Vec<Stage>,
     norm: LayerNorm,
-    head: Linear,
+    head: Head,
     #[module(skip)]
     config: Config<TfswaConfig>,
     #[module(skip)]
@@ -95,7 +94,6 @@ impl Family for Tfswa {
         let own = &config.family;
         let (dims, coarsest) = (&own.dims, own.dims.len() - 1);
         let plain = uniform(1.0);
-        let patch = 3 * own.feature_channels();
         let rows = config.padded_bins();
         let stages = || (0..coarsest).map(|resolution| Stage::new(own, resolution, device)).collect();
         let maps = |shape: &dyn Fn(usize) -> [usize; 2]| {
@@ -103,7 +101,7 @@ impl Family for Tfswa {
             shapes.map(|[inputs, outputs]| linear(inputs, outputs, &plain, device)).collect()
         };
         Self {
-            patch_embed: (0..3).map(|_| linear(patch, dims[0], &plain, device)).collect(),
+            patch_embed: bands::embedding(own, device),
             frequency: starting_at(cosines(rows, dims[0]), [rows, dims[0]], device),
             encoder: stages(),
             down: maps(&|i| [4 * dims[i], dims[i + 1]]),
@@ -112,7 +110,7 @@ impl Family for Tfswa {
             merge: maps(&|i| [dims[i], dims[i]]),
             decoder: stages(),
             norm: LayerNormConfig::new(dims[0]).init(device),
-            head: head(&config, device),
+            head: bands::head(&config, device),
             plan,
             execution: Execution::default(),
             config,
@@ -139,12 +137,16 @@ impl Family for Tfswa {
     fn forward(&self, mixture: Tensor<3>) -> Tensor<4> {
         let [batch, channels, samples] = mixture.dims();
         assert_eq!(channels, STEREO, "the mixture must be stereo");
-        let spectrum = stft(mid_side(mixture).reshape([batch * STEREO, samples]), &self.plan);
+        let is_mid_side = self.config.family.masks == MaskedChannels::MidSide;
+        let turned = |x: Tensor<3>| if is_mid_side { mid_side(x) } else { x };
+        let spectrum = stft(turned(mixture).reshape([batch * STEREO, samples]), &self.plan);
         let [_, frames, bins, _] = spectrum.dims();
         let part = |index| spectrum.clone().narrow(3, index, 1).reshape([batch, 1, STEREO, frames, bins]);
         let (real, imaginary) = (part(0), part(1));
 
-        let mask = self.masks(self.features(real.clone(), imaginary.clone()));
+        let read = [real.clone(), imaginary.clone()]
+            .map(|part| if is_mid_side { part } else { with_mid_side(part) });
+        let mask = self.masks(self.features(read));
         let stems = self.config.stems.len();
         let part = |index| mask.clone().narrow(1, index, 1).reshape([batch, stems, STEREO, frames, bins]);
         let (mask_real, mask_imaginary) = (part(0), part(1));
@@ -154,20 +156,20 @@ impl Family for Tfswa {
         let rows = batch * stems * STEREO;
         let spectra = [stem_real, stem_imaginary].map(|part| part.reshape([rows, frames, bins, 1]));
         let stems_of_all = istft(Tensor::cat(spectra.into(), 3), &self.plan, samples);
-        mid_side(stems_of_all.reshape([batch * stems, STEREO, samples]))
+        turned(stems_of_all.reshape([batch * stems, STEREO, samples]))
             .reshape([batch, stems, STEREO, samples])
     }
 }
 
 impl Tfswa {
-    /// Real and imaginary part `[b, 1, 2, t, n_fft/2 + 1]` → features `[b, t, f, 3 · 2 · sub-bands]`, channels
-    /// ordered (feature, waveform channel, sub-band).
-    fn features(&self, real: Tensor<5>, imaginary: Tensor<5>) -> Tensor<4> {
-        let [batch, _, _, frames, bins] = real.dims();
+    /// Real and imaginary part `[b, 1, channels, t, n_fft/2 + 1]` → features `[b, t, f, 3 · channels · sub-bands]`, ordered
+    /// (feature, waveform channel, sub-band).
+    fn features(&self, parts: [Tensor<5>; 2]) -> Tensor<4> {
+        let [batch, _, channels, frames, bins] = parts[0].dims();
         let (bins, subbands) = (bins - 1, self.config.family.subbands);
-        let [real, imaginary] = [real, imaginary].map(|part| part.narrow(4, 0, bins));
+        let [real, imaginary] = parts.map(|part| part.narrow(4, 0, bins));
         let power = real.clone().square() + imaginary.clone().square();
-        let count = STEREO * frames * bins;
+        let count = channels * frames * bins;
         let sum = sum_rows(power.clone().reshape([batch, count]), Summand::Value);
         let mean = sum.div_scalar(count as f64).add_scalar(SILENCE).reshape([batch, 1, 1, 1, 1]);
         let power = power / mean.clone() + QUIETEST;
@@ -175,12 +177,12 @@ impl Tfswa {
         let gain = magnitude.clone() / (power * mean).sqrt();
         let features = Tensor::cat(vec![real * gain.clone(), imaginary * gain, magnitude], 1);
         features
-            .reshape([batch, FEATURES * STEREO, frames, subbands, bins / subbands])
+            .reshape([batch, FEATURES * channels, frames, subbands, bins / subbands])
             .permute([0, 2, 4, 1, 3])
             .reshape([batch, frames, bins / subbands, self.config.family.feature_channels()])
     }
 
-    /// Features `[b, t, f, 3 · 2 · sub-bands]` → masks `[b, 2, 2s, t, n_fft/2 + 1]`, real part first, then
+    /// Features `[b, t, f, 3 · channels · sub-bands]` → masks `[b, 2, 2s, t, n_fft/2 + 1]`, real part first, then
     /// imaginary.
     fn masks(&self, features: Tensor<4>) -> Tensor<5> {
         let [batch, frames, bins, _] = features.dims();
@@ -202,14 +204,16 @@ impl Tfswa {
         }
         let chunks = chunks(0, self.execution.fsa_chunk_size, x.dims()[1]);
         let head = (self.norm.clone(), self.head.clone());
-        let op = CheckpointedOp::chunked(1, chunks, |(norm, head): &(LayerNorm, Linear), x| {
-            mapped(head, normalised(norm, x.cast(DType::F32)))
+        let bands = self.config.family.bands.clone();
+        let op = CheckpointedOp::chunked(1, chunks, move |(norm, head): &(LayerNorm, Head), x| {
+            bands::outputs(norm, head, &bands, x)
         });
         let masks = self.apply(&head, x, op).narrow(1, 0, frames).narrow(2, 0, bins);
         let subbands = self.config.family.subbands;
         let rows = self.config.stems.len() * STEREO;
         let masks = masks.reshape([batch, frames, bins, 2, rows, subbands]).permute([0, 3, 4, 1, 5, 2]);
         let masks: Tensor<5> = masks.reshape([batch, 2, rows, frames, subbands * bins]);
+        let masks = if self.config.family.consistent { consistent(masks) } else { masks };
         let topmost = masks.clone().narrow(4, subbands * bins - 1, 1);
         Tensor::cat(vec![masks, topmost], 4)
     }
@@ -226,21 +230,11 @@ impl Tfswa {
     /// Features `[b, t, f, ·]` → tokens `[b, t', f', c]`. Both axes are padded so that every resolution halves evenly.
     fn embed(&self, features: Tensor<4>) -> Tensor<4> {
         type Embedding = (Vec<Linear>, Param<Tensor<2>>);
-        let [batch, frames, bins, channels] = features.dims();
-        let (padded_frames, padded_bins) =
-            (frames.next_multiple_of(self.config.family.unit()), self.config.padded_bins());
+        let padded_frames = features.dims()[1].next_multiple_of(self.config.family.unit());
         let precision = self.execution.precision.dtype();
+        let bands = self.config.family.bands.clone();
         let map = move |(patch_embed, frequency): &Embedding, features: Tensor<4>| {
-            let edge = [batch, padded_frames + 2, padded_bins + 2, channels];
-            let edge = Tensor::zeros(edge, (&features.device(), features.dtype()));
-            let features = edge.slice_assign(s![.., 1..=frames, 1..=bins, ..], features);
-            let neighbours = (0..3).map(|offset| features.clone().narrow(2, offset, padded_bins)).collect();
-            let patches = Tensor::cat(neighbours, 3);
-            let tokens =
-                patch_embed.iter().enumerate().fold(frequency.val().unsqueeze::<4>(), |x, (offset, map)| {
-                    x + mapped(map, patches.clone().narrow(1, offset, padded_frames))
-                });
-            tokens.cast(precision)
+            bands::embed(patch_embed, frequency, &bands, &features, padded_frames).cast(precision)
         };
         self.apply(&(self.patch_embed.clone(), self.frequency.clone()), features, CheckpointedOp::whole(map))
     }
@@ -259,15 +253,22 @@ fn cosines(rows: usize, channels: usize) -> Vec<f32> {
     (0..rows * channels).map(|i| angle(i / channels, i % channels).cos() as f32).collect()
 }
 
-/// The last layer. Its initial masks give every stem an equal part of the mixture.
-fn head(config: &Config<TfswaConfig>, device: &Device) -> Linear {
-    let half = config.stems.len() * STEREO * config.family.subbands;
-    let mut head =
-        linear(config.family.dims[0], 2 * half, &Initializer::Normal { mean: 0.0, std: HEAD_STD }, device);
-    let share = 1.0 / config.stems.len() as f32;
-    let shares = (0..2 * half).map(|i| if i < half { share } else { 0.0 }).collect();
-    head.bias = Some(starting_at(shares, [2 * half], device));
-    head
+/// Left and right `[b, 1, 2, t, f]` → left, right, mid and side.
+fn with_mid_side(x: Tensor<5>) -> Tensor<5> {
+    let (left, right) = (x.clone().narrow(2, 0, 1), x.clone().narrow(2, 1, 1));
+    let mid = (left.clone() + right.clone()).mul_scalar(FRAC_1_SQRT_2);
+    let side = (left - right).mul_scalar(FRAC_1_SQRT_2);
+    Tensor::cat(vec![x, mid, side], 2)
+}
+
+/// Masks `[b, 2, 2s, t, f]` of `s` stems → masks whose sum over the stems is 1.
+fn consistent(masks: Tensor<5>) -> Tensor<5> {
+    let [batch, parts, rows, frames, bins] = masks.dims();
+    let stems = rows / STEREO;
+    let masks: Tensor<6> = masks.reshape([batch, parts, stems, STEREO, frames, bins]);
+    let one = Tensor::<1>::from_floats([1.0, 0.0], &masks.device()).reshape([1, parts, 1, 1, 1, 1]);
+    let missing = one - masks.clone().sum_dim(2);
+    (masks + missing.div_scalar(stems as f64)).reshape([batch, parts, rows, frames, bins])
 }
 
 /// `[b, t, f, c]` → `[b, t/2, f/2, 4c]`
