@@ -249,16 +249,14 @@ mod tests {
         let mut view = View::new(4.0);
         assert_eq!(text(&view, 40, 80), [""]);
         (1..=100).for_each(|n| view.step(&step(n)));
-        for usdr in [5.0, 6.5, 6.25] {
-            view.validation(&validation(usdr));
-        }
+        [5.0, 6.5, 6.25].iter().for_each(|usdr| view.validation(&validation(*usdr)));
         let lines = text(&view, 40, 80);
         assert_eq!(lines.len(), 8, "{lines:#?}");
         assert!(lines[0].starts_with("loss") && lines[2].starts_with("lowest 0.01000"), "{lines:#?}");
         assert!(lines[3].starts_with("uSDR") && lines[3].ends_with("6.25 dB, best 6.50 ▁█▇"), "{lines:#?}");
         assert!(lines[4].starts_with("bass") && lines[5].starts_with("drums"), "{lines:#?}");
         assert_eq!(lines[6], "rate 3.00e-4    2.000 steps/s · 8.000× real time · 3.00 GB (peak 4.00 GB)");
-        assert!(lines[7].starts_with("step 100 of 200 ━━") && lines[7].ends_with("── 50 %  1:01:40 left"));
+        assert!(lines[7].starts_with("step 100 of 200 ━━") && lines[7].ends_with("──  50 %  1:01:40 left"));
         view.scores_song("A \u{1b}[31msong", 1, 3);
         let lines = text(&view, 40, 80);
         assert!(lines[7].starts_with("validation: song 2 of 3: A \u{fffd}[31msong"), "{lines:#?}");
