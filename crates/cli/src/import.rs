@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use time::OffsetDateTime;
 use unbraid_base::counted;
 use unbraid_import::{Checkpoint, ImportError, Kind, Recognised, Settings, plain_name};
-use unbraid_model::weights::{self, Provenance, WeightsError};
+use unbraid_model::weights::stream::save_tensors;
+use unbraid_model::weights::{Provenance, WeightsError};
 use unbraid_model::{ModelConfig, Precision, SeparatorOptions, named_shapes};
 
 use crate::advice::advised;
@@ -82,7 +83,7 @@ impl Arguments {
         };
         let precision = if f16 { Precision::F16 } else { Precision::F32 };
         let provenance = self.provenance(&recognised);
-        weights::save_tensors(out, &model, &provenance, precision, |ours, _| {
+        save_tensors(out, &model, &provenance, precision, |ours, _| {
             Ok::<_, Failure>(recognised.values(ours, f16)?)
         })
         .map_err(|failure| match failure {

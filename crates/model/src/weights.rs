@@ -9,7 +9,7 @@
 //! configuration demands before the network is allocated.
 
 #[cfg(not(target_family = "wasm"))]
-mod stream;
+pub mod stream;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -28,9 +28,6 @@ use crate::migrate::{ChunkSizes, upgrade_config, upgrade_parameter_name};
 use crate::plain_words::plain_words;
 use crate::separator::SeparatorOptions;
 use crate::tensors::{named_shapes, with_tensors};
-
-#[cfg(not(target_family = "wasm"))]
-pub use stream::save_tensors;
 
 /// The metadata key of a weights file of this project.
 pub const METADATA_KEY: &str = "unbraid";
