@@ -7,7 +7,7 @@ fn tiny() -> ModelConfig {
 }
 
 fn own(config: &mut ModelConfig) -> &mut TfswaConfig {
-    let FamilyConfig::TfswaUnet(own) = &mut config.family else { panic!("another family") };
+    let FamilyConfig::TfswaUnet(own) = &mut config.family else { panic!("not a TFSWA network") };
     own
 }
 
@@ -175,7 +175,7 @@ fn planes_of_the_default_network() {
 #[test]
 fn parameter_names_do_not_contain_the_variant() {
     let network = tiny().init(&Device::flex());
-    let Network::TfswaUnet(inner) = &network else { panic!("another family") };
+    let Network::TfswaUnet(inner) = &network else { panic!("not a TFSWA network") };
     assert_eq!(named_shapes(&network), named_shapes(inner));
     assert!(named_shapes(&network).contains_key("encoder.0.blocks.0.time.qkv.weight"));
 }
