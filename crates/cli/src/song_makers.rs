@@ -51,6 +51,7 @@ fn make(recipe: &Recipe, rate: u32, seed: u64) -> anyhow::Result<Box<dyn SongMak
 
 fn midi(recipe: &Recipe, rate: u32, seed: u64, seconds: f64) -> anyhow::Result<Midi> {
     let folder = recipe.path.clone().context("midi: needs a folder with MIDI files, midi:FOLDER")?;
+    ensure!(folder.exists(), "there is no folder or file {}", folder.display());
     let files = find_files(&[folder], &MIDI);
     ensure!(!files.is_empty(), "there are no MIDI files");
     let fonts: Vec<PathBuf> = recipe.values("soundfont").map(PathBuf::from).collect();
@@ -144,7 +145,7 @@ mod tests {
             ("synth:?length=5", "\"length\"; its options are seconds, excerpts, validation"),
             ("abc:", "not by abc:"),
             ("midi:", "midi:FOLDER"),
-            ("midi:/nowhere?soundfont=x", "no MIDI files"),
+            ("midi:/nowhere?soundfont=x", "no folder or file /nowhere"),
         ] {
             let error = made(text).err().unwrap().to_string();
             assert!(error.contains(reason), "{text}: {error}");

@@ -57,7 +57,7 @@ mod interrupts {
     fn ctrl_c_ends_a_check_without_a_result() {
         let (_guard, folder) = temporary();
         for stem in ["drums", "bass", "other", "vocals"] {
-            song(&folder.join(format!("songs/train/long/{stem}.flac")), 900.0, 44_100);
+            song(&folder.join(format!("songs/train/long/{stem}.flac")), 300.0, 44_100);
         }
         // A file of a song is open.
         let begun = |child: &Child| {
@@ -101,7 +101,7 @@ fn a_run_makes_its_songs() {
     for (data, reason) in [
         ("synth:?second=2", "it has no option \"second\"; its options are seconds, excerpts, validation"),
         ("tape:", "songs can be made by synth: and midi:, not by tape:"),
-        ("midi:nowhere?soundfont=x.sf2", "there are no MIDI files"),
+        ("midi:nowhere?soundfont=x.sf2", "there is no folder or file nowhere"),
     ] {
         let arguments = format!("train --device cpu --out new --data {data} {settings}");
         let output = program(&folder, &arguments).output().unwrap();
