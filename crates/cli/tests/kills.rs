@@ -277,7 +277,7 @@ fn check_event_file(path: &Path) {
 #[test]
 fn a_run_that_is_killed_at_random_moments_ends_as_if_it_had_been_left_alone() {
     let kills: u64 = std::env::var("UNBRAID_KILLS").map_or(6, |kills| kills.parse().unwrap());
-    let steps = 8 * kills + 12;
+    let steps = 12 * kills;
     let lab = Lab::new();
     let began = Instant::now();
     let mut calm = lab.train("calm", steps).spawn().unwrap();
