@@ -7,9 +7,6 @@ import { Pool, workersFor } from "./pool.js";
 /** @import { ErrorMessage, FromWorker, ToWorker } from "./types/protocol.d.ts" */
 /** @import { OverviewRequest, SeparateRequest, WorkerRequest } from "./types/protocol.d.ts" */
 
-/** Share of a segment that overlaps the next segment. The native program has the same default. */
-const OVERLAP = 0.25;
-
 /** @type {Session | null} */
 let session = null;
 /** The number of workers that compute without a GPU, if nothing prevents it. One computes here, more are helpers. */
@@ -197,7 +194,7 @@ async function separate({ job, file, from, to }) {
   const { sampleRate } = session;
   const elapsed = () => (performance.now() - began) / 1000;
   const helpers = session.kind === "cpu" && workers > 1 ? new Pool(workers, compiledModule(), weights) : null;
-  const song = session.separate(file, from, to ?? undefined, OVERLAP, helpers ?? undefined);
+  const song = session.separate(file, from, to ?? undefined, helpers ?? undefined);
   pool = helpers;
   const progress = () => {
     const { done, total } = song;

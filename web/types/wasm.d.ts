@@ -26,7 +26,7 @@ declare module "*/wasm/unbraid_wasm.js" {
     readonly sampleRate: number;
     setModel(bytes: Uint8Array): Promise<import("./protocol.d.ts").ModelInfo>;
     /** `from` and `to` in seconds; without `to`, up to the end. */
-    separate(file: File, from: number, to: number | undefined, overlap: number, pool: Pool | undefined): Separation;
+    separate(file: File, from: number, to: number | undefined, pool: Pool | undefined): Separation;
     gpuBytes(): number | undefined;
     loseDevice(): void;
   }

@@ -57,6 +57,7 @@ pub(crate) struct Engine {
     stems: usize,
     sample_rate: u32,
     segment_seconds: f64,
+    overlap: f32,
     least_samples: usize,
     /// The failure of the device, after the device was replaced.
     recovered: RefCell<Option<String>>,
@@ -78,6 +79,7 @@ impl Engine {
             stems: loaded.model.stems(),
             sample_rate: loaded.model.sample_rate(),
             segment_seconds: loaded.segment_seconds(),
+            overlap: loaded.overlap(),
             least_samples: loaded.model.least_samples(),
             model: RefCell::new(Model { bytes, network: loaded.model.clone() }),
             device: RefCell::new(device),
@@ -198,6 +200,11 @@ impl Engine {
     /// Length in seconds of the segments that the model separates.
     pub(crate) fn segment_seconds(&self) -> f64 {
         self.segment_seconds
+    }
+
+    /// The part of a segment that the next one overlaps.
+    pub(crate) fn overlap(&self) -> f32 {
+        self.overlap
     }
 
     /// Returns the device.

@@ -55,7 +55,6 @@ impl Separation {
         engine: Rc<Engine>,
         file: &File,
         range: Range,
-        overlap: f32,
         pool: Option<Pool>,
     ) -> Result<Self, Failure> {
         let rate = f64::from(engine.sample_rate());
@@ -73,7 +72,8 @@ impl Separation {
         }
         let total = end.map(|end| end.min(to) - from);
         // The native program uses the same segments, so its stems are the same.
-        let options = SeparatorOptions { segment: frame(engine.segment_seconds()), overlap, batch: 1 };
+        let segment = frame(engine.segment_seconds());
+        let options = SeparatorOptions { segment, overlap: engine.overlap(), batch: 1 };
         let ahead = pool.as_ref().map_or(0, |pool| AHEAD * pool.workers() as usize);
         let separator =
             Separator::new(EngineModel { engine: engine.clone(), pool }, options)?.with_ahead(ahead);

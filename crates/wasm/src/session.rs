@@ -143,13 +143,12 @@ impl Session {
         file: &File,
         from: f64,
         to: Option<f64>,
-        overlap: f32,
         pool: Option<Pool>,
     ) -> Result<Separation, Failure> {
         let engine = self.engine.clone();
         let engine =
             engine.ok_or_else(|| Failure::Model("There is no model yet. Choose one first.".to_owned()))?;
-        Separation::new(engine, file, Range { from, to }, overlap, pool)
+        Separation::new(engine, file, Range { from, to }, pool)
     }
 
     /// Bytes of GPU memory in use. `undefined` on the CPU.
@@ -175,7 +174,7 @@ fn sentence(text: &str) -> String {
 
 fn describe(loaded: &Loaded, bytes: usize) -> Result<JsValue, Failure> {
     let ModelConfig { name, stems, sample_rate, .. } = &loaded.config;
-    let Provenance { tool, date, data, steps, seed, segment_seconds: _, scores, notes } = &loaded.provenance;
+    let Provenance { tool, date, data, steps, seed, scores, notes, .. } = &loaded.provenance;
     let mut provenance = serde_json::Map::new();
     for (key, value) in [("tool", tool), ("date", date), ("data", data), ("notes", notes)] {
         if !value.is_empty() {
