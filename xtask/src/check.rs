@@ -9,6 +9,8 @@ mod sources;
 mod types;
 mod unused;
 
+use std::process::{Command, Stdio};
+
 use anyhow::{Context, Result};
 
 use crate::cargo::{WEB_PACK, cargo, run, say};
@@ -16,7 +18,7 @@ use outcome::Outcome;
 
 type Check = fn() -> Result<Outcome>;
 
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("Formatting", formatting),
     ("Dependencies between crates", || passed(arrows::check())),
     ("Imports between files, and lengths of files", || passed(sources::check())),
@@ -25,6 +27,7 @@ const CHECKS: [(&str, Check); 10] = [
     ("Licences and sources of dependencies", deny::licences),
     ("Known vulnerabilities of dependencies", deny::vulnerabilities),
     ("Lints (the first run also checks burn: about 5 minutes on 2 cores)", lints),
+    ("Lints of the feature mpi", mpi_lints),
     ("Documentation", documentation),
     ("Shaders: every file in every specialisation", shaders),
 ];
@@ -61,6 +64,20 @@ fn lints() -> Result<Outcome> {
         run(&mut cargo(&clippy))
             .context("`rustup component add clippy rustfmt` installs clippy if it is missing"),
     )
+}
+
+/// The feature is built where MPI's compiler, and clang for its headers, are installed.
+fn mpi_lints() -> Result<Outcome> {
+    let is_missing =
+        |program: &&str| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_err();
+    if let Some(program) = ["mpicc", "clang"].into_iter().find(is_missing) {
+        return Ok(Outcome::Skipped(format!(
+            "{program} is not installed (Debian and Ubuntu: libopenmpi-dev openmpi-bin libclang-dev clang)"
+        )));
+    }
+    let mut clippy =
+        cargo(&["clippy", "--release", "--workspace", "--all-targets", "--features", "unbraid/mpi"]);
+    passed(run(clippy.args(["--", "-D", "warnings"])))
 }
 
 fn documentation() -> Result<Outcome> {

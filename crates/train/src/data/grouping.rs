@@ -8,10 +8,6 @@ use unbraid_base::Stereo;
 /// Joins the names of stems of which only the sum is known: `bass+other`.
 pub(crate) const JOIN: char = '+';
 
-/// Marks the place of a stem whose signal is part of a sum, in a batch on the host: `MARK · (i + 1)` as the first sample,
-/// where `i` is the first stem of the sum. No audio comes near it.
-const MARK: f32 = 1e30;
-
 /// The sources of a song: its stems, or sums of stems.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Grouping(Vec<usize>);
@@ -79,32 +75,6 @@ impl Grouping {
             })
             .collect()
     }
-
-    /// Marks the silent places in the stems of a segment.
-    pub(crate) fn mark(&self, stems: &mut [Stereo]) {
-        for (stem, &first) in self.0.iter().enumerate().filter(|(stem, first)| stem != *first) {
-            if let Some(sample) = stems[stem][0].first_mut() {
-                *sample = MARK * (first as f32 + 1.0);
-            }
-        }
-    }
-
-    /// Reads and removes the marks of a batch `[b, s, 2, n]`, whose items have `stems` stems of `size` samples each.
-    pub(crate) fn take(samples: &mut [f32], stems: usize, size: usize) -> Vec<Self> {
-        let item = |item: &mut [f32]| {
-            let places = item.chunks_exact_mut(size).enumerate();
-            let first = places.map(|(stem, place)| {
-                if place[0] < 0.5 * MARK {
-                    return stem;
-                }
-                let first = (place[0] / MARK).round() as usize - 1;
-                place[0] = 0.0;
-                first
-            });
-            Self(first.collect())
-        };
-        samples.chunks_exact_mut(stems * size).map(item).collect()
-    }
 }
 
 #[cfg(test)]
@@ -112,25 +82,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_grouping_survives_as_marks_in_a_batch() {
+    fn a_grouping_names_and_adds_its_sources() {
         let names = ["drums", "bass", "other", "vocals"].map(String::from);
         let joined = Grouping::joined(4, &[vec![1, 2]]);
         let two = Grouping::joined(4, &[vec![0, 3], vec![1, 2]]);
-        let separate = Grouping::separate(4);
-        assert!(separate.is_separate() && !joined.is_separate());
+        assert!(Grouping::separate(4).is_separate() && !joined.is_separate());
         assert_eq!(
             joined.sources().map(|first| joined.name(first, &names)).collect::<Vec<_>>(),
             ["drums", "bass+other", "vocals"]
         );
         let signal = |level: f32| [vec![level; 5], vec![-level; 5]];
-        let mut samples = Vec::new();
-        for grouping in [&joined, &separate, &two] {
-            let mut stems = [0.5, -1.0, 0.0, 1.0].map(signal);
-            grouping.mark(&mut stems);
-            samples.extend(stems.iter().flatten().flatten().copied());
-        }
-        assert_eq!(Grouping::take(&mut samples, 4, 10), [joined.clone(), separate, two.clone()]);
-        assert!(samples.iter().all(|x| x.abs() <= 1.0));
         let sums = joined.sums(&[0.5, -1.0, 0.25, 1.0].map(signal));
         assert_eq!(sums, [0.5, -0.75, 1.0].map(signal));
         let mut parted = two;

@@ -19,6 +19,7 @@ pub(crate) mod folder;
 pub(crate) mod formats;
 pub(crate) mod grouping;
 pub(crate) mod index;
+pub(crate) mod items;
 pub(crate) mod listing;
 pub(crate) mod parallel;
 mod places;

@@ -6,7 +6,9 @@
 use crate::data::augment::Augment;
 use crate::data::dataset::{DataError, Dataset};
 use crate::data::excerpts::Excerpts;
+use crate::data::grouping::Grouping;
 use crate::data::index::Levels;
+use crate::data::items::Items;
 use crate::data::places::Wanted;
 use crate::settings::config::TrainConfig;
 use rand::{RngExt, SeedableRng};
@@ -57,9 +59,9 @@ impl Segments {
         Self { part: [index as u64, count as u64], ..self.clone() }
     }
 
-    /// Segment `k`: one stereo signal per stem. Their sum is the mixture. The places of stems that are part of a sum are
-    /// silent but for the mark of [`Grouping`](crate::data::grouping::Grouping).
-    pub(crate) fn segment(&self, k: u64) -> Result<Vec<Stereo>, DataError> {
+    /// Segment `k`: one stereo signal per stem, and the stems of which only the sum is known. The sum is at the first of
+    /// them, and the others are silent. All signals together are the mixture.
+    pub(crate) fn segment(&self, k: u64) -> Result<(Vec<Stereo>, Grouping), DataError> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
         rng.set_stream(k);
         let rng = &mut rng;
@@ -96,8 +98,7 @@ impl Segments {
             }
             stems[first] = source;
         }
-        grouping.mark(&mut stems);
-        Ok(stems)
+        Ok((stems, grouping))
     }
 
     /// A random excerpt of the source with these stems, with a speed and a shift, for segment `k`.
@@ -107,19 +108,17 @@ impl Segments {
         Ok(excerpt.cut(rng, vec![source]).swap_remove(0))
     }
 
-    /// Batch `k`, segments `k·b … (k+1)·b`, or the part of it, as one plane `[b, s, 2, n]`.
-    pub(crate) fn batch(&self, k: u64) -> Result<Vec<f32>, DataError> {
+    /// Batch `k`, segments `k·b … (k+1)·b`, or the part of it.
+    pub(crate) fn batch(&self, k: u64) -> Result<Items, DataError> {
         let [part, parts] = self.part;
         let size = self.config.batch_size as u64 / parts;
         let first = (k * parts + part) * size;
-        let mut plane = Vec::new();
+        let mut items = Items::default();
         for item in first..first + size {
-            for stem in self.segment(item)? {
-                plane.extend_from_slice(&stem[0]);
-                plane.extend_from_slice(&stem[1]);
-            }
+            let (stems, grouping) = self.segment(item)?;
+            items.push(&stems, grouping);
         }
-        Ok(plane)
+        Ok(items)
     }
 }
 
@@ -128,7 +127,7 @@ impl Segments {
 /// Worker `w` of `W` makes the batches `w, w + W, …` and sends them through its own channel with room for `prefetch`
 /// batches. This fixes the order without sorting and bounds the memory.
 pub(crate) struct Loader {
-    channels: Vec<Receiver<Result<Vec<f32>, DataError>>>,
+    channels: Vec<Receiver<Result<Items, DataError>>>,
     threads: Vec<JoinHandle<()>>,
     next: u64,
     /// Time spent waiting, since when, and the batches since then.
@@ -163,8 +162,8 @@ impl Loader {
         Self { channels, threads, next: first, waited: Duration::ZERO, since: Instant::now(), batches: 0 }
     }
 
-    /// The next batch, `[b, s, 2, n]` in row-major order.
-    pub(crate) fn batch(&mut self) -> Result<Vec<f32>, DataError> {
+    /// The next batch.
+    pub(crate) fn batch(&mut self) -> Result<Items, DataError> {
         let worker = (self.next % self.channels.len() as u64) as usize;
         self.next += 1;
         let began = Instant::now();

@@ -1,7 +1,7 @@
 //! Saves a batch whose loss or gradient is not finite, so that people can look at it and listen to it.
 
 use crate::data::dataset::DataError;
-use crate::data::grouping::Grouping;
+use crate::data::items::Items;
 use crate::step::learner::Outcome;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -24,10 +24,8 @@ pub(crate) struct BadBatch<'a> {
     pub(crate) rate: f64,
     /// Seed of the run.
     pub(crate) seed: u64,
-    /// The samples, `[b, s, 2, n]` in row-major order. Sums of stems may be marked by [`Grouping`].
-    pub(crate) samples: &'a [f32],
-    /// Segments of the batch, `b`.
-    pub(crate) size: usize,
+    /// The segments of the batch.
+    pub(crate) items: &'a Items,
     /// The stems, `s`.
     pub(crate) stems: &'a [String],
     /// Sample rate in Hz.
@@ -61,9 +59,8 @@ impl BadBatch<'_> {
             }
         }
         let stems = self.stems.len();
-        let n = self.samples.len() / (self.size * stems * 2);
-        let mut samples = self.samples.to_vec();
-        let groupings = Grouping::take(&mut samples, stems, 2 * n);
+        let Items { samples, groupings } = self.items;
+        let n = samples.len() / (groupings.len() * stems * 2);
         let mut peaks = Vec::new();
         for (i, (segment, grouping)) in samples.chunks_exact(stems * 2 * n).zip(groupings).enumerate() {
             let folder = part.join(format!("segment-{i}"));
@@ -81,7 +78,7 @@ impl BadBatch<'_> {
             peaks.push(Value::Object(of_segment));
         }
         let losses = self.outcome.losses.iter().map(|(name, value)| ((*name).into(), number(*value)));
-        let first = (self.step - 1) * self.size as u64;
+        let first = (self.step - 1) * self.items.len() as u64;
         let description = json!({
             "step": self.step,
             "not_finite": self.what,

@@ -246,15 +246,14 @@ impl Trainer<'_> {
     /// Saves the batch of a step that made no update. It is made again from the songs, because a process may compute
     /// only a part of it.
     fn save_batch(&mut self, step: u64, what: &'static str, outcome: &Outcome, rate: f64) {
-        let saved = self.segments.batch(step - 1).map_err(GuardError::from).and_then(|samples| {
+        let saved = self.segments.batch(step - 1).map_err(GuardError::from).and_then(|items| {
             let batch = BadBatch {
                 step,
                 what,
                 outcome,
                 rate,
                 seed: self.config.seed,
-                samples: &samples,
-                size: self.config.batch_size,
+                items: &items,
                 stems: &self.state.model.stems,
                 sample_rate: self.state.model.sample_rate,
             };

@@ -1,5 +1,6 @@
 //! Further devices of this process. Each has a thread, which alone touches the tensors of its device.
 
+use crate::data::items::Items;
 use crate::error::TrainError;
 use crate::settings::config::TrainConfig;
 use crate::step::exchange::{Exchange, Order, add, divide};
@@ -25,7 +26,7 @@ struct Worker {
 /// A part of a batch.
 struct Part {
     weights: Arc<Vec<f32>>,
-    samples: Vec<f32>,
+    items: Items,
     scale: f64,
 }
 
@@ -56,9 +57,9 @@ impl Worker {
         let thread = std::thread::spawn(move || {
             let replica = Replica::new(&config, &network, &device);
             let Ok(replica) = replica.map_err(|error| results.send(Err(error))) else { return };
-            for Part { weights, samples, scale } in orders {
+            for Part { weights, items, scale } in orders {
                 let weights = replica.vector(weights.to_vec());
-                let numbers = replica.numbers(&weights, &replica.targets(samples, item), scale);
+                let numbers = replica.numbers(&weights, &replica.targets(items, item), scale);
                 if results.send(numbers).is_err() {
                     break;
                 }
@@ -89,9 +90,8 @@ impl Exchange for Devices {
 
     fn begin(&mut self, order: &Order<'_>) -> Result<(), TrainError> {
         let weights = Arc::new(order.weights.to_vec());
-        let size = order.samples.len() / self.0.len();
-        for (worker, samples) in self.0.iter().zip(order.samples.chunks_exact(size)) {
-            let part = Part { weights: Arc::clone(&weights), samples: samples.to_vec(), scale: order.scale };
+        for (worker, items) in self.0.iter().zip(order.parts) {
+            let part = Part { weights: Arc::clone(&weights), items: items.clone(), scale: order.scale };
             if let Some(parts) = &worker.parts {
                 // A thread that has ended has sent the reason, which `mean` returns.
                 parts.send(part).ok();

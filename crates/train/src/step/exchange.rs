@@ -1,6 +1,7 @@
 //! The seam between a training step and the others that compute parts of its batch: further devices of the process, or
 //! other processes.
 
+use crate::data::items::Items;
 use crate::error::TrainError;
 use crate::settings::config::TrainConfig;
 
@@ -20,8 +21,8 @@ pub(crate) struct Order<'a> {
     pub(crate) weights: &'a [f32],
     /// The factor of the loss.
     pub(crate) scale: f64,
-    /// The samples of the parts of this process's further devices, one after another.
-    pub(crate) samples: &'a [f32],
+    /// The items of each further device of this process.
+    pub(crate) parts: &'a [Items],
 }
 
 /// Others that compute parts of every batch. They follow the one process that holds the state of the run, so no state

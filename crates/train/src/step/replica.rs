@@ -1,5 +1,6 @@
 //! A network on one device: the losses and the gradient of a batch or of a part of one.
 
+use crate::data::items::Items;
 use crate::error::{TrainError, read};
 use crate::loss::Loss;
 use crate::settings::config::TrainConfig;
@@ -80,9 +81,9 @@ impl Replica {
         Tensor::from_data(TensorData::new(values, [length]), &self.device)
     }
 
-    /// The references of items `[b, s, 2, n]` on the device.
-    pub(crate) fn targets(&self, samples: Vec<f32>, item: [usize; 3]) -> Targets {
-        Targets::new(samples, item, &self.device)
+    /// The references of items of the shape `item = [s, 2, n]` on the device.
+    pub(crate) fn targets(&self, items: Items, item: [usize; 3]) -> Targets {
+        Targets::new(items, item, &self.device)
     }
 
     /// The losses (the total, then the terms) and the gradient `[p]` at the weights `[p]`, as one vector on the host.
@@ -151,6 +152,7 @@ impl Replica {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::grouping::Grouping;
     use crate::step::parameters::initial_weights;
     use burn::tensor::Distribution;
     use unbraid_model::Recompute;
@@ -166,9 +168,9 @@ mod tests {
         let mut samples = signals.try_into_vec_as::<f32>().unwrap();
         let other = 4400 * (4 + 2);
         samples[other..other + 4400].fill(0.0);
-        samples[other] = 2e30; // the mark of a sum that begins with the stem 1
-        let targets = Targets::new(samples, [4, 2, 2200], &device);
-        assert!(targets.groupings.as_ref().is_some_and(|all| !all[1].is_separate() && all[0].is_separate()));
+        let [separate, joined] = [Grouping::separate(4), Grouping::joined(4, &[vec![1, 2]])];
+        let items = Items { samples, groupings: vec![separate.clone(), joined, separate] };
+        let targets = Targets::new(items, [4, 2, 2200], &device);
         let run = |workers, at_once, recompute| {
             let config = TrainConfig { recompute, ..config.clone() };
             let replica = Replica { at_once, ..Replica::new(&config, &network, &device).unwrap() };

@@ -1,6 +1,7 @@
 //! The references of a batch on a device.
 
 use crate::data::grouping::Grouping;
+use crate::data::items::Items;
 use burn::tensor::{Device, Tensor, TensorData};
 
 /// The references of some items of a batch, whose sums over the stems are the mixtures.
@@ -13,10 +14,10 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// Moves the samples of a batch, `[b, s, 2, n]` with the marks of [`Grouping`], to `device`. `item` is `[s, 2, n]`.
-    pub(crate) fn new(mut samples: Vec<f32>, item: [usize; 3], device: &Device) -> Self {
+    /// Moves items of the shape `item = [s, 2, n]` to `device`.
+    pub(crate) fn new(items: Items, item: [usize; 3], device: &Device) -> Self {
         let [s, channels, n] = item;
-        let groupings = Grouping::take(&mut samples, s, channels * n);
+        let Items { samples, groupings } = items;
         let shape = [groupings.len(), s, channels, n];
         let groupings = (!groupings.iter().all(Grouping::is_separate)).then_some(groupings);
         Self { signals: Tensor::from_data(TensorData::new(samples, shape), device), groupings }

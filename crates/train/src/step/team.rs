@@ -1,5 +1,6 @@
 //! The devices and processes that compute a run, and the gradient that they compute together.
 
+use crate::data::items::Items;
 use crate::error::TrainError;
 use crate::settings::config::TrainConfig;
 use crate::step::devices::Devices;
@@ -78,8 +79,8 @@ pub(crate) fn check_division(config: &TrainConfig, parts: usize) -> Result<(), T
 pub(crate) struct Batch {
     /// The items of the first device.
     pub(crate) own: Targets,
-    /// The samples of the items of further devices.
-    pub(crate) others: Vec<f32>,
+    /// The items of each further device.
+    pub(crate) others: Vec<Items>,
 }
 
 /// A [`Crew`] at work.
@@ -118,10 +119,11 @@ impl Team {
         self.exchanges.iter_mut().for_each(|exchange| exchange.end());
     }
 
-    /// Deals the samples of this process's items to its devices.
-    pub(crate) fn deal(&self, mut samples: Vec<f32>) -> Batch {
-        let others = samples.split_off(samples.len() / self.devices);
-        Batch { own: self.replica.targets(samples, self.item), others }
+    /// Deals this process's items to its devices.
+    pub(crate) fn deal(&self, items: Items) -> Batch {
+        let mut parts = items.divide(self.devices);
+        let own = self.replica.targets(parts.remove(0), self.item);
+        Batch { own, others: parts }
     }
 
     /// The losses (the total, then the terms) and the gradient `[p]` of a batch at the weights `[p]`, multiplied by
@@ -152,7 +154,7 @@ impl Team {
     ) -> Result<Vec<f32>, TrainError> {
         if !self.exchanges.is_empty() {
             let weights = crate::error::read(weights.try_to_vec_as::<f32>())?;
-            let order = Order { weights: &weights, scale, samples: &batch.others };
+            let order = Order { weights: &weights, scale, parts: &batch.others };
             // Other processes get the weights first, because that takes longer.
             self.exchanges.iter_mut().rev().try_for_each(|exchange| exchange.begin(&order))?;
         }
@@ -165,6 +167,7 @@ impl Team {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::grouping::Grouping;
     use crate::step::parameters::initial_weights;
     use burn::tensor::Distribution;
 
@@ -187,7 +190,8 @@ mod tests {
         let samples = targets.try_into_vec_as::<f32>().unwrap();
         let run = |devices: usize, scale: f64| {
             let mut team = team(&config, &network, devices).unwrap();
-            let batch = team.deal(samples.clone());
+            let groupings = vec![Grouping::separate(4); 4];
+            let batch = team.deal(Items { samples: samples.clone(), groupings });
             assert_eq!(batch.own.signals.dims(), [4 / devices, 4, 2, 2205]);
             let parts = team.gradient(&weights, &batch, scale).unwrap();
             parts.map(|values| values.try_into_vec_as::<f32>().unwrap())
@@ -212,7 +216,7 @@ mod tests {
         let weights = initial_weights(&network, 1, &Device::flex());
         let mut team = team(&config, &network, 2).unwrap();
         let own = Targets::separate(Tensor::zeros([1, 4, 2, 2205], &Device::flex()));
-        let error = team.numbers(&weights, &Batch { own, others: vec![0.0] }, 1.0).unwrap_err();
+        let error = team.numbers(&weights, &Batch { own, others: vec![Items::default()] }, 1.0).unwrap_err();
         assert!(error.to_string().contains("the thread of device 2 has ended"), "{error}");
     }
 }

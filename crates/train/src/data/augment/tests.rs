@@ -129,16 +129,18 @@ fn augmented_segments_depend_on_seed_and_index_alone() {
     let dir = tempfile::tempdir().unwrap();
     data::data_set(dir.path(), 3, RATE as u32, 30_000);
     let source = segments(dir.path(), &everything());
-    let forward: Vec<_> = (0..30).map(|k| source.segment(k).unwrap()).collect();
+    let forward: Vec<_> = (0..30).map(|k| source.segment(k).unwrap().0).collect();
     let again = segments(dir.path(), &everything());
     for k in (0..30).rev() {
-        assert!(again.segment(k).unwrap() == forward[k as usize], "segment {k}");
+        assert!(again.segment(k).unwrap().0 == forward[k as usize], "segment {k}");
     }
     for stems in &forward {
         assert!(stems.iter().flatten().all(|channel| channel.len() == SAMPLES));
         assert!(stems.iter().flatten().flatten().all(|x| x.is_finite() && x.abs() < 30.0));
     }
-    assert!(forward[0] != segments(dir.path(), &TrainConfig { seed: 1, ..everything() }).segment(0).unwrap());
+    assert!(
+        forward[0] != segments(dir.path(), &TrainConfig { seed: 1, ..everything() }).segment(0).unwrap().0
+    );
 }
 
 /// The level in dB of the difference, relative to the signal.
@@ -217,7 +219,7 @@ fn a_mixup_adds_excerpts_of_the_same_stem() {
     let source = segments(dir.path(), &config);
     let mut counts = [0; 3];
     for k in 0..200 {
-        for (stem, level) in source.segment(k).unwrap().iter().zip([0.1, 0.001]) {
+        for (stem, level) in source.segment(k).unwrap().0.iter().zip([0.1, 0.001]) {
             let added = (stem[0][0] / level - 1.0) / 2.0;
             assert!((added - added.round()).abs() < 1e-3, "{added}");
             counts[added.round() as usize] += 1;

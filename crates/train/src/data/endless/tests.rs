@@ -72,7 +72,7 @@ fn later_segments_have_later_songs() {
         let source = segments(&dataset, &TrainConfig { remix_probability: remix, ..plain() });
         let mut heard = std::collections::BTreeMap::<u64, u32>::new();
         for k in 0..400 {
-            let segment = source.segment(k).unwrap();
+            let segment = source.segment(k).unwrap().0;
             let songs = [song_of(segment[0][0][7]), song_of(2.0 * segment[1][0][7])];
             assert!(songs.iter().all(|song| (k / 4..k / 4 + WINDOW).contains(song)), "{k}: {songs:?}");
             assert!(remix == 1.0 || songs[0] == songs[1]);
@@ -129,7 +129,7 @@ fn a_recipe_beside_a_folder_has_its_share_and_validates_nothing() {
     assert_eq!((split.training.len(), split.validation.len(), dataset.held_out()), (2, 1, 0));
     for remix in [0.0, 1.0] {
         let source = segments(&dataset, &TrainConfig { remix_probability: remix, ..plain() });
-        let made = |k| source.segment(k).unwrap().iter().filter(|stem| stem[0][0] < 0.8).count();
+        let made = |k| source.segment(k).unwrap().0.iter().filter(|stem| stem[0][0] < 0.8).count();
         let made: usize = (0..1000).map(made).sum();
         assert!((430..570).contains(&made), "{made} of 2000 stems, not a quarter");
     }

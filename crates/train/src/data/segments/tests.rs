@@ -1,6 +1,5 @@
 use super::*;
 use crate::data::formats::open_dataset;
-use crate::data::grouping::Grouping;
 use crate::data::index::levels;
 use crate::data::testing as data;
 
@@ -13,7 +12,7 @@ fn segments(root: &std::path::Path, edit: impl FnOnce(&mut TrainConfig)) -> Segm
     Segments::new(dataset, &tracks, (500, 8000), &config, &levels)
 }
 
-fn first_batches(segments: &Segments, workers: usize, first: u64, count: usize) -> Vec<Vec<f32>> {
+fn first_batches(segments: &Segments, workers: usize, first: u64, count: usize) -> Vec<Items> {
     let mut segments = segments.clone();
     segments.config.workers = workers;
     let mut loader = Loader::start(&Arc::new(segments), first);
@@ -31,7 +30,7 @@ fn data_depend_on_seed_and_index_alone() {
     assert_ne!(one[0], one[1]);
     let other = segments(dir.path(), |c| c.seed = 1);
     assert_ne!(one[0], first_batches(&other, 1, 0, 1)[0]);
-    assert_eq!(one[0].len(), 2 * 2 * 2 * 500);
+    assert_eq!((one[0].len(), one[0].samples.len()), (2, 2 * 2 * 2 * 500));
 }
 
 /// Without augmentation and remixing, a segment is a piece of one track, the same for all stems.
@@ -49,7 +48,7 @@ fn plain_segments_are_aligned_pieces_of_a_track() {
     });
     let mut starts = Vec::new();
     for k in 0..20 {
-        let segment = source.segment(k).unwrap();
+        let segment = source.segment(k).unwrap().0;
         let start = (segment[0][0][0] / 1e-4).round();
         for n in 0..500 {
             assert!((segment[0][0][n] - (start + n as f32) * 1e-4).abs() < 1e-6);
@@ -72,7 +71,7 @@ fn augmentation_flips_swaps_and_scales() {
     let source = segments(dir.path(), |_| {});
     let (mut flipped, mut swapped, mut gains) = (0, 0, Vec::new());
     for k in 0..50 {
-        for [left, right] in source.segment(k).unwrap() {
+        for [left, right] in source.segment(k).unwrap().0 {
             flipped += usize::from(left[0] < 0.0);
             swapped += usize::from(left[0].abs() < right[0].abs());
             gains.push(left[0].abs().max(right[0].abs()) / 0.5);
@@ -93,7 +92,7 @@ fn quiet_places_are_not_drawn() {
     let is_silent = |stem: &Stereo| stem[0].iter().all(|x| *x == 0.0);
     let silent = |remix, level| {
         let source = segments(dir.path(), |c| (c.remix_probability, c.min_mean_abs) = (remix, level));
-        let segments = (0..100).map(|k| source.segment(k).unwrap());
+        let segments = (0..100).map(|k| source.segment(k).unwrap().0);
         segments
             .filter(|s| if remix == 1.0 { s.iter().any(is_silent) } else { s.iter().all(is_silent) })
             .count()
@@ -126,7 +125,7 @@ fn a_short_track_is_padded_and_a_missing_file_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     data::data_set(dir.path(), 1, 8000, 300);
     let source = segments(dir.path(), |_| {});
-    let segment = source.segment(0).unwrap();
+    let segment = source.segment(0).unwrap().0;
     assert!(segment.iter().all(|s| s[0].len() == 500 && s[0][300..].iter().all(|x| *x == 0.0)));
     std::fs::remove_file(dir.path().join("train/song-0/drums.wav")).unwrap();
     let mut loader = Loader::start(&Arc::new(source), 0);
@@ -168,11 +167,10 @@ fn a_sum_is_one_source_and_is_mixed_like_a_stem() {
         let source = Segments::new(Arc::clone(&dataset), &[0, 1, 2, 3], (500, 8000), &config, &Vec::new());
         let (mut sums, mut separate, mut dropped) = (0, 0, 0);
         for k in 0..50 {
-            let mut plane = source.batch(k).unwrap();
-            let groupings = Grouping::take(&mut plane, 3, 1000);
-            for (item, grouping) in plane.chunks(3000).zip(groupings) {
-                let levels: Vec<f32> = item.chunks(1000).map(|stem| stem[1]).collect();
-                assert!(item.chunks(500).all(|channel| channel.iter().all(|x| *x == channel[1])));
+            let Items { samples, groupings } = source.batch(k).unwrap();
+            for (item, grouping) in samples.chunks(3000).zip(groupings) {
+                let levels: Vec<f32> = item.chunks(1000).map(|stem| stem[0]).collect();
+                assert!(item.chunks(500).all(|channel| channel.iter().all(|x| *x == channel[0])));
                 let within = |level: f32, of: f32| level == 0.0 || (0.49 * of..4.01 * of).contains(&level);
                 assert!(within(levels[0], 0.1), "{levels:?}");
                 if grouping == joined {
@@ -202,6 +200,6 @@ fn a_data_set_of_sums_alone_can_be_remixed() {
     let dataset = open_dataset(dir.path(), "train", &stems, 8000).unwrap();
     let config = TrainConfig { remix_probability: 1.0, ..Default::default() };
     let source = Segments::new(dataset, &[0], (500, 8000), &config, &Vec::new());
-    let mut plane = source.batch(0).unwrap();
-    assert!(Grouping::take(&mut plane, 3, 1000).iter().all(|g| *g == Grouping::joined(3, &[vec![0, 2]])));
+    let items = source.batch(0).unwrap();
+    assert!(items.groupings.iter().all(|g| *g == Grouping::joined(3, &[vec![0, 2]])));
 }
