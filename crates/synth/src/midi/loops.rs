@@ -76,7 +76,7 @@ fn longest_step(preset: &PresetRegion, region: &InstrumentRegion, rate: i32) -> 
     // With a negative scale, the lowest key is the highest note.
     let key =
         (scale * (f64::from(highest) + swing + BEND - root)).max(scale * (lowest - swing - BEND - root));
-    f64::from(rate) / LOWEST_RATE * ((key + tune) / 12.0).exp2()
+    f64::from(rate) / LOWEST_RATE * libm::exp2((key + tune) / 12.0)
 }
 
 /// The samples, with those in `short` appended once more with longer loops, and the table of samples with their places.
