@@ -122,7 +122,7 @@ impl Head {
             }
             (0 | 1, _) => return Err(damaged()),
             (2 | 3, _) => return Err(Problem::Unsupported("Opus with ambisonics".into())),
-            _ => return Err(Problem::Unsupported("Opus with a channel mapping of its own".into())),
+            _ => return Err(Problem::Unsupported(format!("Opus with the channel mapping family {family}"))),
         }
         head.check()
     }
@@ -190,7 +190,7 @@ impl Opus {
     }
 }
 
-/// Splits a packet of several streams: the packet of the first one, in the form of a packet of its own, and the rest.
+/// Splits a packet of several streams: the packet of the first one, as if it stood alone, and the rest.
 ///
 /// A packet that others follow states the size of its last frame in addition (RFC 6716, appendix B). All frames of one
 /// size have a single size. `None` if the packet is damaged.

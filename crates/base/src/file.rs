@@ -1,6 +1,6 @@
 //! Atomic file writing: a file appears under its name complete or not at all.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -90,7 +90,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Removes the unfinished files that killed processes left in `folder`. A file that a process still writes is locked
-/// and stays. Where the file system has no locks, it is removed too.
+/// and stays. Where the file system has no locks, nothing is removed.
 ///
 /// # Errors
 /// An error of the system if the folder cannot be listed.
@@ -99,11 +99,9 @@ pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(PREFIX) && name.ends_with(SUFFIX) || name.starts_with(EARLIER_PREFIX) {
-            let file = OpenOptions::new().read(true).write(true).open(entry.path());
+            let Ok(file) = OpenOptions::new().read(true).write(true).open(entry.path()) else { continue };
             // The lock is held until the file is removed, so that no process begins to write it in between.
-            let is_written =
-                file.as_ref().is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
-            if !is_written {
+            if file.try_lock().is_ok() {
                 // A file that cannot be removed only takes space.
                 std::fs::remove_file(entry.path()).ok();
             }

@@ -192,7 +192,7 @@ impl Arguments {
         }
     }
 
-    /// Chooses the files of all songs, so that every shard gives a song the same names, and checks those of its own.
+    /// Chooses the files of all songs, so that every shard gives a song the same names, and checks those that this process writes.
     fn plan(&self, found: Vec<Found>, outputs: &[Output], model: &str) -> anyhow::Result<Vec<Planned>> {
         let naming =
             Naming { out: &self.out, template: &self.name, model, extension: self.format.extension() };

@@ -75,7 +75,7 @@ mod interrupts {
     }
 }
 
-/// A run on songs that are made goes on from another folder, with the same songs.
+/// A run on songs that are made is resumed from another folder, with the same songs.
 #[test]
 fn a_run_makes_its_songs() {
     let (_guard, folder) = temporary();

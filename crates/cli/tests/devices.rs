@@ -30,7 +30,7 @@ fn devices_share_a_batch() {
     let largest = one.iter().fold(0f32, |m, x| m.max(x.abs()));
     let error = one.iter().zip(&two).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
     assert!(largest > 0.0 && error < 1e-5 * largest, "{error} of {largest}");
-    // The run goes on with another number of devices.
+    // The run continues with another number of devices.
     let (done, text) = run("train --resume --out two --device cpu --steps 3");
     assert!(done && text.contains("resuming after step 2") && text.contains("done: 3 steps"), "{text}");
 

@@ -188,7 +188,7 @@ fn simple(name: &str) -> String {
     name.replace("_orig_mod.", "").replace(".branch.", ".")
 }
 
-/// Adapters of PEFT keep this prefix in files of their own.
+/// Names in an adapter file of PEFT begin with this prefix.
 fn without_adapter_prefix(name: &str) -> &str {
     name.strip_prefix("base_model.model.").unwrap_or(name)
 }
@@ -254,10 +254,8 @@ fn config(
     if window != n_fft {
         return refuse(format!("has a window of {window} samples in an STFT of {n_fft}; they must be equal"));
     }
-    for (flag, what) in [("model.use_pope", "PoPE positions")] {
-        if settings.flag(flag)? == Some(true) {
-            return refuse(format!("asks for {what} (`{flag}`), which this program does not have"));
-        }
+    if settings.flag("model.use_pope")? == Some(true) {
+        return refuse("asks for PoPE positions (`model.use_pope`), which this program does not have".into());
     }
     for (number, least) in [
         ("model.linear_transformer_depth", 0),

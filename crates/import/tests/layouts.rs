@@ -218,7 +218,7 @@ fn lora_is_merged() {
         assert_eq!(merged.lora, 1);
         assert_values(&merged, &expected);
     }
-    // In a file of its own.
+    // In a separate file.
     let own = [
         Floats { name: format!("base_model.model.{layer}.lora_A.weight"), ..a.clone() },
         Floats { name: format!("base_model.model.{layer}.lora_B.weight"), ..b.clone() },

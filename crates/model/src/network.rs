@@ -53,3 +53,12 @@ pub trait Family: Module {
     /// If the mixture is not stereo or too short.
     fn forward(&self, mixture: Tensor<3>) -> Tensor<4>;
 }
+
+/// The product of complex numbers, given and returned as real and imaginary parts. Extents of 1 are broadcast.
+pub(crate) fn complex_product<const D: usize>(
+    [x_real, x_imaginary]: [Tensor<D>; 2],
+    [y_real, y_imaginary]: [Tensor<D>; 2],
+) -> [Tensor<D>; 2] {
+    let real = x_real.clone() * y_real.clone() - x_imaginary.clone() * y_imaginary.clone();
+    [real, x_real * y_imaginary + x_imaginary * y_real]
+}

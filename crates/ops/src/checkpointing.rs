@@ -5,7 +5,7 @@
 //! after the other. The forward pass keeps the input of the chain. The backward pass first recomputes the input of
 //! every operation. It then processes the operations, last first, chunk by chunk: forward with a separate autodiff
 //! graph, then backward. So the intermediate results of an operation exist for one chunk at a time, and the planes
-//! between operations for one chain at a time. The parts of an operation can also have functions of their own (see
+//! between operations for one chain at a time. Each part of an operation can also have another function (see
 //! [`Piece`]).
 
 mod gradients;
@@ -97,7 +97,7 @@ impl<M> CheckpointedOp<M> {
         function: impl Fn(&M, Tensor<4>) -> Tensor<4> + Send + Sync + 'static,
     ) -> Self {
         let Parts::Chunks { function: forward, chunks, .. } = self.0 else {
-            panic!("pieces have functions of their own")
+            panic!("each piece has its function")
         };
         Self(Parts::Chunks { function: forward, for_gradients: Arc::new(function), chunks })
     }

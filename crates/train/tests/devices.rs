@@ -96,7 +96,7 @@ fn a_run_may_change_its_devices_when_it_resumes() {
     run_on(2, &parts, false, Some(3)).unwrap();
     run_on(2, &parts, true, None).unwrap();
     assert_eq!(bits(&checkpoint(&whole, 6)), bits(&checkpoint(&parts, 6)));
-    // A checkpoint of two devices goes on with one and with three. Rounding is all that differs.
+    // A checkpoint of two devices is resumed with one and with three. Rounding is all that differs.
     for devices in [1, 3] {
         let other = validated(run_named(root.path(), &format!("then-{devices}")));
         run_on(2, &other, false, Some(3)).unwrap();

@@ -25,7 +25,7 @@ extern "C" {
 }
 
 impl Pool {
-    /// Gives a segment to the pool, which starts its helpers. They compute while this worker goes on.
+    /// Gives a segment to the pool, which starts its helpers. They compute at the same time as this worker.
     pub(crate) fn run(&self, [left, right]: &Stereo) -> Running {
         Running(self.run_promise(Float32Array::from(&left[..]), Float32Array::from(&right[..])))
     }

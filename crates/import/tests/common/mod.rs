@@ -83,7 +83,7 @@ impl Floats {
     }
 }
 
-/// An `OrderedDict` of tensors, each with a storage of its own, whose keys begin with `first`.
+/// An `OrderedDict` of tensors, each with its own storage, whose keys begin with `first`.
 pub(crate) fn state_dict(pickle: Pickle, tensors: &[Floats], first: usize) -> Pickle {
     let mut pickle = pickle.global("collections", "OrderedDict").raw(b")R(");
     for (index, tensor) in tensors.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! An operation whose parts of the plane have functions of their own.
+//! An operation that applies another function to each part of the plane.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -64,7 +64,7 @@ impl Songs {
         }));
         notices.extend(unneeded.into_iter().map(|(name, count)| {
             let songs = counted(count, "song");
-            format!("{part_folder}: \"{name}\" of {songs} is not used: the stems have files of their own")
+            format!("{part_folder}: \"{name}\" of {songs} is not used: each of its stems has a file")
         }));
         let joined = songs.iter().filter(|song| !song.grouping.is_separate()).count() as u64;
         if joined > 0 {

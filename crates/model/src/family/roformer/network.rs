@@ -18,7 +18,7 @@ use crate::family::roformer::config::RoformerConfig;
 use crate::family::roformer::count;
 use crate::family::roformer::ends::{BandEmbedding, BandLayout, MaskEstimator, MaskHead, masks, split};
 use crate::family::roformer::layers::RmsNorm;
-use crate::network::Family;
+use crate::network::{Family, complex_product};
 
 /// A RoFormer with its weights.
 ///
@@ -106,10 +106,8 @@ impl Family for Roformer {
             let x: Tensor<5> = x.reshape([items, frames, stems, bins * width, 2]);
             [0, 1].map(|part| x.clone().narrow(4, part, 1))
         };
-        let ([real, imaginary], [mask_real, mask_imaginary]) = (parts(spectrum, 1), parts(masks, stems));
-        let stem_real = mask_real.clone() * real.clone() - mask_imaginary.clone() * imaginary.clone();
-        let stem_imaginary = mask_real * imaginary + mask_imaginary * real;
-        let spectra: Tensor<6> = Tensor::cat(vec![stem_real, stem_imaginary], 4)
+        let stem_parts = complex_product(parts(masks, stems), parts(spectrum, 1));
+        let spectra: Tensor<6> = Tensor::cat(stem_parts.into(), 4)
             .reshape([items, frames, stems, bins, width, 2])
             .permute([0, 2, 4, 1, 3, 5]);
         let waveforms = istft(spectra.reshape([items * stems * width, frames, bins, 2]), &self.plan, samples);

@@ -23,7 +23,7 @@ use crate::family::tfswa::block::{Stage, chunks};
 use crate::family::tfswa::config::{FEATURES, MaskedChannels, TfswaConfig};
 use crate::family::tfswa::count;
 use crate::family::tfswa::layers::{linear, mapped, starting_at, uniform};
-use crate::network::Family;
+use crate::network::{Family, complex_product};
 
 /// Added to the spectrum's mean power, so that silence stays silence: about −110 dB of full scale at n_fft 2048.
 const SILENCE: f64 = 1e-8;
@@ -149,12 +149,10 @@ impl Family for Tfswa {
         let mask = self.masks(self.features(read));
         let stems = self.config.stems.len();
         let part = |index| mask.clone().narrow(1, index, 1).reshape([batch, stems, STEREO, frames, bins]);
-        let (mask_real, mask_imaginary) = (part(0), part(1));
-        let stem_real = mask_real.clone() * real.clone() - mask_imaginary.clone() * imaginary.clone();
-        let stem_imaginary = mask_real * imaginary + mask_imaginary * real;
+        let stem_parts = complex_product([part(0), part(1)], [real, imaginary]);
 
         let rows = batch * stems * STEREO;
-        let spectra = [stem_real, stem_imaginary].map(|part| part.reshape([rows, frames, bins, 1]));
+        let spectra = stem_parts.map(|part| part.reshape([rows, frames, bins, 1]));
         let stems_of_all = istft(Tensor::cat(spectra.into(), 3), &self.plan, samples);
         turned(stems_of_all.reshape([batch * stems, STEREO, samples]))
             .reshape([batch, stems, STEREO, samples])
@@ -266,9 +264,13 @@ fn consistent(masks: Tensor<5>) -> Tensor<5> {
     let [batch, parts, rows, frames, bins] = masks.dims();
     let stems = rows / STEREO;
     let masks: Tensor<6> = masks.reshape([batch, parts, stems, STEREO, frames, bins]);
-    let one = Tensor::<1>::from_floats([1.0, 0.0], &masks.device()).reshape([1, parts, 1, 1, 1, 1]);
-    let missing = one - masks.clone().sum_dim(2);
-    (masks + missing.div_scalar(stems as f64)).reshape([batch, parts, rows, frames, bins])
+    let part = |index: usize| {
+        let part = masks.clone().narrow(1, index, 1);
+        // The real parts sum to 1, the imaginary ones to 0.
+        let missing = part.clone().sum_dim(2).neg().add_scalar(if index == 0 { 1.0 } else { 0.0 });
+        part + missing.div_scalar(stems as f64)
+    };
+    Tensor::cat(vec![part(0), part(1)], 1).reshape([batch, parts, rows, frames, bins])
 }
 
 /// `[b, t, f, c]` → `[b, t/2, f/2, 4c]`

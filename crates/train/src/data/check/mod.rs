@@ -45,7 +45,7 @@ pub fn check(
                 .map(|(name, songs)| format!("\"{name}\" is no stem, in {songs} of the songs")),
         );
         notices.extend(listing.unneeded.iter().map(|(name, songs)| {
-            format!("\"{name}\" is not used in {songs} of the songs: the stems have files of their own")
+            format!("\"{name}\" is not used in {songs} of the songs: each of its stems has a file")
         }));
     }
     let total = songs.len();

@@ -63,7 +63,7 @@ fn a_segment_of_a_flac_costs_little_more_than_one_of_a_wav() {
 /// The largest ratio of a flac's time to a wav's. It is 8 to 11 here, and would be 60 if all 40 s were decoded.
 const MOST: f64 = 40.0;
 
-/// Reads many segments of an hour in a process of its own, whose memory no other test changes.
+/// Reads many segments of an hour in a separate process, whose memory no other test changes.
 #[test]
 #[cfg(target_os = "linux")]
 fn memory_stays_flat_over_many_segments_of_an_hour() {
