@@ -205,12 +205,17 @@ impl Arguments {
         std::fs::write(file.path(), config.to_toml())?;
         let mut command =
             Command::new(std::env::current_exe().context("cannot find this program's own file")?);
-        command.args(["train", "--on-oom", "exit-code", "--config"]).arg(file.path());
-        command.args(self.devices.flag());
-        if resume {
-            command.arg("--resume");
-        }
+        command.args(self.child_arguments(resume)).arg("--config").arg(file.path());
         command.status().context("cannot start a process")
+    }
+
+    /// The arguments of a process that trains on the same devices and shows the run in the same way.
+    fn child_arguments(&self, resume: bool) -> Vec<String> {
+        let mut arguments = ["train", "--on-oom", "exit-code"].map(String::from).to_vec();
+        arguments.extend(self.devices.flag());
+        let flags = [("--resume", resume), ("--plain", self.plain)];
+        arguments.extend(flags.into_iter().filter(|(_, set)| *set).map(|(flag, _)| flag.to_owned()));
+        arguments
     }
 }
 
@@ -257,5 +262,31 @@ fn remedy(config: &TrainConfig, error: &TrainError, device: &Device, info: &Devi
             format!("The run fits with {}. `--on-oom reduce` finds this by itself.", estimate.flags)
         }
         Err(reason) => format!("Among the fallbacks of this run, {reason}. {LEVELS}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        train: Arguments,
+    }
+
+    #[test]
+    fn a_child_process_gets_the_flags_that_are_no_settings() {
+        let child = |arguments: &[&str], resume| {
+            let program = Program::try_parse_from([&["unbraid"], arguments].concat()).unwrap();
+            program.train.child_arguments(resume).join(" ")
+        };
+        assert_eq!(child(&[], false), "train --on-oom exit-code --devices auto");
+        assert_eq!(
+            child(&["--devices", "0,gpu:1", "--plain"], true),
+            "train --on-oom exit-code --devices gpu:0,gpu:1 --resume --plain"
+        );
     }
 }
